@@ -1,0 +1,110 @@
+"""What all tests share: the array libraries they run on, and the examples in the documents.
+
+``pytest --backend torch --backend jax`` runs the tests that take `xp` on those libraries, and is
+an error where one of them is not usable. Without the option they run on every library for the
+CPU that is installed. Which libraries there are, and why one is not usable, is asked of
+``xpbptt.backends``.
+"""
+
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import hypothesis
+import pytest
+import sybil.parsers.markdown
+import sybil.parsers.rest
+
+from xpbptt import backends
+
+CHOSEN = pytest.StashKey[tuple[str, ...]]()
+
+# The libraries for the CPU, with the modules that tell whether they are installed.
+ON_CPU = {
+    "numpy": "numpy",
+    "array-api-strict": "array_api_strict",
+    "torch": "torch",
+    "jax": "jax",
+}
+
+# The first call on an array library may compile or import for seconds.
+hypothesis.settings.register_profile("xpbptt", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("xpbptt")
+
+FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
+
+pytest_collect_file = (
+    sybil.Sybil(
+        [
+            sybil.parsers.markdown.PythonCodeBlockParser(doctest_optionflags=FLAGS),
+            sybil.parsers.markdown.SkipParser(),
+        ],
+        filenames=["README.md"],
+    )
+    + sybil.Sybil(
+        [sybil.parsers.rest.DocTestParser(FLAGS), sybil.parsers.rest.SkipParser()],
+        path="xpbptt",
+        pattern="*.py",
+    )
+).pytest()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that chooses the array libraries."""
+    parser.addoption(
+        "--backend",
+        action="append",
+        metavar="NAME",
+        help=f"run the tests on this array library, one of {', '.join(backends.NAMES)}; may be "
+        "repeated (default: every library for the CPU that is installed)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a library that was asked for and is not usable: a skip would look like a pass."""
+    asked = config.getoption("--backend")
+    installed = [name for name, module in ON_CPU.items() if find_spec(module)]
+    config.stash[CHOSEN] = tuple(dict.fromkeys(asked or installed))
+    for name in asked or ():
+        try:
+            load(name)
+        except (ValueError, ImportError, RuntimeError) as error:
+            message = f"--backend {name}: {error}"
+            raise pytest.UsageError(message) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `xp` once on each chosen library."""
+    if "xp" in metafunc.fixturenames:
+        names = metafunc.config.stash[CHOSEN]
+        metafunc.parametrize("xp", names, indirect=True, scope="session")
+
+
+def load(name: str) -> Any:
+    """Return the namespace of a library, set to what the tests need of it."""
+    xp = backends.load(name)
+    if name == "jax":
+        config = import_module("jax").config
+        config.update("jax_enable_x64", val=True)  # the tests compare in float64
+    if name == "array-api-strict":
+        xp.set_array_api_strict_flags(
+            api_version="2023.12",
+            boolean_indexing=False,
+            data_dependent_shapes=False,
+            enabled_extensions=(),
+        )
+    return xp
+
+
+@pytest.fixture(scope="session")
+def xp(request: pytest.FixtureRequest) -> Any:
+    """Return the standard namespace of an array library; the test runs once on each."""
+    return load(request.param)
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """Return the module torch, to compare with ``torch.nn``, or skip where it is not installed."""
+    reason = 'compares with torch.nn, and torch is not installed: nox -s "tests(torch)" runs it'
+    return pytest.importorskip("torch", reason=reason)

@@ -1,0 +1,116 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.5.1"]
+# ///
+"""The checks of the project, each in an environment of its own.
+
+``nox`` runs the quick ones; ``nox --list`` names them all; ``nox -s "tests(torch)"`` runs one.
+What follows ``--`` goes to pytest: ``nox -s "tests(numpy)" -- -k lstm``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+# Not uv: it does not see the local files that pip is configured to find, and takes torch's build
+# for CUDA where pip takes the one for the CPU.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_external_run = True
+nox.options.error_on_missing_interpreters = False  # `pythons` runs on those that are there
+nox.options.tags = ["quick"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT, max_version="3.14")
+BACKENDS = [
+    nox.param("numpy", id="numpy", tags=["quick"]),
+    nox.param("array-api-strict", id="array-api-strict", tags=["quick"]),
+    nox.param("torch", id="torch"),
+    nox.param("jax", id="jax"),
+    nox.param("cupy", id="cupy"),
+]
+
+# Prints why no array can be allocated; a library that is not to be imported is an error.
+NO_DEVICE = """
+from xpbptt import backends
+try:
+    backends.load("cupy")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def install(session: nox.Session, *groups: str, options: Sequence[str] = ()) -> None:
+    """Install the package and groups of dependencies in one go, so that versions fit together."""
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, *groups), *options)
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS)
+def tests(session: nox.Session, backend: str) -> None:
+    """Run the tests on one array library; where it has no device, say so and skip."""
+    install(session, "test", backend)
+    if backend == "cupy":
+        # With stderr left where it is, a warning is not taken for the reason.
+        reason = session.run("python", "-c", NO_DEVICE, silent=True, stderr=None)
+        if reason:
+            session.skip(str(reason).strip())
+    session.run("pytest", "tests", "--backend", backend, *session.posargs)
+
+
+@nox.session(tags=["quick"])
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run the examples of the README and of the docstrings."""
+    install(session, "test")
+    session.run("pytest", "README.md", "xpbptt", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the lowest versions of the dependencies that pyproject.toml admits."""
+    lowest = [name.replace(">=", "==") for name in PYPROJECT["project"]["dependencies"]]
+    # A version without a wheel for this Python is an error at once, not an hour of compiling.
+    install(session, "test", options=["--only-binary=numpy,safetensors", *lowest])
+    session.run("python", "-m", "pip", "freeze", "--all")
+    session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the distributions, and use the installed wheel away from the sources."""
+    folder = Path(session.create_tmp())
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    (wheel,) = folder.glob("*.whl")
+    session.install(str(wheel))
+    session.chdir(folder)
+    session.run("python", "-c", "import xpbptt; print(xpbptt.__version__, xpbptt.__file__)")
+    session.run("xpbptt", "backends")
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run the tests on NumPy with every Python that is supported and found."""
+    install(session, "test", "numpy")
+    session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,184 @@
+"""Checks at the door: every public call refuses bad input here, before any work is done.
+
+A message names the argument in backticks, says what came and what was expected, and what to do
+where that is not plain. The wrong kind of thing is a TypeError, a wrong value a ValueError.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import array_api_compat
+
+from xpbptt._tree import Tree, is_named_tuple, leaves
+
+Array = Any
+Namespace = Any
+Named = tuple[str, Any]
+
+
+def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace:
+    """Return the one namespace of all arrays, which must share library, dtype and device.
+
+    Parameters
+    ----------
+    named : iterable of (str, array)
+        The arrays with the names to use in a message; the first one sets the standard.
+    floating : bool
+        Whether to refuse integers and booleans.
+    """
+    named = list(named)
+    first_name, first = named[0]
+    xp = array_namespace(first_name, first)
+    dtype, device = first.dtype, array_api_compat.device(first)
+    if floating and not xp.isdtype(dtype, ("real floating", "complex floating")):
+        message = f"`{first_name}` must be an array of floating-point numbers, got dtype {dtype}"
+        raise TypeError(message)
+    for name, array in named[1:]:
+        other = array_namespace(name, array)
+        if other is not xp:
+            message = (
+                f"`{name}` is an array of {library(other)}, but `{first_name}` is one of "
+                f"{library(xp)}: convert one of them, nothing is converted silently"
+            )
+            raise TypeError(message)
+        if array.dtype != dtype:
+            message = (
+                f"`{name}` has dtype {array.dtype}, but `{first_name}` has {dtype}: "
+                "all arrays of a call must have the same"
+            )
+            raise TypeError(message)
+        if array_api_compat.device(array) != device:
+            message = (
+                f"`{name}` is on device {array_api_compat.device(array)}, but `{first_name}` "
+                f"is on {device}: move one of them, nothing is moved silently"
+            )
+            raise ValueError(message)
+    return xp
+
+
+def array_namespace(name: str, array: object) -> Namespace:
+    """Return the namespace of `array`, or say that the argument is no array."""
+    if not array_api_compat.is_array_api_obj(array):
+        kind = type(array).__name__
+        message = f"`{name}` must be an array of an Array API library, got {kind}"
+        raise TypeError(message)
+    return array_api_compat.array_namespace(array)
+
+
+def library(xp: Namespace) -> str:
+    """Return the name a user knows a namespace by."""
+    name: str = xp.__name__
+    return name.removeprefix("array_api_compat.").removesuffix(".numpy")
+
+
+def beside(
+    name: str, array: Array, like_name: str, like: Array, *, kind: str, xp: Namespace
+) -> None:
+    """Refuse what is no array of dtype `kind` in the library and on the device of `like`."""
+    other = array_namespace(name, array)
+    if other is not xp:
+        message = (
+            f"`{name}` is an array of {library(other)}, but `{like_name}` is one of "
+            f"{library(xp)}: convert one of them, nothing is converted silently"
+        )
+        raise TypeError(message)
+    if not xp.isdtype(array.dtype, kind):
+        wanted = {"integral": "integers", "bool": "booleans"}[kind]
+        message = f"`{name}` must be an array of {wanted}, got dtype {array.dtype}"
+        raise TypeError(message)
+    device, expected = array_api_compat.device(array), array_api_compat.device(like)
+    if device != expected:
+        message = (
+            f"`{name}` is on device {device}, but `{like_name}` is on {expected}: move one of "
+            "them, nothing is moved silently"
+        )
+        raise ValueError(message)
+
+
+def shape(name: str, array: Array, expected: tuple[int, ...], meaning: str) -> None:
+    """Refuse an array whose shape is not `expected`; `meaning` names the axes, as "(T, B, I)"."""
+    if tuple(array.shape) != expected:
+        message = f"`{name}` has shape {tuple(array.shape)}, expected {meaning} = {expected}"
+        raise ValueError(message)
+
+
+def rank(name: str, array: Array, axes: str) -> None:
+    """Refuse an array with another number of axes than `axes`, as "(T, B, I)", names."""
+    if len(array.shape) != axes.count(",") + 1:
+        came = tuple(array.shape)
+        message = f"`{name}` must have the axes {axes}, got shape {came} with {len(came)} axes"
+        raise ValueError(message)
+
+
+def whole(name: str, value: object, *, at_least: int = 1) -> None:
+    """Refuse anything but an integer of at least `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        message = f"`{name}` must be an int, got {value!r}"
+        raise TypeError(message)
+    if int(value) < at_least:
+        message = f"`{name}` must be at least {at_least}, got {value}"
+        raise ValueError(message)
+
+
+def same_structure(name: str, tree: Tree, like_name: str, like: Tree) -> None:
+    """Refuse a tree whose leaves do not stand where those of `like` stand, or differ in shape."""
+    came = {path.removeprefix(name): leaf for path, leaf in leaves(tree, name)}
+    expected = {path.removeprefix(like_name): leaf for path, leaf in leaves(like, like_name)}
+    if came.keys() != expected.keys():
+        missing = sorted(expected.keys() - came.keys())
+        unknown = sorted(came.keys() - expected.keys())
+        message = (
+            f"`{name}` must be a tree like `{like_name}`; it lacks {missing} and has {unknown}"
+        )
+        raise ValueError(message)
+    for path, leaf in came.items():
+        shape(name + path, leaf, tuple(expected[path].shape), f"the shape of `{like_name}{path}`")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A leaf of the tree that `conform` compares with: the shape and what it means."""
+
+    shape: tuple[int, ...]
+    meaning: str
+
+
+def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str, Any, Expected]]]:
+    """Refuse a tree that is not built of tuples like `expected`, a tree of `Expected`.
+
+    Returns
+    -------
+    tree : tree
+        The same leaves in the tuples and named tuples of `expected`.
+    found : list of (str, leaf, Expected)
+        Every leaf with its name and what it is to be compared with by `shapes`.
+    """
+    if isinstance(expected, Expected):
+        return tree, [(name, tree, expected)]
+    kind = type(expected)
+    fields = getattr(expected, "_fields", None)
+    if not isinstance(tree, (tuple, list)):
+        message = f"`{name}` must be a tuple of {len(expected)}, got {type(tree).__name__}"
+        raise TypeError(message)
+    if len(tree) != len(expected) or (is_named_tuple(tree) and type(tree) is not kind):
+        what = f"a {kind.__module__}.{kind.__name__}{fields}" if fields else "one entry a layer"
+        if not fields and name.endswith("]"):
+            what = "one entry a direction"
+        came = getattr(tree, "_fields", f"a tuple of {len(tree)}")
+        message = f"`{name}` must be a tuple of {len(expected)}, {what}; got {came}"
+        raise ValueError(message)
+    children, found = [], []
+    for index, (child, like) in enumerate(zip(tree, expected, strict=True)):
+        path = f"{name}.{fields[index]}" if fields else f"{name}[{index}]"
+        child, below = conform(path, child, like)  # noqa: PLW2901 - the same, conforming
+        children.append(child)
+        found.extend(below)
+    return kind(*children) if fields else tuple(children), found
+
+
+def shapes(found: Iterable[tuple[str, Any, Expected]]) -> None:
+    """Refuse leaves that `conform` found with another shape than expected."""
+    for name, array, expected in found:
+        shape(name, array, expected.shape, expected.meaning)
