@@ -1,0 +1,110 @@
+"""What several test files share: the nets under test and arrays to feed them."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import xpbptt
+
+T, B, I, H = 6, 4, 3, 5  # pairwise distinct, so that a transposed matrix cannot hide
+
+CELLS = {
+    "rnn-tanh": xpbptt.RNN,
+    "rnn-relu": lambda *sizes, **options: xpbptt.RNN(*sizes, nonlinearity="relu", **options),
+    "lstm": xpbptt.LSTM,
+    "gru": xpbptt.GRU,
+}
+
+
+class Case(NamedTuple):
+    """A net with float64 inputs and upstream gradients for all of its outputs."""
+
+    net: xpbptt.Net
+    params: tuple
+    x: object
+    state: tuple
+    dy: object
+    dstate: tuple
+
+
+@pytest.fixture(
+    params=itertools.product(CELLS, (1, 2), (False, True)),
+    ids=lambda p: f"{p[0]}-{p[1]}layer-{'both' if p[2] else 'forward'}",
+)
+def net(request):
+    """Every cell with one and two layers, in one direction and in both."""
+    cell, layers, both = request.param
+    return CELLS[cell](I, H, layers, bidirectional=both)
+
+
+@pytest.fixture
+def normal(xp):
+    """Draw an array of the standard normal distribution; the same numbers on every library."""
+    random = np.random.default_rng(20)
+    return lambda *shape: xp.asarray(random.standard_normal(shape), dtype=xp.float64)
+
+
+@pytest.fixture
+def make_case(xp, normal):
+    """Make inputs for a net, with a sequence of any length and a batch of any size."""
+
+    def make(net, steps=T, batch=B):
+        params = net.init(1, xp=xp, dtype=xp.float64)
+        x = normal(steps, batch, net.input_size)
+        _, like = net.infer(params, x)
+        width = net.directions * net.hidden_size
+        draw = lambda: map_arrays(lambda a: normal(*a.shape), like)  # noqa: E731
+        return Case(net, params, x, draw(), normal(steps, batch, width), draw())
+
+    return make
+
+
+@pytest.fixture
+def case(net, make_case):
+    return make_case(net)
+
+
+def map_arrays(function, *trees):
+    """Apply a function to the leaves of trees, written again here so that tests stand alone."""
+    first = trees[0]
+    if not isinstance(first, tuple):
+        return function(*trees)
+    children = [map_arrays(function, *nodes) for nodes in zip(*trees, strict=True)]
+    return type(first)(*children) if hasattr(first, "_fields") else tuple(children)
+
+
+def flatten(tree):
+    """List the leaves of a tree."""
+    return (
+        [leaf for child in tree for leaf in flatten(child)] if isinstance(tree, tuple) else [tree]
+    )
+
+
+@pytest.fixture(scope="session")
+def tree_map():
+    return map_arrays
+
+
+@pytest.fixture(scope="session")
+def arrays():
+    return flatten
+
+
+@pytest.fixture
+def assert_close(xp):
+    """Compare two trees: structure, library, dtype and shape first, then values."""
+
+    def check(actual, expected, tolerance=1e-12):
+        found, wanted = flatten(actual), flatten(expected)
+        assert len(found) == len(wanted)
+        for a, b in zip(found, wanted, strict=True):
+            assert type(a) is type(b)
+            assert a.dtype == b.dtype
+            assert a.shape == b.shape
+            scale = float(xp.max(xp.abs(b))) if 0 not in b.shape else 1.0
+            difference = float(xp.max(xp.abs(a - b))) if 0 not in b.shape else 0.0
+            assert difference <= tolerance * max(1.0, scale)
+
+    return check

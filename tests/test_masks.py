@@ -1,0 +1,189 @@
+"""Masks on every net: what they hide leaves no trace, and padding is as if it were not there."""
+
+import array_api_compat
+import numpy as np
+import pytest
+
+import xpbptt
+from xpbptt.testing import check_gradients
+
+T, B, H = 6, 4, 5
+
+RIGHT = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
+GAPS = [[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0]]
+PATTERNS = {"right": RIGHT, "left": RIGHT[::-1], "gaps, one never": GAPS}
+
+
+@pytest.fixture(params=PATTERNS)
+def pattern(request):
+    return np.array(PATTERNS[request.param], dtype=bool)
+
+
+@pytest.fixture
+def mask(xp, pattern):
+    return xp.asarray(pattern)
+
+
+def run(case, mask):
+    y, state, cache = case.net.forward(case.params, case.x, case.state, mask)
+    return y, state, case.net.backward(cache, case.dy, case.dstate)
+
+
+def test_gradients(case, mask):
+    check = check_gradients(case.net, case.params, case.x, case.state, mask=mask)
+    assert check.error < (1e-12 if check.method == "complex step" else 1e-7)
+
+
+def test_what_is_masked_leaves_no_trace(case, mask, xp, assert_close):
+    """NaN and inf in the input and in the gradient of the output."""
+    expected = run(case, mask)
+    keep = xp.broadcast_to(mask[..., None], case.x.shape)
+    nan, inf = xp.full_like(case.x, xp.nan), xp.full_like(case.x, xp.inf)
+    for rubbish in (nan, inf, -inf):
+        spoilt = case._replace(x=xp.where(keep, case.x, rubbish))
+        assert_close(run(spoilt, mask), expected, 0)
+    keep = xp.broadcast_to(mask[..., None], case.dy.shape)
+    rubbish = xp.full_like(case.dy, xp.nan)
+    assert_close(run(case._replace(dy=xp.where(keep, case.dy, rubbish)), mask), expected, 0)
+
+
+def test_masked_steps_output_zero_and_get_no_gradient(case, mask, xp):
+    y, _, grads = run(case, mask)
+    hidden = ~mask[..., None]
+    assert not bool(xp.any(hidden & (y != 0)))
+    assert not bool(xp.any(hidden & (grads.x != 0)))
+
+
+def test_each_sequence_is_as_if_run_alone(case, mask, pattern, xp, tree_map, assert_close):
+    """The outputs, states and gradients of a batch with gaps, and of its sequences without."""
+    y, state, grads = run(case, mask)
+    total = None
+    for b in range(B):
+        steps = [int(t) for t in np.flatnonzero(pattern[:, b])]
+        column = slice(b, b + 1)
+        alone = lambda a, b=column: a[b, ...]  # noqa: E731
+        pick = lambda a: gather(a[:, column, :], steps, xp)  # noqa: B023, E731
+        single = case._replace(
+            x=pick(case.x),
+            dy=pick(case.dy),
+            state=tree_map(alone, case.state),
+            dstate=tree_map(alone, case.dstate),
+        )
+        y1, state1, grads1 = run(single, None)
+        assert_close((y1, state1), (pick(y), tree_map(alone, state)))
+        assert_close(grads1.x, pick(grads.x))
+        assert_close(grads1.state, tree_map(alone, grads.state))
+        total = grads1.params if total is None else tree_map(xp.add, total, grads1.params)
+    assert_close(grads.params, total)
+
+
+def gather(array, steps, xp):
+    if not steps:
+        return array[:0, ...]
+    return xp.stack([array[t, ...] for t in steps], axis=0)
+
+
+def test_all_true_is_no_mask_and_all_false_does_nothing(case, xp, assert_close):
+    everything = xp.ones((T, B), dtype=xp.bool)
+    assert_close(run(case, everything), run(case, None), 0)
+    y, state, grads = run(case, ~everything)
+    zeros = tuple(xp.zeros_like(a) for a in (y, grads.x))
+    assert_close((y, grads.x), zeros, 0)
+    assert_close((state, grads.state), (case.state, case.dstate), 0)
+
+
+def test_infer_takes_the_same_mask(case, mask, assert_close):
+    y, state, _ = run(case, mask)
+    assert_close(case.net.infer(case.params, case.x, case.state, mask), (y, state), 0)
+
+
+def test_inputs_are_not_modified(case, mask, xp, tree_map, assert_close):
+    before = tree_map(lambda a: xp.asarray(a, copy=True), tuple(case[1:]))
+    run(case, mask)
+    assert_close(tuple(case[1:]), before, 0)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("RNN", "RNN"), ("LSTM", "LSTM"), ("GRU", "GRU")])
+@pytest.mark.parametrize("both", [False, True])
+def test_parity_with_torchs_packed_sequences(torch, xp, make_case, kind, name, both):
+    """Unsorted lengths, two layers, float64: outputs, final states and every gradient."""
+    from xpbptt.interop.torch import from_state_dict, to_state_dict  # noqa: PLC0415
+
+    net = getattr(xpbptt, name)(3, H, 2, bidirectional=both)
+    module = getattr(torch.nn, kind)(3, H, 2, bidirectional=both, dtype=torch.float64)
+    params = from_state_dict(module.state_dict(), xp=xp)
+    case, lengths = make_case(net), [3, 6, 1, 4]
+    x = torch.tensor(np.asarray(case.x), requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    out, final = module(packed)
+    out, _ = torch.nn.utils.rnn.pad_packed_sequence(out, total_length=T)
+    finals = final if isinstance(final, tuple) else (final,)
+    dfinals = [torch.ones_like(f) * (k + 1) for k, f in enumerate(finals)]
+    torch.autograd.backward((out, *finals), (torch.tensor(np.asarray(case.dy)), *dfinals))
+
+    y, state, cache = net.forward(
+        params, case.x, mask=xp.asarray(np.asarray(xpbptt.length_mask(lengths, T)))
+    )
+    entries = [e for layer in state for e in (layer if both else (layer,))]
+    dstate = []
+    for layer in state:
+        make = lambda entry: type(entry)(*((k + 1) * xp.ones_like(a) for k, a in enumerate(entry)))  # noqa: E731
+        dstate.append(tuple(make(e) for e in layer) if both else make(layer))
+    grads = net.backward(cache, case.dy, tuple(dstate))
+    close = lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=0, atol=1e-10)  # noqa: E731
+    close(y, out.detach().numpy())
+    for k, f in enumerate(finals):
+        close(xp.stack([entry[k] for entry in entries], axis=0), f.detach().numpy())
+    close(grads.x, x.grad.numpy())
+    for key, gradient in to_state_dict(grads.params).items():
+        close(gradient, dict(module.named_parameters())[key].grad.numpy())
+
+
+def test_length_mask(xp):
+    lengths = xp.asarray([3, 0, 5, 1])
+    mask = xpbptt.length_mask(lengths, 5)
+    assert type(mask) is type(lengths)
+    assert mask.dtype == xp.bool
+    expected = np.arange(5)[:, None] < np.array([3, 0, 5, 1])
+    np.testing.assert_array_equal(np.asarray(mask), expected)
+    from_list = xpbptt.length_mask([3, 0, 5, 1], 5, xp=xp)
+    assert array_api_compat.array_namespace(from_list) is xp
+    np.testing.assert_array_equal(np.asarray(from_list), expected)
+    assert xpbptt.length_mask(xp.asarray([], dtype=xp.int32), 3).shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "steps", "error", "text"),
+    [
+        ([3, 6], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[6\]"),
+        ([-1], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[-1\]"),
+        ([1.5], 5, TypeError, "`lengths` must be a sequence of ints"),
+        (3, 5, TypeError, "`lengths` must be a sequence of ints"),
+        ("ab", 5, TypeError, "`lengths` must be a sequence of ints"),
+        (np.ones(2), 5, TypeError, "`lengths` must be an array of integers, got dtype float64"),
+        (np.ones((2, 1), dtype=int), 5, ValueError, r"`lengths` must have the axes \(B\)"),
+        ([3], 5.0, TypeError, "`steps` must be an int, got 5.0"),
+        ([3], -1, ValueError, "`steps` must be at least 0, got -1"),
+    ],
+)
+def test_length_mask_refuses(lengths, steps, error, text):
+    with pytest.raises(error, match=text):
+        xpbptt.length_mask(lengths, steps)
+
+
+@pytest.mark.parametrize("function", ["forward", "infer"])
+@pytest.mark.parametrize(
+    ("spoil", "error", "text"),
+    [
+        (lambda m, xp: m[:-1, :], ValueError, r"`mask` has shape \(5, 4\), expected \(T, B\)"),
+        (lambda m, xp: m[..., None], ValueError, r"`mask` has shape \(6, 4, 1\)"),
+        (lambda m, xp: xp.astype(m, xp.float64), TypeError, "`mask` must be an array of booleans"),
+        (lambda m, xp: xp.astype(m, xp.int32), TypeError, "`mask` must be an array of booleans"),
+        (lambda m, xp: [[True]], TypeError, "`mask` must be an array of an Array API library"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(make_case, xp, function, spoil, error, text):
+    case = make_case(xpbptt.GRU(3, H))
+    mask = spoil(xp.ones((T, B), dtype=xp.bool), xp)
+    with pytest.raises(error, match=text):
+        getattr(case.net, function)(case.params, case.x, case.state, mask)

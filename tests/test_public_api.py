@@ -1,0 +1,35 @@
+"""What a user sees: the public names, and no library imported that was not asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+import xpbptt
+
+
+def test_all_is_sorted_and_complete():
+    assert xpbptt.__all__ == sorted(xpbptt.__all__)
+    public = {name for name in vars(xpbptt) if not name.startswith("_")}
+    modules = {name for name in public if type(getattr(xpbptt, name)) is type(xpbptt)}
+    assert public - modules == set(xpbptt.__all__) - modules
+
+
+@pytest.mark.parametrize("name", xpbptt.__all__)
+def test_everything_public_is_documented(name):
+    documentation = getattr(xpbptt, name).__doc__
+    assert documentation
+    assert len(documentation.split()) > 5
+
+
+@pytest.mark.parametrize(
+    "module", ["xpbptt", "xpbptt.testing", "xpbptt.backends", "xpbptt.interop.torch"]
+)
+def test_importing_imports_no_array_library_but_numpy(module):
+    code = (
+        f"import sys, {module}; "
+        "print([m for m in ('cupy', 'torch', 'jax', 'array_api_strict', 'matplotlib', 'tqdm', "
+        "'safetensors') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

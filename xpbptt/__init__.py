@@ -1,0 +1,34 @@
+"""Recurrent networks with hand-written backpropagation through time, for any array library.
+
+Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the eight functions of
+the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
+"""
+
+from xpbptt.bptt import Gradients, Recurrence, Weights, length_mask
+from xpbptt.cells import Cell
+from xpbptt.linear import Linear, LinearParams
+from xpbptt.losses import mean_squared_error, softmax_cross_entropy
+from xpbptt.net import Net
+from xpbptt.nets import GRU, LSTM, RNN
+from xpbptt.optim import Optimizer, adam, clip_by_global_norm, sgd
+
+__all__ = [
+    "Cell",
+    "GRU",
+    "Gradients",
+    "LSTM",
+    "Linear",
+    "LinearParams",
+    "Net",
+    "Optimizer",
+    "RNN",
+    "Recurrence",
+    "Weights",
+    "adam",
+    "clip_by_global_norm",
+    "length_mask",
+    "mean_squared_error",
+    "sgd",
+    "softmax_cross_entropy",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,121 @@
+"""What a net's arguments must look like, and the checks of its public calls."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import array_api_compat
+
+from xpbptt import _check
+from xpbptt._check import Expected
+from xpbptt._tree import map_leaves
+
+if TYPE_CHECKING:
+    from xpbptt.net import Net
+
+Array = Any
+Namespace = Any
+Tree = Any
+
+
+class Cache(NamedTuple):
+    """What `Net.forward` keeps for `Net.backward`.
+
+    Attributes
+    ----------
+    net : Net
+        The net that made it.
+    x : array (T, B, I)
+        The input.
+    layers : tuple
+        What each layer kept.
+    """
+
+    net: "Net"
+    x: Array
+    layers: Any
+
+
+def _every_layer(net: "Net", entry: Callable[[int], Tree]) -> Tree:
+    """Build a tree from `entry`, which takes the size of a layer's input."""
+    sizes = [net.input_size] + [net.directions * net.hidden_size] * (net.num_layers - 1)
+    return tuple((entry(size),) * 2 if net.bidirectional else entry(size) for size in sizes)
+
+
+@lru_cache
+def parameters(net: "Net") -> Tree:
+    """Return the tree of the parameters' shapes."""
+
+    def entry(size: int) -> Tree:
+        shapes = net.recurrence.shapes(size, net.hidden_size)
+        expected = [Expected(shape, f"its shape in {net}") for shape in shapes]
+        return type(shapes)(*expected)
+
+    return _every_layer(net, entry)
+
+
+def states(net: "Net", batch: int) -> Tree:
+    """Return the tree of the shapes of a state."""
+    state = net.recurrence.state
+    part = Expected((batch, net.hidden_size), f"(B, H) of {net}")
+    return _every_layer(net, lambda _: state(*[part] * len(state._fields)))
+
+
+def check_forward(
+    net: "Net",
+    params: Tree,
+    x: Array,
+    state: Tree,
+    mask: Array | None = None,
+    *,
+    name: str = "x",
+    axes: str = "(T, B, I)",
+) -> tuple[Namespace, Tree, Tree]:
+    """Check the arguments of a forward call and fill in the initial state."""
+    _check.array_namespace(name, x)
+    _check.rank(name, x, axes)
+    batch = x.shape[-2]
+    params, found = _check.conform("params", params, parameters(net))
+    if state is not None:
+        state, in_state = _check.conform("state", state, states(net, batch))
+        found += in_state
+    xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
+    expected = (*x.shape[:-1], net.input_size)
+    _check.shape(name, x, expected, f"{axes} of {net}")
+    _check.shapes(found)
+    if mask is not None:
+        _check.beside("mask", mask, name, x, kind="bool", xp=xp)
+        _check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
+    return xp, params, _zeros(net, x, xp=xp) if state is None else state
+
+
+def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[Namespace, Tree]:
+    """Check the arguments of a backward call and fill in the final state's gradient."""
+    if not isinstance(cache, Cache):
+        message = f"`cache` must be what `forward` returned, got {type(cache).__name__}"
+        raise TypeError(message)
+    if cache.net != net:
+        message = f"`cache` was made by {cache.net}, but this is {net}: pass each net its own"
+        raise ValueError(message)
+    steps, batch, _ = cache.x.shape
+    found = [
+        (
+            "dy",
+            dy,
+            Expected((steps, batch, net.directions * net.hidden_size), f"(T, B, D·H) of {net}"),
+        )
+    ]
+    if dstate is not None:
+        dstate, in_state = _check.conform("dstate", dstate, states(net, batch))
+        found += in_state
+    xp = _check.one_namespace([("x", cache.x), *((path, leaf) for path, leaf, _ in found)])
+    _check.shapes(found)
+    return xp, _zeros(net, cache.x, xp=xp) if dstate is None else dstate
+
+
+def _zeros(net: "Net", x: Array, *, xp: Namespace) -> Tree:
+    device = array_api_compat.device(x)
+    return map_leaves(
+        lambda expected: xp.zeros(expected.shape, dtype=x.dtype, device=device),
+        states(net, x.shape[-2]),
+    )

@@ -1,0 +1,126 @@
+"""Layers made of layers: in reverse, in both directions, one above the other."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Tree
+
+
+def reverse(layer: Layer) -> Layer:
+    """Run `layer` from the last time step to the first; ``y[t]`` still belongs to ``x[t]``."""
+
+    def forward(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        y, state, cache = layer.forward(
+            params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp
+        )
+        return xp.flip(y, axis=0), state, cache
+
+    def backward(cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
+        grads = layer.backward(cache, xp.flip(dy, axis=0), dstate, xp=xp)
+        return grads._replace(x=xp.flip(grads.x, axis=0))
+
+    def infer(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree]:
+        y, state = layer.infer(params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp)
+        return xp.flip(y, axis=0), state
+
+    return Layer(forward, backward, infer, step=None)
+
+
+def flipped(mask: Array | None, *, xp: Namespace) -> Array | None:
+    """Return the mask of the sequence from its end."""
+    return None if mask is None else xp.flip(mask, axis=0)
+
+
+class PairCache(NamedTuple):
+    """The caches of both directions, and the width of the first one's output."""
+
+    first: Any
+    second: Any
+    width: int
+
+
+def concatenate(first: Layer, second: Layer) -> Layer:
+    """Run two layers on the same input and put their outputs side by side.
+
+    Parameters and states are pairs.
+    """
+
+    def forward(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        y1, state1, cache1 = first.forward(params[0], x, state[0], mask, xp=xp)
+        y2, state2, cache2 = second.forward(params[1], x, state[1], mask, xp=xp)
+        cache = PairCache(cache1, cache2, y1.shape[-1])
+        return xp.concat((y1, y2), axis=-1), (state1, state2), cache
+
+    def backward(cache: PairCache, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
+        grads1 = first.backward(cache.first, dy[..., : cache.width], dstate[0], xp=xp)
+        grads2 = second.backward(cache.second, dy[..., cache.width :], dstate[1], xp=xp)
+        return Gradients(
+            params=(grads1.params, grads2.params),
+            x=grads1.x + grads2.x,
+            state=(grads1.state, grads2.state),
+        )
+
+    def infer(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree]:
+        y1, state1 = first.infer(params[0], x, state[0], mask, xp=xp)
+        y2, state2 = second.infer(params[1], x, state[1], mask, xp=xp)
+        return xp.concat((y1, y2), axis=-1), (state1, state2)
+
+    return Layer(forward, backward, infer, step=None)
+
+
+def bidirectional(layer: Layer) -> Layer:
+    """Run `layer` in both directions, each with its own parameters and state."""
+    return concatenate(layer, reverse(layer))
+
+
+def chain(layers: Sequence[Layer]) -> Layer:
+    """Put layers one above the other: the output of each is the input of the next.
+
+    Parameters and states are tuples, one entry a layer.
+    """
+
+    def forward(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        states, caches = [], []
+        for layer, weights, initial in zip(layers, params, state, strict=True):
+            x, final, cache = layer.forward(weights, x, initial, mask, xp=xp)
+            states.append(final)
+            caches.append(cache)
+        return x, tuple(states), tuple(caches)
+
+    def backward(cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
+        dparams, dstates = [], []
+        for layer, kept, dfinal in reversed(list(zip(layers, cache, dstate, strict=True))):
+            dweights, dy, dinitial = layer.backward(kept, dy, dfinal, xp=xp)
+            dparams.append(dweights)
+            dstates.append(dinitial)
+        return Gradients(tuple(reversed(dparams)), dy, tuple(reversed(dstates)))
+
+    def infer(
+        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+    ) -> tuple[Array, Tree]:
+        states = []
+        for layer, weights, initial in zip(layers, params, state, strict=True):
+            x, final = layer.infer(weights, x, initial, mask, xp=xp)
+            states.append(final)
+        return x, tuple(states)
+
+    def step(params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> tuple[Array, Tree]:
+        states = []
+        for layer, weights, before in zip(layers, params, state, strict=True):
+            assert layer.step is not None  # noqa: S101 - what `chain` returns below
+            x_t, after = layer.step(weights, x_t, before, xp=xp)
+            states.append(after)
+        return x_t, tuple(states)
+
+    steppable = all(layer.step is not None for layer in layers)
+    return Layer(forward, backward, infer, step if steppable else None)

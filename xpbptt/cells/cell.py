@@ -1,0 +1,82 @@
+"""What a cell is: the elementwise maths of one time step, forward and derivative.
+
+Symbols, here and in every cell: T time steps, B sequences in the batch, I inputs, H hidden units,
+G gates. ``u = x W_ihᵀ + b_ih`` is the input's part of all gates and ``v = h W_hhᵀ + b_hh`` the
+state's; both come split into gates, so that ``u.f + v.f`` is the forget gate before its sigmoid.
+A name with a d in front is the gradient of the loss by that name.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+Array = Any
+Namespace = Any
+Arrays = tuple[Array, ...]
+
+
+class CellForward(Protocol):
+    """One time step, elementwise."""
+
+    def __call__(self, u: Any, v: Any, state: Any, *, xp: Namespace) -> tuple[Any, Arrays]:
+        """Return the new state and the residuals, what the derivative needs beside the states.
+
+        Parameters
+        ----------
+        u, v : named tuple of arrays (B, H)
+            The input's and the state's part of each gate, of the cell's type `gates`.
+        state : named tuple of arrays (B, H)
+            The state before the step, of the cell's type `state`.
+        xp : namespace
+            The arrays' namespace; a cell uses operators and ``tanh exp sqrt abs maximum minimum
+            where`` from it.
+        """
+
+
+class CellBackward(Protocol):
+    """The derivative of one time step, elementwise."""
+
+    def __call__(
+        self, residuals: Any, state: Any, new: Any, dnew: Any, *, xp: Namespace
+    ) -> tuple[Any, Any, Any]:
+        """Return ``du, dv, dstate``.
+
+        Parameters
+        ----------
+        residuals : tuple of arrays
+            What the forward step returned.
+        state, new : named tuple of arrays (B, H)
+            The states before and after the step.
+        dnew : named tuple of arrays (B, H)
+            The gradient arriving at `new`.
+        xp : namespace
+            The arrays' namespace.
+
+        Returns
+        -------
+        du, dv : named tuple of arrays (B, H)
+            The gradients of `u` and `v`. Where the cell uses only ``u + v`` they are one and the
+            same object, which is then kept once.
+        dstate : named tuple of arrays (B, H)
+            The gradient of `state` apart from what flows through `v`; None where nothing does.
+        """
+
+
+class Cell(NamedTuple):
+    """The elementwise maths of a recurrence, from which everything else follows.
+
+    Attributes
+    ----------
+    name : str
+        The name that a net of this cell shows.
+    gates : type
+        A NamedTuple whose fields name the G gates, in the order of their rows in the weights.
+    state : type
+        A NamedTuple whose fields name the parts of the state; the first is the output h.
+    forward, backward : callable
+        The maths, see `CellForward` and `CellBackward`.
+    """
+
+    name: str
+    gates: Any
+    state: Any
+    forward: CellForward
+    backward: CellBackward

@@ -1,0 +1,48 @@
+"""The simple recurrent network of Elman (1990): h' = φ(u + v), with φ = tanh or relu."""
+
+from typing import Any, NamedTuple
+
+from xpbptt.cells.cell import Cell
+
+
+class Gates(NamedTuple):
+    """The one sum a that goes into the nonlinearity."""
+
+    a: Any
+
+
+class State(NamedTuple):
+    """The hidden state h, which is also the output."""
+
+    h: Any
+
+
+def tanh_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, tuple[Any, ...]]:
+    """h' = tanh(a)."""  # noqa: D403 - an equation
+    return State(h=xp.tanh(u.a + v.a)), ()
+
+
+def tanh_backward(
+    residuals: tuple[Any, ...], state: State, new: State, dnew: State, *, xp: Any
+) -> tuple[Gates, Gates, State]:
+    """da = dh' (1 - h'²)."""  # noqa: D403 - an equation
+    da = Gates(a=dnew.h * (1 - new.h * new.h))
+    return da, da, State(h=None)
+
+
+def relu_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, tuple[Any, ...]]:
+    """h' = max(a, 0)."""  # noqa: D403 - an equation
+    a = u.a + v.a
+    return State(h=xp.maximum(a, xp.zeros_like(a))), ()
+
+
+def relu_backward(
+    residuals: tuple[Any, ...], state: State, new: State, dnew: State, *, xp: Any
+) -> tuple[Gates, Gates, State]:
+    """da = dh' where h' > 0, else 0."""  # noqa: D403 - an equation
+    da = Gates(a=xp.where(new.h > 0, dnew.h, xp.zeros_like(dnew.h)))
+    return da, da, State(h=None)
+
+
+RNN_TANH = Cell("RNN", Gates, State, tanh_forward, tanh_backward)
+RNN_RELU = Cell("RNN-relu", Gates, State, relu_forward, relu_backward)

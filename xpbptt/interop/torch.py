@@ -1,0 +1,212 @@
+"""Weights from and to ``torch.nn.RNN``, ``LSTM`` and ``GRU``; torch itself is not imported."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpbptt import _check
+from xpbptt.backends import standard
+from xpbptt.bptt import Weights
+
+Array = Any
+Tree = Any
+
+KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+SUFFIXES = {False: "", True: "_reverse"}
+
+
+class Place(NamedTuple):
+    """Where a tensor belongs: which field of which layer and direction."""
+
+    layer: int
+    reverse: bool
+    field: str
+
+
+def from_state_dict(
+    state_dict: Mapping[str, Any], *, xp: Any = None, prefix: str = "", device: Any = None
+) -> Tree:
+    """Translate the state dict of a ``torch.nn`` recurrent module to a tree of parameters.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to array
+        ``weight_ih_l{k}``, ``weight_hh_l{k}``, ``bias_ih_l{k}``, ``bias_hh_l{k}`` for each layer
+        k, with ``_reverse`` appended for the other direction: tensors, or arrays of any library.
+        Where a layer has no biases they become zeros.
+    xp : namespace, optional
+        The array library of the result. Default: NumPy.
+    prefix : str
+        Take the keys that start so, as ``"encoder.lstm."``, and leave the others alone.
+    device : device, optional
+        Where to put the arrays. Default: the library's default.
+
+    Returns
+    -------
+    params : tree of arrays
+        The parameters, copied, with the dtype they had.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a key is unknown or missing, or shapes do not fit together.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> from xpbptt.interop.torch import from_state_dict, to_state_dict
+    >>> params = xpbptt.GRU(3, 5, bidirectional=True).init(0)
+    >>> state_dict = to_state_dict(params)
+    >>> sorted(state_dict)[:2]
+    ['bias_hh_l0', 'bias_hh_l0_reverse']
+    >>> from_state_dict(state_dict)[0][1].weight_ih.shape
+    (15, 3)
+    """
+    if not isinstance(state_dict, Mapping):
+        message = f"`state_dict` must be a mapping, got {type(state_dict).__name__}"
+        raise TypeError(message)
+    xp = standard(np if xp is None else xp)
+    tensors = {
+        _place(key, prefix): (f"state_dict[{key!r}]", tensor)
+        for key, tensor in state_dict.items()
+        if key.startswith(prefix)
+    }
+    if not tensors:
+        message = f"`state_dict` has no key that starts with {prefix!r}: {list(state_dict)[:8]}"
+        raise ValueError(message)
+    layers = max(place.layer for place in tensors) + 1
+    both = any(place.reverse for place in tensors)
+    directions = (False, True) if both else (False,)
+    entries = [[_entry(tensors, k, reverse) for reverse in directions] for k in range(layers)]
+    _check_sizes(entries)
+    return tuple(
+        tuple(weights) if both else weights[0]
+        for weights in (
+            [Weights(*(_convert(*tensor, xp=xp, device=device) for tensor in entry)) for entry in e]
+            for e in entries
+        )
+    )
+
+
+def to_state_dict(params: Tree, *, prefix: str = "") -> dict[str, Array]:
+    """Translate a tree of parameters, or of their gradients, to the names of ``torch.nn``.
+
+    Parameters
+    ----------
+    params : tree of arrays
+        The parameters of an `RNN`, `LSTM` or `GRU`.
+    prefix : str
+        What the names start with.
+
+    Returns
+    -------
+    state_dict : dict of str to array
+        The same arrays, of the library they were of. For ``load_state_dict`` make tensors of
+        them, as with ``torch.from_numpy``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where `params` is not such a tree.
+    """
+    if not isinstance(params, (tuple, list)) or isinstance(params, Weights):
+        message = f"`params` must be a tuple with one entry a layer, got {type(params).__name__}"
+        raise TypeError(message)
+    state_dict = {}
+    for layer, entry in enumerate(params):
+        pair = (entry,) if isinstance(entry, Weights) else entry
+        if not isinstance(pair, (tuple, list)) or len(pair) > len(SUFFIXES):
+            message = f"`params[{layer}]` must be Weights or a pair of Weights, got {pair!r:.80}"
+            raise TypeError(message)
+        for suffix, weights in zip(SUFFIXES.values(), pair, strict=False):
+            if not isinstance(weights, Weights):
+                message = (
+                    f"`params[{layer}]` must be Weights or a pair of them, got {weights!r:.80}"
+                )
+                raise TypeError(message)
+            for field, array in zip(Weights._fields, weights, strict=True):
+                state_dict[f"{prefix}{field}_l{layer}{suffix}"] = array
+    return state_dict
+
+
+def _place(key: str, prefix: str) -> Place:
+    match = KEY.fullmatch(key.removeprefix(prefix))
+    if match is None:
+        message = (
+            f"`state_dict` has the unknown key {key!r}; expected weight_ih_l0, weight_hh_l0, "
+            "bias_ih_l0, bias_hh_l0, and so on for each layer, with _reverse for the other "
+            "direction. Projections (proj_size) have no counterpart here; for a module inside "
+            "another one pass its name as `prefix`"
+        )
+        raise ValueError(message)
+    field, layer, reverse = match.groups()
+    return Place(int(layer), reverse is not None, field)
+
+
+def _entry(
+    tensors: dict[Place, tuple[str, Any]],
+    layer: int,
+    reverse: bool,  # noqa: FBT001 - private
+) -> list[tuple[str, Any]]:
+    """Return the four named tensors of one layer and direction."""
+    entry = [tensors.get(Place(layer, reverse, field)) for field in Weights._fields]
+    missing = [
+        f"{field}_l{layer}{SUFFIXES[reverse]}"
+        for field, tensor in zip(Weights._fields, entry, strict=True)
+        if tensor is None
+    ]
+    biases = [name for name in missing if name.startswith("bias")]
+    if len(missing) > len(biases) or len(biases) == 1:
+        message = f"`state_dict` lacks {missing}"
+        raise ValueError(message)
+    if biases:
+        name, weight = entry[0] or ("", None)
+        zeros = (name, _host(weight)[:, 0] * 0)
+        entry[2:] = [zeros, zeros]
+    return [tensor for tensor in entry if tensor is not None]
+
+
+def _check_sizes(entries: list[list[list[tuple[str, Any]]]]) -> None:
+    """Refuse tensors whose shapes do not make one net."""
+    (name, first) = entries[0][0][1]
+    _check_rank(name, first, 2)
+    gates, hidden = first.shape
+    if not hidden or gates % hidden:
+        message = f"`{name}` has shape {tuple(first.shape)}, expected (G·H, H)"
+        raise ValueError(message)
+    _check_rank(*entries[0][0][0], 2)
+    size = entries[0][0][0][1].shape[1]
+    for entry in entries:
+        for weights in entry:
+            expected = [(gates, size), (gates, hidden), (gates,), (gates,)]
+            for (name, tensor), shape in zip(weights, expected, strict=True):
+                meaning = "the shape that fits the other tensors"
+                _check.shape(name, tensor, shape, meaning)
+        size = len(entry) * hidden
+
+
+def _check_rank(name: str, tensor: Any, rank: int) -> None:
+    if len(getattr(tensor, "shape", ())) != rank:
+        message = f"`{name}` must have {rank} axes, got {getattr(tensor, 'shape', tensor)!r:.80}"
+        raise ValueError(message)
+
+
+def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
+    host = _host(tensor)
+    array = xp.asarray(host, device=device, copy=True)
+    if not xp.isdtype(array.dtype, "real floating") or str(host.dtype) not in str(array.dtype):
+        message = (
+            f"`{name}` has dtype {host.dtype}, which became {array.dtype}; expected real "
+            "floating-point numbers that the library has (JAX: enable jax_enable_x64 for float64)"
+        )
+        raise TypeError(message)
+    return array
+
+
+def _host(tensor: Any) -> np.ndarray[Any, Any]:
+    """Copy a tensor or an array of any library to the host."""
+    for method in ("detach", "cpu", "get"):  # torch, torch, CuPy
+        tensor = getattr(tensor, method, lambda same=tensor: same)()
+    return np.asarray(tensor)

@@ -1,0 +1,311 @@
+"""What a net is: a cell over whole sequences, time first, in layers and directions.
+
+T time steps, B sequences in the batch, I inputs, H hidden units, D directions (1, or 2 for a
+bidirectional net), G gates of the cell.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from xpbptt import _check, _signature
+from xpbptt._init import uniform
+from xpbptt._signature import Cache
+from xpbptt._tree import map_leaves
+from xpbptt.backends import standard
+from xpbptt.bptt import Gradients, Layer, Recurrence, bidirectional, chain, recurrence, unroll
+from xpbptt.cells import Cell
+
+Array = Any
+Namespace = Any
+Tree = Any
+
+
+@dataclass(frozen=True, repr=False)
+class Net:
+    """A recurrent net: its sizes and the functions on sequences that follow from them.
+
+    `LSTM`, `GRU` and `RNN` make the common ones. A net holds no arrays: parameters and states go in
+    and come out as trees, tuples with one entry a layer; where the net is bidirectional an entry
+    is a pair, forward direction first. In a tree of parameters the entries are `Weights` with the
+    fields ``weight_ih (G·H, I)``, ``weight_hh (G·H, H)``, ``bias_ih`` and ``bias_hh (G·H,)``, for
+    the layers above the first with D·H in place of I. In a state they are named tuples of arrays
+    (B, H): ``(h, c)`` of an LSTM, ``(h,)`` of a GRU or RNN.
+
+    Parameters
+    ----------
+    cell : Cell or Recurrence
+        The time step: the elementwise maths of a cell, or the wider contract.
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> from xpbptt.cells import RNN_TANH
+    >>> xpbptt.Net(RNN_TANH, 3, 5, num_layers=2)
+    RNN(3, 5, num_layers=2)
+    """
+
+    cell: Cell | Recurrence
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no net."""
+        if not isinstance(self.cell, (Cell, Recurrence)):
+            message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
+            raise TypeError(message)
+        _check.whole("input_size", self.input_size)
+        _check.whole("hidden_size", self.hidden_size)
+        _check.whole("num_layers", self.num_layers)
+        if not isinstance(self.bidirectional, bool):
+            message = f"`bidirectional` must be True or False, got {self.bidirectional!r}"
+            raise TypeError(message)
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """The time step as the loop knows it."""
+        return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
+
+    @property
+    def directions(self) -> int:
+        """The number of directions D."""
+        return 2 if self.bidirectional else 1
+
+    def init(
+        self,
+        seed: Any = 0,
+        *,
+        xp: Namespace = None,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> Tree:
+        """Draw parameters from U(-1/√H, 1/√H), as PyTorch does.
+
+        Parameters
+        ----------
+        seed : int, SeedSequence or numpy.random.Generator
+            Where the numbers come from. They are drawn on the host in float64, so the same seed
+            gives the same weights, rounded to `dtype`, on every library.
+        xp : namespace, optional
+            The array library: ``numpy``, ``cupy``, ``torch``, ``jax.numpy`` or any other of the
+            standard. Default: NumPy.
+        dtype : dtype, optional
+            A real floating-point dtype of that library. Default: its float32.
+        device : device, optional
+            Where to put the arrays. Default: the library's default.
+
+        Returns
+        -------
+        params : tree of arrays
+            The parameters.
+
+        Examples
+        --------
+        >>> import xpbptt
+        >>> params = xpbptt.LSTM(12, 64).init(seed=0)
+        >>> params[0].weight_ih.shape
+        (256, 12)
+        """
+        xp = standard(np if xp is None else xp)
+        generator = np.random.default_rng(seed)
+        bound = self.hidden_size**-0.5
+        return map_leaves(
+            lambda expected: uniform(
+                generator, expected.shape, bound, xp=xp, dtype=dtype, device=device
+            ),
+            _signature.parameters(self),
+        )
+
+    def forward(
+        self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
+    ) -> tuple[Array, Tree, Cache]:
+        """Run over a sequence and keep what `backward` needs.
+
+        Parameters
+        ----------
+        params : tree of arrays
+            The parameters.
+        x : array (T, B, I)
+            The input. T or B may be 0.
+        state : tree of arrays (B, H), optional
+            The initial state. Default: zeros.
+        mask : array (T, B), optional
+            Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
+            output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+
+        Returns
+        -------
+        y : array (T, B, D·H)
+            The hidden states of the last layer, the forward direction's first. It may share
+            memory with `cache`: do not write into it before `backward`.
+        state : tree of arrays (B, H)
+            The state after the last step of each direction, to be passed on with the next chunk.
+        cache : Cache
+            For `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.GRU(3, 5, num_layers=2)
+        >>> y, state, cache = net.forward(net.init(0), np.ones((7, 2, 3), dtype=np.float32))
+        >>> y.shape, len(state), state[0].h.shape
+        ((7, 2, 5), 2, (2, 5))
+        """
+        xp, params, state = _signature.check_forward(self, params, x, state, mask)
+        y, state, layers = _layer(self).forward(params, x, state, mask, xp=xp)
+        return y, state, Cache(self, x, layers)
+
+    def backward(self, cache: Cache, dy: Array, dstate: Tree = None) -> Gradients:
+        """Backpropagate through time.
+
+        Parameters
+        ----------
+        cache : Cache
+            What `forward` returned. It may be used more than once.
+        dy : array (T, B, D·H)
+            The gradient of the loss by `y`.
+        dstate : tree of arrays (B, H), optional
+            The gradient of the loss by the final state. Default: zeros.
+
+        Returns
+        -------
+        grads : Gradients
+            The gradients ``grads.params``, ``grads.x`` and ``grads.state``, each in the tree of
+            what it belongs to, summed over time and batch.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device, or the
+            cache is another net's.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.RNN(3, 5)
+        >>> y, state, cache = net.forward(net.init(0), np.ones((7, 2, 3), dtype=np.float32))
+        >>> grads = net.backward(cache, np.ones_like(y))
+        >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
+        ((5, 3), (7, 2, 3), (2, 5))
+        """
+        xp, dstate = _signature.check_backward(self, cache, dy, dstate)
+        return _layer(self).backward(cache.layers, dy, dstate, xp=xp)
+
+    def infer(
+        self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
+    ) -> tuple[Array, Tree]:
+        """Run over a sequence and keep nothing for a backward pass.
+
+        Parameters and returns are those of `forward`, without the cache.
+
+        Parameters
+        ----------
+        params : tree of arrays
+            The parameters.
+        x : array (T, B, I)
+            The input.
+        state : tree of arrays (B, H), optional
+            The initial state. Default: zeros.
+        mask : array (T, B), optional
+            Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
+            output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+
+        Returns
+        -------
+        y : array (T, B, D·H)
+            The hidden states of the last layer.
+        state : tree of arrays (B, H)
+            The state after the last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.LSTM(3, 5, bidirectional=True)
+        >>> y, state = net.infer(net.init(0), np.ones((7, 2, 3), dtype=np.float32))
+        >>> y.shape
+        (7, 2, 10)
+        """
+        xp, params, state = _signature.check_forward(self, params, x, state, mask)
+        return _layer(self).infer(params, x, state, mask, xp=xp)
+
+    def step(self, params: Tree, x_t: Array, state: Tree = None) -> tuple[Array, Tree]:
+        """Advance by one time step, for streams.
+
+        Parameters
+        ----------
+        params : tree of arrays
+            The parameters.
+        x_t : array (B, I)
+            The input of this step.
+        state : tree of arrays (B, H), optional
+            The state before it. Default: zeros.
+
+        Returns
+        -------
+        y_t : array (B, H)
+            The hidden state of the last layer.
+        state : tree of arrays (B, H)
+            The state after it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device, or the
+            net is bidirectional.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.LSTM(3, 5)
+        >>> params, state = net.init(0), None
+        >>> for x_t in np.ones((7, 2, 3), dtype=np.float32):
+        ...     y_t, state = net.step(params, x_t, state)
+        >>> y_t.shape
+        (2, 5)
+        """
+        layer = _layer(self)
+        if layer.step is None:
+            message = (
+                f"`step` cannot run {self}: the backward direction starts at the sequence's end, "
+                "which a stream does not have yet; use `infer` on whole sequences"
+            )
+            raise ValueError(message)
+        xp, params, state = _signature.check_forward(
+            self, params, x_t, state, name="x_t", axes="(B, I)"
+        )
+        return layer.step(params, x_t, state, xp=xp)
+
+    def __repr__(self) -> str:
+        """Return the call that makes this net."""
+        layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        both = ", bidirectional=True" if self.bidirectional else ""
+        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both})"
+
+
+@lru_cache
+def _layer(net: Net) -> Layer:
+    one = unroll(net.recurrence)
+    return chain([bidirectional(one) if net.bidirectional else one] * net.num_layers)

@@ -1,0 +1,127 @@
+"""The nets RNN, LSTM and GRU: the cells put together."""
+
+from xpbptt.cells import gru, lstm, rnn
+from xpbptt.net import Net
+
+
+def RNN(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: str = "tanh",
+    bidirectional: bool = False,
+) -> Net:
+    """Make a simple recurrent net, h' = φ(W_ih x + b_ih + W_hh h + b_hh).
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    nonlinearity : {"tanh", "relu"}
+        The function φ.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1, or the nonlinearity is unknown.
+
+    References
+    ----------
+    .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.RNN(3, 5, nonlinearity="relu")
+    RNN-relu(3, 5)
+    """
+    known = {"tanh": rnn.RNN_TANH, "relu": rnn.RNN_RELU}
+    if nonlinearity not in known:
+        message = f"`nonlinearity` must be one of {sorted(known)}, got {nonlinearity!r}"
+        raise ValueError(message)
+    return Net(
+        known[nonlinearity], input_size, hidden_size, num_layers, bidirectional=bidirectional
+    )
+
+
+def LSTM(  # noqa: N802 - the name of the net
+    input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False
+) -> Net:
+    """Make a net of long short-term memory cells; the gates are ordered i f g o.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+    .. [2] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction
+       with LSTM", Neural Computation 12, 2000.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.LSTM(12, 64, num_layers=2, bidirectional=True)
+    LSTM(12, 64, num_layers=2, bidirectional=True)
+    """
+    return Net(lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional)
+
+
+def GRU(  # noqa: N802 - the name of the net
+    input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False
+) -> Net:
+    """Make a net of gated recurrent units; the gates are ordered r z n.
+
+    The reset gate acts after the product with W_hh, as in PyTorch and cuDNN.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+       statistical machine translation", EMNLP 2014.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.GRU(12, 64)
+    GRU(12, 64)
+    """
+    return Net(gru.GRU, input_size, hidden_size, num_layers, bidirectional=bidirectional)
