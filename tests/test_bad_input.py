@@ -235,13 +235,20 @@ def test_what_is_no_cell():
         xpbptt.Net("LSTM", I, H)
 
 
-@pytest.mark.parametrize("bad", [3, None, "float64", int])
+@pytest.mark.parametrize("bad", [3, "int32", "flaot32", int, np.complex64])
 def test_init_with_a_dtype_that_is_none(bad):
-    if bad is None:
-        assert xpbptt.RNN(I, H).init(0, dtype=None)[0].bias_ih.dtype == np.float32
-        return
-    with pytest.raises(TypeError, match="`dtype` must be a real floating-point dtype"):
+    with pytest.raises(TypeError, match=r"`dtype` must be a real floating-point dtype of numpy"):
         xpbptt.RNN(I, H).init(0, dtype=bad)
+
+
+@pytest.mark.parametrize(("bad", "error"), [("a", TypeError), (1.5, TypeError), (-1, ValueError)])
+def test_init_with_what_is_no_seed(bad, error):
+    with pytest.raises(error, match="`seed` must be an int of at least 0 or a numpy.random.Gen"):
+        xpbptt.RNN(I, H).init(bad)
+
+
+def test_init_with_the_name_of_a_dtype(xp):
+    assert xpbptt.RNN(I, H).init(0, xp=xp, dtype="float64")[0].bias_ih.dtype == xp.float64
 
 
 def test_init_with_what_is_no_namespace():

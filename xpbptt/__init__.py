@@ -10,6 +10,16 @@ from xpbptt.linear import Linear, LinearParams
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.net import Net
 from xpbptt.nets import GRU, LSTM, RNN
+from xpbptt.notebook import (
+    lstm_backward,
+    lstm_cell_backward,
+    lstm_cell_forward,
+    lstm_forward,
+    rnn_backward,
+    rnn_cell_backward,
+    rnn_cell_forward,
+    rnn_forward,
+)
 from xpbptt.optim import Optimizer, adam, clip_by_global_norm, sgd
 
 __all__ = [
@@ -27,7 +37,15 @@ __all__ = [
     "adam",
     "clip_by_global_norm",
     "length_mask",
+    "lstm_backward",
+    "lstm_cell_backward",
+    "lstm_cell_forward",
+    "lstm_forward",
     "mean_squared_error",
+    "rnn_backward",
+    "rnn_cell_backward",
+    "rnn_cell_forward",
+    "rnn_forward",
     "sgd",
     "softmax_cross_entropy",
 ]

@@ -5,12 +5,23 @@ from typing import Any
 
 import numpy as np
 
+from xpbptt._check import library
+
 Array = Any
 Namespace = Any
 
 
+def generator(seed: Any) -> np.random.Generator:
+    """Return the generator of a seed, of whatever kind ``numpy.random.default_rng`` takes."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        message = f"`seed` must be an int of at least 0 or a numpy.random.Generator, got {seed!r}"
+        raise type(error)(message) from error
+
+
 def uniform(
-    generator: np.random.Generator,
+    random: np.random.Generator,
     shape: tuple[int, ...],
     bound: float,
     *,
@@ -22,7 +33,7 @@ def uniform(
 
     Parameters
     ----------
-    generator : numpy.random.Generator
+    random : numpy.random.Generator
         Where the numbers come from.
     shape : tuple of int
         The shape of the array.
@@ -30,8 +41,8 @@ def uniform(
         Half the width of the distribution.
     xp : namespace
         A standard namespace.
-    dtype : dtype, optional
-        A real floating-point dtype of `xp`. Default: its float32.
+    dtype : dtype or str, optional
+        A real floating-point dtype of `xp`, or its name. Default: float32.
     device : device, optional
         Where to put the array. Default: the library's default.
 
@@ -47,32 +58,36 @@ def uniform(
     ValueError
         If the library gives another dtype than asked for.
     """
-    dtype = xp.float32 if dtype is None else dtype
-    _check_dtype(dtype, xp=xp)
-    draws = generator.uniform(-bound, bound, size=shape)
+    dtype = _dtype(dtype, xp=xp)
+    draws = random.uniform(-bound, bound, size=shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns that it truncates; the check below refuses it
         array = xp.asarray(draws, dtype=dtype, device=device)
     if array.dtype != dtype:
         message = (
-            f"`dtype` {_name(dtype)} was asked for, but {xp.__name__} made {array.dtype}: if this "
+            f"`dtype` {_name(dtype)} was asked for, but {library(xp)} made {array.dtype}: if this "
             'is JAX, call jax.config.update("jax_enable_x64", True) first, or ask for float32'
         )
         raise ValueError(message)
     return array
 
 
-def _check_dtype(dtype: Any, *, xp: Namespace) -> None:
+def _dtype(dtype: Any, *, xp: Namespace) -> Any:
+    """Return the dtype meant by None, by a name or by itself, if it is real floating-point."""
+    if dtype is None:
+        return xp.float32
+    found = getattr(xp, dtype, dtype) if isinstance(dtype, str) else dtype
     try:
-        real = xp.isdtype(dtype, "real floating")
+        real = xp.isdtype(found, "real floating")
     except (TypeError, ValueError, AttributeError):  # what no dtype of `xp` raises differs
         real = False
     if not real:
         message = (
-            f"`dtype` must be a real floating-point dtype of {xp.__name__}, as "
-            f"{xp.__name__}.float32, got {_name(dtype)}"
+            f"`dtype` must be a real floating-point dtype of {library(xp)}, as "
+            f"{library(xp)}.float32, got {_name(dtype)}"
         )
         raise TypeError(message)
+    return found
 
 
 def _name(dtype: Any) -> str:

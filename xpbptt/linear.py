@@ -8,7 +8,7 @@ import numpy as np
 
 from xpbptt import _check
 from xpbptt._check import Expected
-from xpbptt._init import uniform
+from xpbptt._init import generator, uniform
 from xpbptt.backends import standard
 from xpbptt.bptt.layer import Gradients
 
@@ -98,8 +98,8 @@ class Linear:
             `dtype`, on every library.
         xp : namespace, optional
             The array library. Default: NumPy.
-        dtype : dtype, optional
-            A real floating-point dtype of that library. Default: its float32.
+        dtype : dtype or str, optional
+            A real floating-point dtype of that library, or its name. Default: float32.
         device : device, optional
             Where to put the arrays. Default: the library's default.
 
@@ -115,11 +115,11 @@ class Linear:
         (3,)
         """
         xp = standard(np if xp is None else xp)
-        generator = np.random.default_rng(seed)
+        random = generator(seed)
         bound = self.input_size**-0.5
         shapes = ((self.output_size, self.input_size), (self.output_size,))
         return LinearParams(
-            *(uniform(generator, s, bound, xp=xp, dtype=dtype, device=device) for s in shapes)
+            *(uniform(random, s, bound, xp=xp, dtype=dtype, device=device) for s in shapes)
         )
 
     def forward(self, params: LinearParams, x: Array) -> tuple[Array, LinearCache]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpbptt import _check, _signature
-from xpbptt._init import uniform
+from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
@@ -102,8 +102,8 @@ class Net:
         xp : namespace, optional
             The array library: ``numpy``, ``cupy``, ``torch``, ``jax.numpy`` or any other of the
             standard. Default: NumPy.
-        dtype : dtype, optional
-            A real floating-point dtype of that library. Default: its float32.
+        dtype : dtype or str, optional
+            A real floating-point dtype of that library, or its name. Default: float32.
         device : device, optional
             Where to put the arrays. Default: the library's default.
 
@@ -120,11 +120,11 @@ class Net:
         (256, 12)
         """
         xp = standard(np if xp is None else xp)
-        generator = np.random.default_rng(seed)
+        random = generator(seed)
         bound = self.hidden_size**-0.5
         return map_leaves(
             lambda expected: uniform(
-                generator, expected.shape, bound, xp=xp, dtype=dtype, device=device
+                random, expected.shape, bound, xp=xp, dtype=dtype, device=device
             ),
             _signature.parameters(self),
         )

@@ -34,13 +34,13 @@ def unroll(recurrence: Recurrence) -> Layer:
         the first part h of the state after each step. The output may share memory with the cache.
     """
 
-    def over(mask: Array | None, *, xp: Namespace) -> Recurrence:
-        return recurrence if mask is None else masked(recurrence, mask, xp=xp)
+    def over(mask: Array | None) -> Recurrence:
+        return recurrence if mask is None else masked(recurrence, mask)
 
     def forward(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        cell, steps = over(mask, xp=xp), x.shape[0]
+        cell, steps = over(mask), x.shape[0]
         states, residuals = Tape(steps + 1, xp=xp), Tape(steps, xp=xp)
         states.write(0, state)
         weights = cell.prepare(params, xp=xp)
@@ -53,7 +53,7 @@ def unroll(recurrence: Recurrence) -> Layer:
 
     def backward(cache: LoopCache, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
         params, x, mask, states, residuals = cache
-        cell, steps = over(mask, xp=xp), x.shape[0]
+        cell, steps = over(mask), x.shape[0]
         if steps == 0:
             return Gradients(map_leaves(xp.zeros_like, params), xp.zeros_like(x), dstate)
         records, dy = Tape(steps, xp=xp), blank(dy, mask, xp=xp)
@@ -77,7 +77,7 @@ def unroll(recurrence: Recurrence) -> Layer:
     def infer(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
     ) -> tuple[Array, Tree]:
-        cell = over(mask, xp=xp)
+        cell = over(mask)
         outputs = Tape(x.shape[0] + 1, xp=xp)
         outputs.write(0, state[:1])
         weights = cell.prepare(params, xp=xp)

@@ -23,40 +23,39 @@ def blank(array: Array, mask: Array | None, *, xp: Namespace) -> Array:
     return xp.where(mask[..., None], array, xp.zeros_like(array))
 
 
-def masked(recurrence: Recurrence, mask: Array, *, xp: Namespace) -> Recurrence:
+def masked(recurrence: Recurrence, mask: Array) -> Recurrence:
     """Hold the state of `recurrence` where `mask` (T, B) is False.
 
-    The step goes on as if nothing were masked, on a blank input, and its result is not taken; so
-    it is with its derivative. What it adds to the sums over time is taken out all at once.
+    The step goes on as if nothing were masked, on a blank input, and its result is not taken; in
+    the backward pass its part of the gradient is zero and the state's gradient goes past it.
     """
     columns = mask[..., None]
 
-    def select(keep: Array, new: Tree, old: Tree) -> Any:
-        parts = zip(new, old, strict=True)
-        return recurrence.state(*(xp.where(keep, a, b) for a, b in parts))
-
     def project(params: Tree, x: Array, *, xp: Namespace) -> list[Any]:
         inputs = recurrence.project(params, blank(x, mask, xp=xp), xp=xp)
-        return [(columns[t, ...], inputs_t) for t, inputs_t in enumerate(inputs)]
+        numbers = xp.astype(columns, x.dtype)
+        return [(columns[t, ...], numbers[t, ...], u) for t, u in enumerate(inputs)]
 
     def step(
-        weights: Any, inputs: tuple[Array, Any], state: Any, *, xp: Namespace
+        weights: Any, inputs: tuple[Array, Array, Any], state: Any, *, xp: Namespace
     ) -> tuple[Any, tuple[Array, ...]]:
-        keep, inputs_t = inputs
-        new, residuals = recurrence.step(weights, inputs_t, state, xp=xp)
-        return select(keep, new, state), (keep, *residuals)
+        keep, number, u = inputs
+        new, residuals = recurrence.step(weights, u, state, xp=xp)
+        parts = zip(new, state, strict=True)
+        return recurrence.state(*(xp.where(keep, a, b) for a, b in parts)), (number, *residuals)
 
     def step_backward(
         params: Tree, residuals: tuple[Array, ...], state: Any, new: Any, dnew: Any, *, xp: Any
     ) -> tuple[tuple[Array, ...], Any]:
-        keep, *kept = residuals
-        record, dstate = recurrence.step_backward(params, tuple(kept), state, new, dnew, xp=xp)
-        return record, select(keep, dstate, dnew)
+        number, *kept = residuals
+        taken = recurrence.state(*(d * number for d in dnew))
+        record, dstate = recurrence.step_backward(params, tuple(kept), state, new, taken, xp=xp)
+        parts = zip(dstate, dnew, taken, strict=True)
+        return record, recurrence.state(*(d + (whole - part) for d, whole, part in parts))
 
     def accumulate(
         params: Tree, x: Array, states: tuple[Array, ...], records: tuple[Array, ...], *, xp: Any
     ) -> tuple[Tree, Array]:
-        records = tuple(blank(record, mask, xp=xp) for record in records)
         return recurrence.accumulate(params, blank(x, mask, xp=xp), states, records, xp=xp)
 
     return recurrence._replace(
