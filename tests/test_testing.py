@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt.bptt import Layer, chain, concatenate, recurrence, reverse, unroll
+from xpbptt.bptt import KeepAll, Layer, chain, concatenate, recurrence, reverse, unroll
 from xpbptt.cells import GRU, LSTM, RNN_TANH, Cell
 from xpbptt.testing import GradientError, check_causality, check_gradients
 
@@ -27,7 +27,7 @@ class Whole(NamedTuple):
     hidden_size: int = H
 
     def forward(self, params, x, state):
-        return self.layer.forward(params, x, state, None, xp=self.xp)
+        return self.layer.forward(params, x, state, None, KeepAll().plan(T, 1.0), xp=self.xp)
 
     def backward(self, cache, dy, dstate):
         return self.layer.backward(cache, dy, dstate, xp=self.xp)

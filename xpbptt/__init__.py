@@ -4,7 +4,18 @@ Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the 
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
-from xpbptt.bptt import Gradients, Recurrence, Weights, length_mask
+from xpbptt.bptt import (
+    Binomial,
+    Budget,
+    Gradients,
+    KeepAll,
+    KeepStates,
+    Recurrence,
+    Segments,
+    Truncated,
+    Weights,
+    length_mask,
+)
 from xpbptt.cells import Cell
 from xpbptt.linear import Linear, LinearParams
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
@@ -23,9 +34,13 @@ from xpbptt.notebook import (
 from xpbptt.optim import Optimizer, adam, clip_by_global_norm, sgd
 
 __all__ = [
+    "Binomial",
+    "Budget",
     "Cell",
     "GRU",
     "Gradients",
+    "KeepAll",
+    "KeepStates",
     "LSTM",
     "Linear",
     "LinearParams",
@@ -33,6 +48,8 @@ __all__ = [
     "Optimizer",
     "RNN",
     "Recurrence",
+    "Segments",
+    "Truncated",
     "Weights",
     "adam",
     "clip_by_global_norm",

@@ -11,11 +11,22 @@ from typing import Any
 import numpy as np
 
 from xpbptt import _check, _signature
+from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, make_plan
 from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
-from xpbptt.bptt import Gradients, Layer, Recurrence, bidirectional, chain, recurrence, unroll
+from xpbptt.bptt import (
+    Gradients,
+    KeepAll,
+    Layer,
+    Recurrence,
+    Strategy,
+    bidirectional,
+    chain,
+    recurrence,
+    unroll,
+)
 from xpbptt.cells import Cell
 
 Array = Any
@@ -130,7 +141,13 @@ class Net:
         )
 
     def forward(
-        self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
+        self,
+        params: Tree,
+        x: Array,
+        state: Tree = None,
+        mask: Array | None = None,
+        *,
+        bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
     ) -> tuple[Array, Tree, Cache]:
         """Run over a sequence and keep what `backward` needs.
 
@@ -145,6 +162,8 @@ class Net:
         mask : array (T, B), optional
             Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+        bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
+            How `backward` pays for memory. Default: it keeps everything.
 
         Returns
         -------
@@ -170,7 +189,9 @@ class Net:
         ((7, 2, 5), 2, (2, 5))
         """
         xp, params, state = _signature.check_forward(self, params, x, state, mask)
-        y, state, layers = _layer(self).forward(params, x, state, mask, xp=xp)
+        check_strategy(bptt)
+        plan = make_plan(self, x.shape[0], x.shape[1], dtype_bytes(x.dtype), bptt)
+        y, state, layers = _layer(self).forward(params, x, state, mask, plan, xp=xp)
         return y, state, Cache(self, x, layers)
 
     def backward(self, cache: Cache, dy: Array, dstate: Tree = None) -> Gradients:
@@ -297,6 +318,51 @@ class Net:
             self, params, x_t, state, name="x_t", axes="(B, I)"
         )
         return layer.step(params, x_t, state, xp=xp)
+
+    def cost(
+        self,
+        steps: int,
+        batch: int,
+        dtype: Any = "float32",
+        *,
+        bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
+    ) -> Cost:
+        """Say what a strategy will cost, without running anything.
+
+        Parameters
+        ----------
+        steps, batch : int
+            The sizes T and B.
+        dtype : dtype or str
+            Of the arrays, of any library.
+        bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
+            The strategy.
+
+        Returns
+        -------
+        cost : Cost
+            The bytes kept, the most bytes at any time, and the steps run forward.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument is none, or no strategy fits into a `Budget`.
+
+        Examples
+        --------
+        >>> import xpbptt
+        >>> net = xpbptt.LSTM(64, 64)
+        >>> everything = net.cost(1000, 8, bptt=xpbptt.KeepAll())
+        >>> segments = net.cost(1000, 8, bptt=xpbptt.Segments())
+        >>> segments.steps // everything.steps
+        2
+        >>> segments.bytes < everything.bytes // 20
+        True
+        """
+        _check.whole("steps", steps, at_least=0)
+        _check.whole("batch", batch, at_least=0)
+        check_strategy(bptt)
+        return cost(self, steps, batch, dtype_bytes(dtype), bptt)
 
     def __repr__(self) -> str:
         """Return the call that makes this net."""

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Tree
+from xpbptt.bptt.strategies import Plan
 
 
 def reverse(layer: Layer) -> Layer:
     """Run `layer` from the last time step to the first; ``y[t]`` still belongs to ``x[t]``."""
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        y, state, cache = layer.forward(
-            params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp
-        )
+        mask = flipped(mask, xp=xp)
+        y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, mask, plan, xp=xp)
         return xp.flip(y, axis=0), state, cache
 
     def backward(cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
@@ -50,10 +50,10 @@ def concatenate(first: Layer, second: Layer) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        y1, state1, cache1 = first.forward(params[0], x, state[0], mask, xp=xp)
-        y2, state2, cache2 = second.forward(params[1], x, state[1], mask, xp=xp)
+        y1, state1, cache1 = first.forward(params[0], x, state[0], mask, plan, xp=xp)
+        y2, state2, cache2 = second.forward(params[1], x, state[1], mask, plan, xp=xp)
         cache = PairCache(cache1, cache2, y1.shape[-1])
         return xp.concat((y1, y2), axis=-1), (state1, state2), cache
 
@@ -88,11 +88,11 @@ def chain(layers: Sequence[Layer]) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
         states, caches = [], []
         for layer, weights, initial in zip(layers, params, state, strict=True):
-            x, final, cache = layer.forward(weights, x, initial, mask, xp=xp)
+            x, final, cache = layer.forward(weights, x, initial, mask, plan, xp=xp)
             states.append(final)
             caches.append(cache)
         return x, tuple(states), tuple(caches)

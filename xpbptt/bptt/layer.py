@@ -5,6 +5,8 @@ The functions of a layer check nothing: a net does so once, before it calls them
 
 from typing import Any, NamedTuple, Protocol
 
+from xpbptt.bptt.strategies import Plan
+
 Array = Any
 Namespace = Any
 Tree = Any
@@ -29,12 +31,12 @@ class Gradients(NamedTuple):
 
 
 class LayerForward(Protocol):
-    """``params, x (T, B, I), state, mask (T, B) or None → y (T, B, O), state, cache``."""
+    """``params, x (T, B, I), state, mask (T, B) or None, plan → y (T, B, O), state, cache``."""
 
     def __call__(
-        self, params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+        self, params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        """Run over the sequence and keep in `cache` what the backward pass needs."""
+        """Run over the sequence and keep in `cache` what the backward pass needs, as planned."""
 
 
 class LayerBackward(Protocol):

@@ -4,19 +4,20 @@ from typing import Any, NamedTuple
 
 from xpbptt._tree import map_leaves
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Tree
-from xpbptt.bptt.masks import blank, masked
+from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
-from xpbptt.bptt.tape import Tape
+from xpbptt.bptt.segments import Inputs, Segment, advance, record, retrace, sweep
+from xpbptt.bptt.strategies import Plan
+from xpbptt.bptt.tape import Slab, Tape
 
 
 class LoopCache(NamedTuple):
-    """What the backward pass needs: the inputs, the T + 1 states and the residuals."""
+    """What the backward pass needs: the inputs, and what the plan says to keep."""
 
-    params: Tree
-    x: Array
-    mask: Array | None
-    states: Tape
-    residuals: Tape
+    inputs: Inputs
+    plan: Plan
+    snapshots: dict[int, Tree]
+    segment: Segment
 
 
 def unroll(recurrence: Recurrence) -> Layer:
@@ -34,56 +35,56 @@ def unroll(recurrence: Recurrence) -> Layer:
         the first part h of the state after each step. The output may share memory with the cache.
     """
 
-    def over(mask: Array | None) -> Recurrence:
-        return recurrence if mask is None else masked(recurrence, mask)
-
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        cell, steps = over(mask), x.shape[0]
-        states, residuals = Tape(steps + 1, xp=xp), Tape(steps, xp=xp)
-        states.write(0, state)
-        weights = cell.prepare(params, xp=xp)
-        for t, inputs in enumerate(cell.project(params, x, xp=xp)):
-            state, kept = cell.step(weights, inputs, state, xp=xp)
-            states.write(t + 1, state)
-            residuals.write(t, kept)
-        y = blank(states.stacked(1)[0], mask, xp=xp)
-        return y, state, LoopCache(params, x, mask, states, residuals)
+        inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
+        kept = slice(plan.tail, x.shape[0])
+        snapshots: dict[int, Tree] = {}
+        if plan.tail == 0:
+            segment, state = record(
+                recurrence, inputs, kept, state, residuals=plan.residuals, xp=xp
+            )
+            y = segment.states.stacked(1)[0]
+        else:
+            outputs = Tape(x.shape[0] + 1, xp=xp)
+            outputs.write(0, state[:1])
+            snapshots, state = sweep(
+                recurrence, inputs, plan.snapshots, plan.tail, state, outputs=outputs, xp=xp
+            )
+            segment, state = record(recurrence, inputs, kept, state, xp=xp)
+            for t in range(kept.start, kept.stop):
+                outputs.write(t + 1, segment.states.read(t + 1 - kept.start)[:1])
+            y = outputs.stacked(1)[0]
+        cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
+        return blank(y, mask, xp=xp), state, cache
 
     def backward(cache: LoopCache, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
-        params, x, mask, states, residuals = cache
-        cell, steps = over(mask), x.shape[0]
-        if steps == 0:
-            return Gradients(map_leaves(xp.zeros_like, params), xp.zeros_like(x), dstate)
-        records, dy = Tape(steps, xp=xp), blank(dy, mask, xp=xp)
-        after = cell.state(*states.read(steps))
-        for t in reversed(range(steps)):
-            before = cell.state(*states.read(t))
-            dh, *drest = dstate
-            record, dstate = cell.step_backward(
-                params,
-                residuals.read(t),
-                before,
-                after,
-                cell.state(dh + dy[t, ...], *drest),
-                xp=xp,
-            )
-            records.write(t, record)
-            after = before
-        dparams, dx = cell.accumulate(params, x, states.stacked(0, steps), records.stacked(), xp=xp)
-        return Gradients(dparams, dx, dstate)
+        inputs, plan, snapshots, segment = cache
+        if any(move.start != plan.tail for move in plan.moves()):
+            inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
+        dy = blank(dy, inputs.mask, xp=xp)
+        dparams, dx = None, Slab(inputs.x, xp=xp)
+        for source, taken, start, stop in plan.moves():
+            steps = slice(start, stop)
+            if start != plan.tail:
+                marks = (source, *taken)
+                new, state = sweep(recurrence, inputs, marks, start, snapshots[source], xp=xp)
+                snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
+                segment, _ = record(recurrence, inputs, steps, state, xp=xp)
+            part = retrace(recurrence, inputs, steps, segment, dy, dstate, plan.truncate, xp=xp)
+            dparams = part.params if dparams is None else map_leaves(_add, dparams, part.params)
+            dx.write(steps, part.x)
+            dstate = part.state
+        return Gradients(dparams, dx.whole(), dstate)
 
     def infer(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
     ) -> tuple[Array, Tree]:
-        cell = over(mask)
         outputs = Tape(x.shape[0] + 1, xp=xp)
         outputs.write(0, state[:1])
-        weights = cell.prepare(params, xp=xp)
-        for t, inputs in enumerate(cell.project(params, x, xp=xp)):
-            state, _ = cell.step(weights, inputs, state, xp=xp)
-            outputs.write(t + 1, state[:1])
+        inputs, steps = Inputs.read(recurrence, params, x, mask, xp=xp), slice(0, x.shape[0])
+        state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
         return blank(outputs.stacked(1)[0], mask, xp=xp), state
 
     def step(params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> tuple[Array, Tree]:
@@ -93,3 +94,8 @@ def unroll(recurrence: Recurrence) -> Layer:
         return state[0], state
 
     return Layer(forward, backward, infer, step)
+
+
+def _add(a: Array, b: Array) -> Array:
+    a += b
+    return a

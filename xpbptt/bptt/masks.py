@@ -58,8 +58,18 @@ def masked(recurrence: Recurrence, mask: Array) -> Recurrence:
     ) -> tuple[Tree, Array]:
         return recurrence.accumulate(params, blank(x, mask, xp=xp), states, records, xp=xp)
 
+    def recompute(
+        params: Tree, x: Array, states: tuple[Array, ...], *, xp: Namespace
+    ) -> tuple[Array, ...]:
+        residuals = recurrence.recompute(params, blank(x, mask, xp=xp), states, xp=xp)
+        return (xp.astype(columns, x.dtype), *residuals)
+
     return recurrence._replace(
-        project=project, step=step, step_backward=step_backward, accumulate=accumulate
+        project=project,
+        step=step,
+        step_backward=step_backward,
+        accumulate=accumulate,
+        recompute=recompute,
     )
 
 

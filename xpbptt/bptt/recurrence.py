@@ -58,7 +58,10 @@ class Recurrence(NamedTuple):
         of the state``; the record is a tuple of what `accumulate` needs of this step.
     accumulate : callable
         ``params, x, states, records, *, xp → gradients of params, gradient of x``, with the states
-        before each step and the records as tuples of arrays (T, B, …).
+        before each step and the records as tuples of arrays (T, B, …). T may be 0.
+    recompute : callable
+        ``params, x, states, *, xp → residuals``, with the states before each step and the
+        residuals as tuples of arrays (T, B, …).
     """
 
     name: str
@@ -69,6 +72,7 @@ class Recurrence(NamedTuple):
     step: Callable[..., tuple[Any, tuple[Array, ...]]]
     step_backward: Callable[..., tuple[tuple[Array, ...], Any]]
     accumulate: Callable[..., tuple[Tree, Array]]
+    recompute: Callable[..., tuple[Array, ...]]
 
 
 @lru_cache
@@ -81,11 +85,23 @@ def recurrence(cell: Cell) -> Recurrence:
         return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,))
 
     def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Any]:
-        steps, batch, size = x.shape
-        u = xp.matmul(xp.reshape(x, (steps * batch, size)), xp.matrix_transpose(params.weight_ih))
+        steps, batch, _ = x.shape
+        u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih))
         u += params.bias_ih
         u = xp.reshape(u, (steps, batch, u.shape[1]))
         return [split(u[t, ...]) for t in range(steps)]
+
+    def recompute(
+        params: Weights, x: Array, states: tuple[Array, ...], *, xp: Namespace
+    ) -> tuple[Array, ...]:
+        steps, batch, _ = x.shape
+        before = cell.state(*(flat(part, xp=xp) for part in states))
+        u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih))
+        u += params.bias_ih
+        v = xp.matmul(before[0], xp.matrix_transpose(params.weight_hh))
+        v += params.bias_hh
+        _, residuals = cell.forward(split(u), split(v), before, xp=xp)
+        return tuple(xp.reshape(r, (steps, batch, *r.shape[1:])) for r in residuals)
 
     def prepare(params: Weights, *, xp: Namespace) -> tuple[Array, Array]:
         return transposed(params.weight_hh, xp=xp), params.bias_hh
@@ -128,7 +144,15 @@ def recurrence(cell: Cell) -> Recurrence:
         return cell.gates(*(block[:, k * size : (k + 1) * size] for k in range(gates)))
 
     return Recurrence(
-        cell.name, cell.state, shapes, project, prepare, step, step_backward, accumulate
+        name=cell.name,
+        state=cell.state,
+        shapes=shapes,
+        project=project,
+        prepare=prepare,
+        step=step,
+        step_backward=step_backward,
+        accumulate=accumulate,
+        recompute=recompute,
     )
 
 

@@ -1,4 +1,4 @@
-"""A tape: what the steps of a loop produce, one (T, …) array for each part.
+"""What the steps of a loop produce, one (T, …) array for each part.
 
 Where the library can write into arrays, the (T, …) arrays are made once, at the first step, and
 every step copies its rows there. Where it cannot (JAX), the rows are collected and stacked.
@@ -31,6 +31,13 @@ class Tape:
         self.xp = xp
         self._parts: tuple[Any, ...] | None = None  # (T, …) arrays, or lists of T rows
         self._writable = False
+
+    @classmethod
+    def of(cls, arrays: Arrays, *, xp: Any) -> "Tape":
+        """Return a tape of arrays (T, …) that are there already."""
+        tape = cls(arrays[0].shape[0] if arrays else 0, xp=xp)
+        tape._parts, tape._writable = arrays, True
+        return tape
 
     def write(self, t: int, rows: Arrays) -> None:
         """Keep the rows of step `t`."""
@@ -65,3 +72,42 @@ class Tape:
             return self.xp.stack(rows, axis=0)
         device = array_api_compat.device(like)
         return self.xp.zeros((0, *like.shape), dtype=like.dtype, device=device)
+
+
+class Slab:
+    """An array that is written in spans, like `like` (T, …); each step once.
+
+    Parameters
+    ----------
+    like : array (T, …)
+        What shape, dtype and device the array has.
+    xp : namespace
+        Its namespace.
+    """
+
+    __slots__ = ("_like", "_parts", "_whole", "xp")
+
+    def __init__(self, like: Array, *, xp: Any) -> None:
+        self.xp = xp
+        self._like = like
+        self._whole: Array | None = None
+        self._parts: dict[int, Array] = {}
+
+    def write(self, steps: slice, part: Array) -> None:
+        """Put `part` where it belongs; one that is the whole is taken as it is."""
+        if part.shape == self._like.shape:
+            self._whole = part
+            return
+        if self._whole is None and not self._parts:
+            whole = self.xp.empty_like(self._like)
+            self._whole = whole if array_api_compat.is_writeable_array(whole) else None
+        if self._whole is None:
+            self._parts[steps.start] = part
+        else:
+            self._whole[steps, ...] = part
+
+    def whole(self) -> Array:
+        """Return the array."""
+        if self._parts:
+            return self.xp.concat([self._parts[start] for start in sorted(self._parts)], axis=0)
+        return self.xp.zeros_like(self._like) if self._whole is None else self._whole

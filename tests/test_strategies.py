@@ -1,0 +1,278 @@
+"""Bounded memory: the gradients are those of keep-all, and the cost is what was said beforehand."""
+
+import tracemalloc
+from functools import cache
+from math import comb
+
+import numpy as np
+import pytest
+
+import xpbptt
+from xpbptt import Binomial, Budget, KeepAll, KeepStates, Segments, Truncated
+from xpbptt.bptt import recurrence
+from xpbptt.cells import LSTM
+from xpbptt.testing import check_gradients
+
+T, B, I, H = 6, 4, 3, 5
+
+EXACT = [
+    KeepStates(),
+    Segments(),
+    Segments(1),
+    Segments(4),
+    Segments(100),
+    Binomial(1),
+    Binomial(2),
+    Binomial(3),
+    Binomial(100),
+    Budget(10**9),
+    Truncated(T),
+]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "masked"])
+def mask(request, xp):
+    if not request.param:
+        return None
+    return xp.asarray(np.random.default_rng(2).random((T, B)) > 0.3)
+
+
+def run(case, mask, bptt):
+    y, state, kept = case.net.forward(case.params, case.x, case.state, mask, bptt=bptt)
+    return y, state, case.net.backward(kept, case.dy, case.dstate)
+
+
+def test_every_strategy_gives_the_gradients_of_keep_all(case, mask, assert_close):
+    expected = run(case, mask, KeepAll())
+    for bptt in EXACT:
+        assert_close(run(case, mask, bptt), expected)
+
+
+@pytest.mark.parametrize("bptt", EXACT, ids=repr)
+def test_a_cache_serves_twice(make_case, bptt, assert_close):
+    case = make_case(xpbptt.GRU(I, H, 2))
+    _, _, kept = case.net.forward(case.params, case.x, case.state, bptt=bptt)
+    first = case.net.backward(kept, case.dy, case.dstate)
+    assert_close(case.net.backward(kept, case.dy, case.dstate), first, 0)
+
+
+@pytest.mark.parametrize("bptt", EXACT, ids=repr)
+def test_no_steps_and_no_sequences(make_case, bptt, assert_close):
+    net = xpbptt.LSTM(I, H, 2, bidirectional=True)
+    for steps, batch in ((0, 4), (1, 4), (6, 0)):
+        case = make_case(net, steps, batch)
+        assert_close(run(case, None, bptt), run(case, None, KeepAll()))
+
+
+@pytest.mark.parametrize("bptt", [KeepStates(), Segments(4), Binomial(2)], ids=repr)
+def test_the_gradient_check_takes_a_strategy(make_case, bptt):
+    case = make_case(xpbptt.LSTM(I, H))
+    assert check_gradients(case.net, case.params, case.x, case.state, bptt=bptt).error < 1e-12
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone(
+    make_case, length, xp, tree_map, assert_close
+):
+    """As if each chunk were run with the state carried, but its gradient not."""
+    case = make_case(xpbptt.LSTM(I, H))
+    y, state, grads = run(case, None, Truncated(length))
+    assert_close((y, state), run(case, None, KeepAll())[:2], 0)
+    carried, chunks, total = case.state, [], None
+    zeros = tree_map(xp.zeros_like, case.dstate)
+    for start in range(0, T, length):
+        part = slice(start, start + length)
+        _, carried, kept = case.net.forward(case.params, case.x[part, ...], carried)
+        last = start + length >= T
+        chunk = case.net.backward(kept, case.dy[part, ...], case.dstate if last else zeros)
+        chunks.append(chunk.x)
+        total = chunk.params if total is None else tree_map(xp.add, total, chunk.params)
+        if start == 0:
+            assert_close(grads.state, chunk.state)
+    assert_close(grads.x, xp.concat(chunks, axis=0))
+    assert_close(grads.params, total)
+
+
+@cache
+def fewest(length, snapshots):
+    """Count the extra steps of the best schedule by trying all of them."""
+    if length <= 1:
+        return 0
+    if snapshots == 1:
+        return length * (length - 1) // 2
+    return min(
+        m + fewest(m, snapshots) + fewest(length - m, snapshots - 1) for m in range(1, length)
+    )
+
+
+@pytest.mark.parametrize("snapshots", range(1, 8))
+def test_binomial_takes_the_least_number_of_extra_steps(snapshots):
+    for length in range(1, 60):
+        repeats = 0
+        while comb(snapshots + repeats, snapshots) < length:
+            repeats += 1
+        formula = repeats * length - comb(snapshots + repeats, snapshots + 1)
+        extra = Binomial(snapshots).plan(length, 1.0).steps(length) - length
+        assert extra == formula == fewest(length, snapshots)
+
+
+@pytest.mark.parametrize("snapshots", [1, 2, 3, 5])
+@pytest.mark.parametrize("length", [1, 2, 13, 40])
+def test_binomial_never_holds_more_snapshots_than_it_may(snapshots, length):
+    plan = Binomial(snapshots).plan(length, 1.0)
+    held, done = set(plan.snapshots), length
+    for move in plan.moves():
+        assert move.stop == done
+        assert move.start == plan.tail or move.source in held
+        held |= set(move.snapshots)
+        assert len(held) <= snapshots
+        held = {mark for mark in held if mark < move.start}
+        done = move.start
+    assert done == 0
+
+
+@pytest.mark.parametrize(
+    "bptt", [KeepAll(), KeepStates(), Segments(), Segments(7), Binomial(3), Truncated(4)], ids=repr
+)
+@pytest.mark.parametrize("both", [False, True])
+def test_the_steps_are_counted_beforehand(bptt, both):
+    count = 0
+    lstm = recurrence(LSTM)
+
+    def step(*arguments, xp):
+        nonlocal count
+        count += 1
+        return lstm.step(*arguments, xp=xp)
+
+    net = xpbptt.Net(lstm._replace(step=step), I, H, 2, bidirectional=both)
+    cost = net.cost(20, B, bptt=bptt)
+    count = 0
+    y, state, kept = net.forward(net.init(0), np.ones((20, B, I), dtype=np.float32), bptt=bptt)
+    net.backward(kept, y, state)
+    assert count == cost.steps
+
+
+def test_segments_take_one_extra_forward_pass():
+    assert xpbptt.GRU(I, H).cost(1000, B, bptt=Segments()).steps == 2000
+
+
+BIG = {"steps": 1000, "batch": 8}
+
+
+def bytes_kept(net, bptt):
+    """Measure what the cache holds on NumPy, with the outputs that share its memory."""
+    params = net.init(0)
+    x = np.ones((BIG["steps"], BIG["batch"], net.input_size), dtype=np.float32)
+    net.forward(params, x[:2], bptt=bptt)  # what is made once for all is not the cache's
+    tracemalloc.start()
+    y, _, kept = net.forward(params, x, bptt=bptt)
+    del y
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept.net == net
+    return held
+
+
+@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    "bptt", [KeepAll(), KeepStates(), Segments(), Segments(50), Binomial(5)], ids=repr
+)
+def test_the_bytes_kept_are_those_said_beforehand(make, layers, both, bptt):
+    net = make(32, 64, layers, bidirectional=both)
+    said = net.cost(**BIG, bptt=bptt).bytes
+    objects = 1500 * len(range(0, 1000, 10)) * layers * (1 + both)  # Python's, for each snapshot
+    assert said <= bytes_kept(net, bptt) <= 1.02 * said + objects
+
+
+@pytest.mark.parametrize(("make", "share"), [(xpbptt.LSTM, 2), (xpbptt.GRU, 1), (xpbptt.RNN, 1)])
+def test_keep_states_keeps_the_states_only(make, share):
+    cost = make(32, 64).cost(**BIG, bptt=KeepStates())
+    assert cost.bytes == share * (BIG["steps"] + 1) * BIG["batch"] * 64 * 4
+
+
+def test_segments_take_a_few_percent_of_the_memory():
+    net = xpbptt.LSTM(64, 64)
+    everything, segments = (net.cost(**BIG, bptt=b) for b in (KeepAll(), Segments()))
+    assert segments.bytes < 0.06 * everything.bytes
+    assert segments.peak < 0.1 * everything.peak
+
+
+def test_a_long_sequence_trains_in_bounded_memory():
+    """The bound is 64 MiB at T = 100 000, beyond what goes in and comes out."""
+    net, steps = xpbptt.LSTM(4, 64), 10_000  # tracing every allocation takes its time
+    params, x = net.init(0), np.ones((steps, 1, 4), dtype=np.float32)
+    net.forward(params, x[:2], bptt=Segments())
+    tracemalloc.start()
+    y, _, kept = net.forward(params, x, bptt=Segments())
+    grads = net.backward(kept, y)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most - y.nbytes - grads.x.nbytes < 64 * 2**20 * steps / 100_000
+    assert np.all(np.isfinite(grads.params[0].weight_hh))
+
+
+def test_a_budget_picks_the_fastest_that_fits_and_says_so(caplog):
+    net = xpbptt.LSTM(32, 64, 2)
+    peaks = {b: net.cost(**BIG, bptt=b).peak for b in (KeepAll(), KeepStates(), Segments())}
+    for bptt, peak in peaks.items():
+        fastest = next(b for b, p in peaks.items() if p <= peak)
+        assert net.cost(**BIG, bptt=Budget(peak)).strategy == fastest
+        assert fastest == bptt or bptt == KeepStates()
+    tight = net.cost(**BIG, bptt=Budget(peaks[Segments()] - 1))
+    assert isinstance(tight.strategy, Binomial)
+    assert tight.peak < peaks[Segments()]
+    with caplog.at_level("INFO", logger="xpbptt"):
+        x = np.ones((BIG["steps"], BIG["batch"], 32), dtype=np.float32)
+        net.forward(net.init(0), x, bptt=Budget(peaks[Segments()]))
+    assert "the budget is met by Segments" in caplog.text
+
+
+def test_a_budget_that_nothing_meets_is_refused_with_the_least_figure():
+    net = xpbptt.LSTM(32, 64)
+    least = net.cost(**BIG, bptt=Binomial(1)).peak
+    message = f"`bptt` has a budget of {least - 1} bytes, but the least possible is {least}"
+    with pytest.raises(ValueError, match=message):
+        net.cost(**BIG, bptt=Budget(least - 1))
+    assert net.cost(**BIG, bptt=Budget(least)).strategy == Binomial(1)
+    x = np.ones((BIG["steps"], BIG["batch"], 32), dtype=np.float32)
+    with pytest.raises(ValueError, match=message):
+        net.forward(net.init(0), x, bptt=Budget(least - 1))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float64", np.float64, np.dtype("float64"), "torch.float64"], ids=str
+)
+def test_the_cost_of_any_librarys_dtype(dtype):
+    net = xpbptt.GRU(I, H)
+    assert net.cost(10, B, dtype).bytes == 2 * net.cost(10, B, "float32").bytes
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: Segments(0), ValueError, "`length` must be at least 1, got 0"),
+        (lambda: Segments(2.0), TypeError, "`length` must be an int, got 2.0"),
+        (lambda: Binomial(0), ValueError, "`snapshots` must be at least 1, got 0"),
+        (lambda: Binomial(None), TypeError, "`snapshots` must be an int, got None"),
+        (lambda: Truncated(0), ValueError, "`length` must be at least 1, got 0"),
+        (lambda: Budget("1 GB"), TypeError, "`bytes` must be an int, got '1 GB'"),
+    ],
+)
+def test_strategies_that_are_none(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+@pytest.mark.parametrize("bptt", [None, "segments", Segments, 5])
+def test_what_is_no_strategy(bptt):
+    net = xpbptt.GRU(I, H)
+    with pytest.raises(TypeError, match="`bptt` must be a strategy, as KeepAll"):
+        net.forward(net.init(0), np.ones((T, B, I), dtype=np.float32), bptt=bptt)
+    with pytest.raises(TypeError, match="`bptt` must be a strategy"):
+        net.cost(T, B, bptt=bptt)
+
+
+def test_a_dtype_without_a_size():
+    with pytest.raises(TypeError, match="`dtype` must be a floating-point dtype or its name"):
+        xpbptt.GRU(I, H).cost(T, B, "single")

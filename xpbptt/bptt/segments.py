@@ -1,0 +1,158 @@
+"""Runs over a part of a sequence: forward, keeping everything or nothing, and back."""
+
+from typing import Any, NamedTuple
+
+from xpbptt._tree import map_leaves
+from xpbptt.bptt.layer import Array, Namespace, Tree
+from xpbptt.bptt.masks import masked
+from xpbptt.bptt.recurrence import Recurrence
+from xpbptt.bptt.tape import Tape
+
+CHUNK = 64  # steps whose input products are made at once, where they need not all be
+
+
+class Inputs(NamedTuple):
+    """What a layer reads.
+
+    Attributes
+    ----------
+    params : tree of arrays
+        The parameters.
+    x : array (T, B, I)
+        The whole input.
+    mask : array (T, B) or None
+        Its mask.
+    weights : object
+        What the recurrence prepared of the parameters for running forward.
+    """
+
+    params: Tree
+    x: Array
+    mask: Array | None
+    weights: Any = None
+
+    @classmethod
+    def read(
+        cls, recurrence: Recurrence, params: Tree, x: Array, mask: Array | None, *, xp: Namespace
+    ) -> "Inputs":
+        """Prepare the parameters for running forward."""
+        return cls(params, x, mask, recurrence.prepare(params, xp=xp))
+
+    def cell(self, recurrence: Recurrence, steps: slice) -> Recurrence:
+        """Return the recurrence as it runs over `steps`."""
+        return recurrence if self.mask is None else masked(recurrence, self.mask[steps, ...])
+
+
+class Segment(NamedTuple):
+    """Steps that were kept: the states before each and after the last, and the residuals or None.
+
+    The residuals are computed again if they are None.
+    """
+
+    states: Tape
+    residuals: Tape | None
+
+
+class Retraced(NamedTuple):
+    """The gradients that come out of a segment."""
+
+    params: Tree
+    x: Array
+    state: Tree
+
+
+def advance(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    steps: slice,
+    state: Tree,
+    *,
+    xp: Namespace,
+    outputs: Tape | None = None,
+) -> Tree:
+    """Run over `steps` and keep nothing, but write h to `outputs` if they are wanted."""
+    for first in range(steps.start, steps.stop, CHUNK):
+        chunk = slice(first, min(first + CHUNK, steps.stop))
+        cell = inputs.cell(recurrence, chunk)
+        for t, u in enumerate(cell.project(inputs.params, inputs.x[chunk, ...], xp=xp), first):
+            state, _ = cell.step(inputs.weights, u, state, xp=xp)
+            if outputs is not None:
+                outputs.write(t + 1, state[:1])
+    return state
+
+
+def sweep(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    marks: tuple[int, ...],
+    stop: int,
+    state: Tree,
+    *,
+    xp: Namespace,
+    outputs: Tape | None = None,
+) -> tuple[dict[int, Tree], Tree]:
+    """Run from the first mark to `stop` and keep the state at each mark."""
+    snapshots = {}
+    for start, end in zip(marks, (*marks[1:], stop), strict=True):
+        snapshots[start] = state
+        steps = slice(start, end)
+        state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
+    return snapshots, state
+
+
+def record(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    steps: slice,
+    state: Tree,
+    *,
+    residuals: bool = True,
+    xp: Namespace,
+) -> tuple[Segment, Tree]:
+    """Run over `steps` and keep everything, or without `residuals` the states only."""
+    cell, length = inputs.cell(recurrence, steps), steps.stop - steps.start
+    segment = Segment(Tape(length + 1, xp=xp), Tape(length, xp=xp) if residuals else None)
+    segment.states.write(0, state)
+    for t, u in enumerate(cell.project(inputs.params, inputs.x[steps, ...], xp=xp)):
+        state, kept = cell.step(inputs.weights, u, state, xp=xp)
+        segment.states.write(t + 1, state)
+        if segment.residuals is not None:
+            segment.residuals.write(t, kept)
+    return segment, state
+
+
+def retrace(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    steps: slice,
+    segment: Segment,
+    dy: Array,
+    dstate: Tree,
+    truncate: int | None,
+    *,
+    xp: Namespace,
+) -> Retraced:
+    """Go back over `steps`; `dy` (T, B, H) is that of the whole sequence."""
+    cell, length = inputs.cell(recurrence, steps), steps.stop - steps.start
+    x, states = inputs.x[steps, ...], segment.states
+    if length == 0:
+        return Retraced(map_leaves(xp.zeros_like, inputs.params), xp.zeros_like(x), dstate)
+    before_each = states.stacked(0, length)
+    residuals = segment.residuals
+    if residuals is None:
+        residuals = Tape.of(cell.recompute(inputs.params, x, before_each, xp=xp), xp=xp)
+    records = Tape(length, xp=xp)
+    after = cell.state(*states.read(length))
+    for t in reversed(range(length)):
+        before = cell.state(*states.read(t))
+        dh, *drest = dstate
+        dnew = cell.state(dh + dy[steps.start + t, ...], *drest)
+        record, dstate = cell.step_backward(
+            inputs.params, residuals.read(t), before, after, dnew, xp=xp
+        )
+        records.write(t, record)
+        after = before
+        if truncate and steps.start + t and (steps.start + t) % truncate == 0:
+            dstate = cell.state(*(xp.zeros_like(part) for part in dstate))
+    dparams, dx = cell.accumulate(inputs.params, x, before_each, records.stacked(), xp=xp)
+    return Retraced(dparams, dx, dstate)
