@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpbptt import notebook
+from xpbptt import _notebook, notebook
 from xpbptt._tree import leaves, map_leaves
 
 SIZES = {"n_x": 3, "n_a": 5, "n_y": 2, "m": 4, "T_x": 6}
@@ -642,8 +642,9 @@ def test_cell_without_examples(xp, kind):
         assert_zero(xp, gradients[key])
 
 
-def test_imports_nothing_of_the_fast_nets():
-    tree = ast.parse(inspect.getsource(notebook))
+@pytest.mark.parametrize("module", [notebook, _notebook], ids=lambda m: m.__name__)
+def test_imports_nothing_of_the_fast_nets(module):
+    tree = ast.parse(inspect.getsource(module))
     imported = {
         f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(tree)
@@ -653,7 +654,7 @@ def test_imports_nothing_of_the_fast_nets():
 
     assert {name for name in imported if name.startswith("xpbptt")} <= {
         "xpbptt._check",
-        "xpbptt._tree",
+        "xpbptt._notebook",
     }
     assert not any(name.split(".")[0] == "numpy" for name in imported)
 

@@ -65,11 +65,11 @@ References
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import array_api_compat
 
-from xpbptt import _check
+from xpbptt import _notebook
 
 Array = Any
 Namespace = Any
@@ -119,8 +119,8 @@ def rnn_cell_forward(
     >>> a_next.shape, yt_pred.shape
     ((5, 7), (2, 7))
     """
-    xp = _check_arrays(
-        *_parameters("parameters", parameters, _RNN),
+    xp = _notebook.check_arrays(
+        *_notebook.check_parameters("parameters", parameters, _notebook.RNN),
         ("xt", xt, "n_x, m"),
         ("a_prev", a_prev, "n_a, m"),
     )
@@ -176,8 +176,8 @@ def rnn_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Arr
     >>> a.shape, y_pred.shape
     ((5, 7, 4), (2, 7, 4))
     """
-    xp = _check_arrays(
-        *_parameters("parameters", parameters, _RNN),
+    xp = _notebook.check_arrays(
+        *_notebook.check_parameters("parameters", parameters, _notebook.RNN),
         ("x", x, "n_x, m, T_x"),
         ("a0", a0, "n_a, m"),
     )
@@ -228,7 +228,9 @@ def rnn_cell_backward(da_next: Array, cache: Cache) -> Gradients:
     >>> {key: gradient.shape for key, gradient in gradients.items()}
     {'dxt': (3, 7), 'da_prev': (5, 7), 'dWax': (5, 3), 'dWaa': (5, 5), 'dba': (5, 1)}
     """
-    xp = _check_arrays(*_cell_cache("cache", cache, _RNN), ("da_next", da_next, "n_a, m"))
+    xp = _notebook.check_arrays(
+        *_notebook.check_cache("cache", cache, _notebook.RNN), ("da_next", da_next, "n_a, m")
+    )
     return _rnn_cell_backward(da_next, cache, xp=xp)
 
 
@@ -280,7 +282,7 @@ def rnn_backward(da: Array, caches: Caches) -> Gradients:
     >>> {key: gradient.shape for key, gradient in gradients.items()}
     {'dx': (3, 7, 4), 'da0': (5, 7), 'dWax': (5, 3), 'dWaa': (5, 5), 'dba': (5, 1)}
     """
-    xp = _check_sequence(da, caches, _RNN)
+    xp = _notebook.check_sequence(da, caches, _notebook.RNN)
     cell_caches, x = caches
     n_a, m, T = da.shape
     n_x = x.shape[0]
@@ -344,8 +346,8 @@ def lstm_cell_forward(
     >>> a_next.shape, c_next.shape, yt_pred.shape
     ((5, 7), (5, 7), (2, 7))
     """
-    xp = _check_arrays(
-        *_parameters("parameters", parameters, _LSTM),
+    xp = _notebook.check_arrays(
+        *_notebook.check_parameters("parameters", parameters, _notebook.LSTM),
         ("xt", xt, "n_x, m"),
         ("a_prev", a_prev, "n_a, m"),
         ("c_prev", c_prev, "n_a, m"),
@@ -413,8 +415,8 @@ def lstm_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Ar
     >>> a.shape, y.shape, c.shape
     ((5, 7, 4), (2, 7, 4), (5, 7, 4))
     """
-    xp = _check_arrays(
-        *_parameters("parameters", parameters, _LSTM),
+    xp = _notebook.check_arrays(
+        *_notebook.check_parameters("parameters", parameters, _notebook.LSTM),
         ("x", x, "n_x, m, T_x"),
         ("a0", a0, "n_a, m"),
     )
@@ -471,8 +473,8 @@ def lstm_cell_backward(da_next: Array, dc_next: Array, cache: Cache) -> Gradient
     >>> gradients["dxt"].shape, gradients["dWf"].shape, gradients["dbf"].shape
     ((3, 7), (5, 8), (5, 1))
     """
-    xp = _check_arrays(
-        *_cell_cache("cache", cache, _LSTM),
+    xp = _notebook.check_arrays(
+        *_notebook.check_cache("cache", cache, _notebook.LSTM),
         ("da_next", da_next, "n_a, m"),
         ("dc_next", dc_next, "n_a, m"),
     )
@@ -555,7 +557,7 @@ def lstm_backward(da: Array, caches: Caches) -> Gradients:
     >>> gradients["dx"].shape, gradients["da0"].shape, gradients["dWo"].shape
     ((3, 7, 2), (5, 7), (5, 8))
     """
-    xp = _check_sequence(da, caches, _LSTM)
+    xp = _notebook.check_sequence(da, caches, _notebook.LSTM)
     cell_caches, x = caches
     n_a, m, T = da.shape
     n_x = x.shape[0]
@@ -595,110 +597,3 @@ def _over_time(steps: list[Array], n: int, x: Array, *, xp: Namespace) -> Array:
     if steps:
         return xp.stack(steps, axis=2)
     return xp.zeros((n, x.shape[1], 0), dtype=x.dtype, device=array_api_compat.device(x))
-
-
-class _Cell(NamedTuple):
-    """What a cell's dictionary and cache must hold: the axes of the parameters, the cache's names.
-
-    An earlier parameter sets the sizes for a later one.
-    """
-
-    forward: str
-    parameters: dict[str, str]
-    cache: tuple[str, ...]
-
-
-_RNN = _Cell(
-    "rnn_cell_forward",
-    {"Wax": "n_a, n_x", "Waa": "n_a, n_a", "Wya": "n_y, n_a", "ba": "n_a, 1", "by": "n_y, 1"},
-    ("a_next", "a_prev", "xt", "parameters"),
-)
-_LSTM = _Cell(
-    "lstm_cell_forward",
-    dict.fromkeys(("Wf", "Wi", "Wc", "Wo"), "n_a, n_a + n_x")
-    | dict.fromkeys(("bf", "bi", "bc", "bo"), "n_a, 1")
-    | {"Wy": "n_y, n_a", "by": "n_y, 1"},
-    ("a_next", "c_next", "a_prev", "c_prev", "ft", "it", "cct", "ot", "xt", "parameters"),
-)
-
-Found = tuple[str, Array, str]  # an array with its name and its axes
-
-
-def _parameters(name: str, parameters: Parameters, cell: _Cell) -> list[Found]:
-    """Refuse what is not a dictionary of a cell's parameters, or list them."""
-    if not isinstance(parameters, Mapping):
-        message = f"`{name}` must be a dict of arrays, got {type(parameters).__name__}"
-        raise TypeError(message)
-    missing = [key for key in cell.parameters if key not in parameters]
-    unknown = [key for key in parameters if key not in cell.parameters]
-    if missing or unknown:
-        message = (
-            f"`{name}` is missing the keys {missing or 'none'}, and its unknown keys are "
-            f"{unknown or 'none'}: {cell.forward} takes exactly {list(cell.parameters)}"
-        )
-        raise ValueError(message)
-    return [(f'{name}["{key}"]', parameters[key], axes) for key, axes in cell.parameters.items()]
-
-
-def _cell_cache(name: str, cache: Cache, cell: _Cell) -> list[Found]:
-    """Refuse what is not a cache of a cell, or list its arrays."""
-    expected = f"({', '.join(cell.cache)}), which {cell.forward} returns"
-    if not isinstance(cache, tuple):
-        message = f"`{name}` must be a tuple {expected}, got {type(cache).__name__}"
-        raise TypeError(message)
-    if len(cache) != len(cell.cache):
-        message = f"`{name}` has {len(cache)} entries, expected the {len(cell.cache)} of {expected}"
-        raise ValueError(message)
-    *entries, parameters = cache
-    found = _parameters(f"{name}[{len(entries)}]", parameters, cell)
-    for index, (entry, array) in enumerate(zip(cell.cache, entries, strict=False)):
-        found.append((f"{name}[{index}]", array, "n_x, m" if entry == "xt" else "n_a, m"))
-    return found
-
-
-def _check_sequence(da: Array, caches: Any, cell: _Cell) -> Namespace:
-    """Return the namespace of a sequence's caches and gradient, having checked them."""
-    match caches:
-        case (list(steps), x):
-            pass
-        case _:
-            came = type(caches).__name__
-            sequence = cell.forward.replace("_cell", "")
-            message = f"`caches` must be the pair (list of caches, x) of {sequence}, got a {came}"
-            if isinstance(caches, tuple):
-                message += f" of {len(caches)}"
-            raise TypeError(message)
-    found = []
-    for t, cache in enumerate(steps):
-        found += _cell_cache(f"caches[0][{t}]", cache, cell)
-    xp = _check_arrays(*found, ("caches[1]", x, "n_x, m, T_x"), ("da", da, "n_a, m, T"))
-    T_x, T = x.shape[2], da.shape[2]
-    if len(steps) != T_x:
-        message = (
-            f"`caches` is a list of {len(steps)} caches, but an x of {T_x} steps: pass it whole"
-        )
-        raise ValueError(message)
-    if T_x < T:
-        message = f"`da` has {T} time steps, expected at most the {T_x} of `caches`"
-        raise ValueError(message)
-    return xp
-
-
-def _check_arrays(*found: Found) -> Namespace:
-    """Return the one namespace of arrays whose sizes fit together; the first sets the standard."""
-    xp = _check.one_namespace([(name, array) for name, array, _ in found])
-    sizes = {"1": (1, "")}
-    for name, array, axes in found:
-        _check.rank(name, array, f"({axes})")
-        for axis, size in zip(axes.split(", "), array.shape, strict=True):
-            expected, source = sizes.setdefault(axis, (size, name))
-            if size != expected or (size == 0 and axis.startswith("n_")):
-                reason = f"{axis} is {expected} in `{source}`" if source else "a bias is a column"
-                if size == expected:
-                    reason = f"{axis} is at least 1"
-                came = tuple(array.shape)
-                message = f"`{name}` has shape {came}, expected ({axes}): {reason}"
-                raise ValueError(message)
-        if axes == "n_a, n_a + n_x":
-            sizes.setdefault("n_x", (array.shape[1] - array.shape[0], name))
-    return xp
