@@ -8,6 +8,10 @@ from xpbptt.interop.torch import from_state_dict, to_state_dict
 TOLERANCE = 1e-10
 
 
+def host(array):
+    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
+
+
 def torch_module(torch, net):
     kind, options = {
         "RNN": (torch.nn.RNN, {}),
@@ -27,20 +31,20 @@ def torch_module(torch, net):
 
 
 def tensor(torch, array, *, grad=False):
-    return torch.tensor(np.asarray(array), dtype=torch.float64, requires_grad=grad)
+    return torch.tensor(host(array), dtype=torch.float64, requires_grad=grad)
 
 
 def stacked_states(torch, state, *, grad=False):
     """Turn our tree of states into torch's tuple of (layers times directions, B, H) tensors."""
     entries = [e for layer in state for e in (layer if isinstance(layer[0], tuple) else (layer,))]
-    parts = zip(*[[np.asarray(part) for part in entry] for entry in entries], strict=True)
+    parts = zip(*[[host(part) for part in entry] for entry in entries], strict=True)
     return tuple(tensor(torch, np.stack(part), grad=grad) for part in parts)
 
 
 def assert_equal(ours, theirs):
     theirs = theirs.detach().numpy()
     assert ours.shape == theirs.shape
-    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(host(ours), theirs, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("bias", [True, False])
