@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt.bptt import KeepAll, Layer, chain, concatenate, recurrence, reverse, unroll
+from xpbptt.bptt import KeepAll, Layer, Run, Watch, chain, concatenate, recurrence, reverse, unroll
 from xpbptt.cells import GRU, LSTM, RNN_TANH, Cell
 from xpbptt.testing import GradientError, check_causality, check_gradients
 
@@ -27,10 +27,10 @@ class Whole(NamedTuple):
     hidden_size: int = H
 
     def forward(self, params, x, state):
-        return self.layer.forward(params, x, state, None, KeepAll().plan(T, 1.0), xp=self.xp)
+        return self.layer.forward(params, x, state, Run(None, KeepAll().plan(T, 1.0)), xp=self.xp)
 
     def backward(self, cache, dy, dstate):
-        return self.layer.backward(cache, dy, dstate, xp=self.xp)
+        return self.layer.backward(cache, dy, dstate, Watch(), xp=self.xp)[0]
 
 
 def changed(tree, **fields):
@@ -159,9 +159,9 @@ def test_both_directions_given_the_same_half_is_rejected(np_case):
     one = unroll(recurrence(LSTM))
     right = concatenate(one, reverse(one))
 
-    def backward(cache, dy, dstate, *, xp):
+    def backward(cache, dy, dstate, watch, *, xp):
         half = dy[..., : cache.width]
-        return right.backward(cache, xp.concat((half, half), axis=-1), dstate, xp=xp)
+        return right.backward(cache, xp.concat((half, half), axis=-1), dstate, watch, xp=xp)
 
     with pytest.raises(GradientError, match=r"params\[0\]\[1\]"):
         check_gradients(both_directions(right._replace(backward=backward), np), *case)

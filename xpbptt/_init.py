@@ -11,12 +11,12 @@ Array = Any
 Namespace = Any
 
 
-def generator(seed: Any) -> np.random.Generator:
+def generator(seed: Any, name: str = "seed") -> np.random.Generator:
     """Return the generator of a seed, of whatever kind ``numpy.random.default_rng`` takes."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
-        message = f"`seed` must be an int of at least 0 or a numpy.random.Generator, got {seed!r}"
+        message = f"`{name}` must be an int of at least 0 or a numpy.random.Generator, got {seed!r}"
         raise type(error)(message) from error
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat
@@ -111,6 +112,19 @@ def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[N
     xp = _check.one_namespace([("x", cache.x), *((path, leaf) for path, leaf, _ in found)])
     _check.shapes(found)
     return xp, _zeros(net, cache.x, xp=xp) if dstate is None else dstate
+
+
+def check_clip(limit: object) -> float | None:
+    """Refuse a limit that is none."""
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, Real):
+        message = f"`clip_step` must be a number or None, got {limit!r}"
+        raise TypeError(message)
+    if not 0 < float(limit) < float("inf"):
+        message = f"`clip_step` must be finite and above 0, got {limit}"
+        raise ValueError(message)
+    return float(limit)
 
 
 def _zeros(net: "Net", x: Array, *, xp: Namespace) -> Tree:

@@ -6,6 +6,7 @@ bidirectional net), G gates of the cell.
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
 from xpbptt.bptt import (
-    Gradients,
     KeepAll,
     Layer,
     Recurrence,
+    Run,
     Strategy,
+    Watch,
     bidirectional,
     chain,
+    dropout,
     recurrence,
     unroll,
 )
@@ -53,11 +56,13 @@ class Net:
         The sizes I and H, and the number of layers.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `forward` drops before the layer above.
 
     Raises
     ------
     TypeError, ValueError
-        Where a size is not an int or is below 1.
+        Where a size is not an int or is below 1, or `dropout` is not from 0 to below 1.
 
     Examples
     --------
@@ -72,6 +77,7 @@ class Net:
     hidden_size: int
     num_layers: int = 1
     bidirectional: bool = field(default=False, kw_only=True)
+    dropout: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no net."""
@@ -84,6 +90,12 @@ class Net:
         if not isinstance(self.bidirectional, bool):
             message = f"`bidirectional` must be True or False, got {self.bidirectional!r}"
             raise TypeError(message)
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
+            message = f"`dropout` must be a number, got {self.dropout!r}"
+            raise TypeError(message)
+        if not 0 <= float(self.dropout) < 1:
+            message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
+            raise ValueError(message)
 
     @property
     def recurrence(self) -> Recurrence:
@@ -148,6 +160,7 @@ class Net:
         mask: Array | None = None,
         *,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
+        dropout_seed: Any = None,
     ) -> tuple[Array, Tree, Cache]:
         """Run over a sequence and keep what `backward` needs.
 
@@ -164,6 +177,8 @@ class Net:
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             How `backward` pays for memory. Default: it keeps everything.
+        dropout_seed : int, SeedSequence or numpy.random.Generator, optional
+            What dropout follows from, on every library alike. Needed by a net with dropout.
 
         Returns
         -------
@@ -191,10 +206,19 @@ class Net:
         xp, params, state = _signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
         plan = make_plan(self, x.shape[0], x.shape[1], dtype_bytes(x.dtype), bptt)
-        y, state, layers = _layer(self).forward(params, x, state, mask, plan, xp=xp)
+        run = Run(mask, plan, self._key(dropout_seed))
+        y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
         return y, state, Cache(self, x, layers)
 
-    def backward(self, cache: Cache, dy: Array, dstate: Tree = None) -> Gradients:
+    def backward(
+        self,
+        cache: Cache,
+        dy: Array,
+        dstate: Tree = None,
+        *,
+        trace: bool = False,
+        clip_step: float | None = None,
+    ) -> Any:
         """Backpropagate through time.
 
         Parameters
@@ -205,12 +229,21 @@ class Net:
             The gradient of the loss by `y`.
         dstate : tree of arrays (B, H), optional
             The gradient of the loss by the final state. Default: zeros.
+        trace : bool
+            Whether to return the norms of the gradients inside the pass, too.
+        clip_step : float, optional
+            The largest norm that the gradient of the state of one sequence may have when a step
+            hands it back to the step before; a larger one is scaled down. The gradients are then
+            no longer those of the loss. Default: no limit.
 
         Returns
         -------
         grads : Gradients
             The gradients ``grads.params``, ``grads.x`` and ``grads.state``, each in the tree of
             what it belongs to, summed over time and batch.
+        trace : tuple of Trace, only with ``trace=True``
+            One entry a layer, a pair where the net is bidirectional: ``trace[0].state.h`` and
+            ``trace[0].gates.f`` are arrays (T,), step t's gradient at t in both directions.
 
         Raises
         ------
@@ -228,7 +261,9 @@ class Net:
         ((5, 3), (7, 2, 3), (2, 5))
         """
         xp, dstate = _signature.check_backward(self, cache, dy, dstate)
-        return _layer(self).backward(cache.layers, dy, dstate, xp=xp)
+        watch = Watch(bool(trace), _signature.check_clip(clip_step))
+        grads, norms = _layer(self).backward(cache.layers, dy, dstate, watch, xp=xp)
+        return (grads, norms) if trace else grads
 
     def infer(
         self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
@@ -364,14 +399,32 @@ class Net:
         check_strategy(bptt)
         return cost(self, steps, batch, dtype_bytes(dtype), bptt)
 
+    def _key(self, seed: Any) -> int:
+        """Return the number that dropout follows from."""
+        if not self.dropout or self.num_layers == 1:
+            return 0
+        if seed is None:
+            message = (
+                f"`dropout_seed` is needed by {self}: pass an int or a numpy.random.Generator, "
+                "another one for each step of training; `infer` drops nothing"
+            )
+            raise ValueError(message)
+        return int(generator(seed, "dropout_seed").integers(2**31))
+
     def __repr__(self) -> str:
         """Return the call that makes this net."""
         layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
         both = ", bidirectional=True" if self.bidirectional else ""
-        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both})"
+        dropout = f", dropout={self.dropout}" if self.dropout else ""
+        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{dropout})"
 
 
 @lru_cache
 def _layer(net: Net) -> Layer:
     one = unroll(net.recurrence)
-    return chain([bidirectional(one) if net.bidirectional else one] * net.num_layers)
+    layer = bidirectional(one) if net.bidirectional else one
+    above = [
+        dropout(layer, float(net.dropout), k) if net.dropout else layer
+        for k in range(1, net.num_layers)
+    ]
+    return chain([layer, *above])

@@ -11,6 +11,7 @@ def RNN(  # noqa: N802 - the name of the net
     *,
     nonlinearity: str = "tanh",
     bidirectional: bool = False,
+    dropout: float = 0.0,
 ) -> Net:
     """Make a simple recurrent net, h' = φ(W_ih x + b_ih + W_hh h + b_hh).
 
@@ -22,6 +23,8 @@ def RNN(  # noqa: N802 - the name of the net
         The function φ.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
 
     Returns
     -------
@@ -47,13 +50,19 @@ def RNN(  # noqa: N802 - the name of the net
     if nonlinearity not in known:
         message = f"`nonlinearity` must be one of {sorted(known)}, got {nonlinearity!r}"
         raise ValueError(message)
+    cell = known[nonlinearity]
     return Net(
-        known[nonlinearity], input_size, hidden_size, num_layers, bidirectional=bidirectional
+        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
 
 
 def LSTM(  # noqa: N802 - the name of the net
-    input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
 ) -> Net:
     """Make a net of long short-term memory cells; the gates are ordered i f g o.
 
@@ -63,6 +72,8 @@ def LSTM(  # noqa: N802 - the name of the net
         The sizes I and H, and the number of layers.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
 
     Returns
     -------
@@ -86,11 +97,18 @@ def LSTM(  # noqa: N802 - the name of the net
     >>> xpbptt.LSTM(12, 64, num_layers=2, bidirectional=True)
     LSTM(12, 64, num_layers=2, bidirectional=True)
     """
-    return Net(lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional)
+    return Net(
+        lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+    )
 
 
 def GRU(  # noqa: N802 - the name of the net
-    input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
 ) -> Net:
     """Make a net of gated recurrent units; the gates are ordered r z n.
 
@@ -102,6 +120,8 @@ def GRU(  # noqa: N802 - the name of the net
         The sizes I and H, and the number of layers.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
 
     Returns
     -------
@@ -124,4 +144,6 @@ def GRU(  # noqa: N802 - the name of the net
     >>> xpbptt.GRU(12, 64)
     GRU(12, 64)
     """
-    return Net(gru.GRU, input_size, hidden_size, num_layers, bidirectional=bidirectional)
+    return Net(
+        gru.GRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+    )

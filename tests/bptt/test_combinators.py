@@ -3,7 +3,7 @@
 import pytest
 
 import xpbptt
-from xpbptt.bptt import KeepAll, bidirectional, recurrence, reverse, unroll
+from xpbptt.bptt import KeepAll, Run, Watch, bidirectional, recurrence, reverse, unroll
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH
 
 CELLS = [RNN_TANH, RNN_RELU, LSTM, GRU]
@@ -23,8 +23,10 @@ def inputs(cell, make_case):
 
 def run(layer, inputs, xp):
     params, x, state, dy, dstate = inputs
-    y, final, cache = layer.forward(params, x, state, None, KeepAll().plan(x.shape[0], 1.0), xp=xp)
-    return y, final, layer.backward(cache, dy, dstate, xp=xp)
+    y, final, cache = layer.forward(
+        params, x, state, Run(None, KeepAll().plan(x.shape[0], 1.0)), xp=xp
+    )
+    return y, final, layer.backward(cache, dy, dstate, Watch(), xp=xp)[0]
 
 
 def test_reversing_twice_changes_nothing(cell, inputs, xp, assert_close):

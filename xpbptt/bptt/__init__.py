@@ -1,7 +1,8 @@
 """Backpropagation through time: the loop over time and the combinators of layers."""
 
 from xpbptt.bptt.combinators import bidirectional, chain, concatenate, reverse
-from xpbptt.bptt.layer import Gradients, Layer
+from xpbptt.bptt.dropout import dropout
+from xpbptt.bptt.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.loop import unroll
 from xpbptt.bptt.masks import length_mask, masked
 from xpbptt.bptt.recurrence import Recurrence, Weights, recurrence
@@ -14,6 +15,7 @@ from xpbptt.bptt.strategies import (
     Strategy,
     Truncated,
 )
+from xpbptt.bptt.trace import Trace
 
 __all__ = [
     "Binomial",
@@ -23,13 +25,17 @@ __all__ = [
     "KeepStates",
     "Layer",
     "Recurrence",
+    "Run",
     "Segments",
     "Strategy",
+    "Trace",
     "Truncated",
+    "Watch",
     "Weights",
     "bidirectional",
     "chain",
     "concatenate",
+    "dropout",
     "length_mask",
     "masked",
     "recurrence",

@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Tree
-from xpbptt.bptt.strategies import Plan
+from xpbptt._tree import map_leaves
+from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 
 
 def reverse(layer: Layer) -> Layer:
     """Run `layer` from the last time step to the first; ``y[t]`` still belongs to ``x[t]``."""
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        mask = flipped(mask, xp=xp)
-        y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, mask, plan, xp=xp)
+        run = run._replace(mask=flipped(run.mask, xp=xp))
+        y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, run, xp=xp)
         return xp.flip(y, axis=0), state, cache
 
-    def backward(cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
-        grads = layer.backward(cache, xp.flip(dy, axis=0), dstate, xp=xp)
-        return grads._replace(x=xp.flip(grads.x, axis=0))
+    def backward(
+        cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+    ) -> tuple[Gradients, Any]:
+        grads, trace = layer.backward(cache, xp.flip(dy, axis=0), dstate, watch, xp=xp)
+        trace = map_leaves(lambda norms: xp.flip(norms, axis=0), trace)
+        return grads._replace(x=xp.flip(grads.x, axis=0)), trace
 
     def infer(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
@@ -50,21 +53,25 @@ def concatenate(first: Layer, second: Layer) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
-        y1, state1, cache1 = first.forward(params[0], x, state[0], mask, plan, xp=xp)
-        y2, state2, cache2 = second.forward(params[1], x, state[1], mask, plan, xp=xp)
+        y1, state1, cache1 = first.forward(params[0], x, state[0], run, xp=xp)
+        y2, state2, cache2 = second.forward(params[1], x, state[1], run, xp=xp)
         cache = PairCache(cache1, cache2, y1.shape[-1])
         return xp.concat((y1, y2), axis=-1), (state1, state2), cache
 
-    def backward(cache: PairCache, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
-        grads1 = first.backward(cache.first, dy[..., : cache.width], dstate[0], xp=xp)
-        grads2 = second.backward(cache.second, dy[..., cache.width :], dstate[1], xp=xp)
-        return Gradients(
+    def backward(
+        cache: PairCache, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+    ) -> tuple[Gradients, Any]:
+        dy1, dy2 = dy[..., : cache.width], dy[..., cache.width :]
+        grads1, trace1 = first.backward(cache.first, dy1, dstate[0], watch, xp=xp)
+        grads2, trace2 = second.backward(cache.second, dy2, dstate[1], watch, xp=xp)
+        grads = Gradients(
             params=(grads1.params, grads2.params),
             x=grads1.x + grads2.x,
             state=(grads1.state, grads2.state),
         )
+        return grads, (trace1, trace2)
 
     def infer(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
@@ -88,22 +95,26 @@ def chain(layers: Sequence[Layer]) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
+        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
         states, caches = [], []
         for layer, weights, initial in zip(layers, params, state, strict=True):
-            x, final, cache = layer.forward(weights, x, initial, mask, plan, xp=xp)
+            x, final, cache = layer.forward(weights, x, initial, run, xp=xp)
             states.append(final)
             caches.append(cache)
         return x, tuple(states), tuple(caches)
 
-    def backward(cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
-        dparams, dstates = [], []
+    def backward(
+        cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+    ) -> tuple[Gradients, Any]:
+        dparams, dstates, traces = [], [], []
         for layer, kept, dfinal in reversed(list(zip(layers, cache, dstate, strict=True))):
-            dweights, dy, dinitial = layer.backward(kept, dy, dfinal, xp=xp)
+            (dweights, dy, dinitial), trace = layer.backward(kept, dy, dfinal, watch, xp=xp)
             dparams.append(dweights)
             dstates.append(dinitial)
-        return Gradients(tuple(reversed(dparams)), dy, tuple(reversed(dstates)))
+            traces.append(trace)
+        grads = Gradients(tuple(reversed(dparams)), dy, tuple(reversed(dstates)))
+        return grads, tuple(reversed(traces))
 
     def infer(
         params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace

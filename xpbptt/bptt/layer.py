@@ -30,19 +30,54 @@ class Gradients(NamedTuple):
     state: Tree = ()
 
 
+class Run(NamedTuple):
+    """How a forward pass is run.
+
+    Attributes
+    ----------
+    mask : array (T, B) or None
+        Which steps count.
+    plan : Plan
+        What to keep for the backward pass.
+    key : int
+        What dropout follows from.
+    """
+
+    mask: Array | None
+    plan: Plan
+    key: int = 0
+
+
+class Watch(NamedTuple):
+    """What a backward pass does beside its work.
+
+    Attributes
+    ----------
+    trace : bool
+        Whether to take the norms of the gradients.
+    clip : float or None
+        The largest norm that the gradient of one sequence's state may have at any step.
+    """
+
+    trace: bool = False
+    clip: float | None = None
+
+
 class LayerForward(Protocol):
-    """``params, x (T, B, I), state, mask (T, B) or None, plan → y (T, B, O), state, cache``."""
+    """``params, x (T, B, I), state, run → y (T, B, O), state, cache``."""
 
     def __call__(
-        self, params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
+        self, params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[Array, Tree, Any]:
         """Run over the sequence and keep in `cache` what the backward pass needs, as planned."""
 
 
 class LayerBackward(Protocol):
-    """``cache, dy (T, B, O), dstate → gradients``."""
+    """``cache, dy (T, B, O), dstate, watch → gradients, trace``."""
 
-    def __call__(self, cache: Any, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
+    def __call__(
+        self, cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+    ) -> tuple[Gradients, Any]:
         """Carry the gradients of the outputs and of the final state back through the sequence."""
 
 

@@ -1,14 +1,16 @@
 """The one loop over time, and its backward pass."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._tree import map_leaves
-from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Tree
+from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
-from xpbptt.bptt.segments import Inputs, Segment, advance, record, retrace, sweep
+from xpbptt.bptt.segments import Back, Inputs, Segment, advance, record, retrace, sweep
 from xpbptt.bptt.strategies import Plan
 from xpbptt.bptt.tape import Slab, Tape
+from xpbptt.bptt.trace import Trace, joined
 
 
 class LoopCache(NamedTuple):
@@ -34,66 +36,92 @@ def unroll(recurrence: Recurrence) -> Layer:
         Its parameters are those of the recurrence, its state is the recurrence's, its output is
         the first part h of the state after each step. The output may share memory with the cache.
     """
+    return Layer(
+        forward=partial(_forward, recurrence),
+        backward=partial(_backward, recurrence),
+        infer=partial(_infer, recurrence),
+        step=partial(_step, recurrence),
+    )
 
-    def forward(
-        params: Tree, x: Array, state: Tree, mask: Array | None, plan: Plan, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
-        inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
-        kept = slice(plan.tail, x.shape[0])
-        snapshots: dict[int, Tree] = {}
-        if plan.tail == 0:
-            segment, state = record(
-                recurrence, inputs, kept, state, residuals=plan.residuals, xp=xp
-            )
-            y = segment.states.stacked(1)[0]
-        else:
-            outputs = Tape(x.shape[0] + 1, xp=xp)
-            outputs.write(0, state[:1])
-            snapshots, state = sweep(
-                recurrence, inputs, plan.snapshots, plan.tail, state, outputs=outputs, xp=xp
-            )
-            segment, state = record(recurrence, inputs, kept, state, xp=xp)
-            for t in range(kept.start, kept.stop):
-                outputs.write(t + 1, segment.states.read(t + 1 - kept.start)[:1])
-            y = outputs.stacked(1)[0]
-        cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
-        return blank(y, mask, xp=xp), state, cache
 
-    def backward(cache: LoopCache, dy: Array, dstate: Tree, *, xp: Namespace) -> Gradients:
-        inputs, plan, snapshots, segment = cache
-        if any(move.start != plan.tail for move in plan.moves()):
-            inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
-        dy = blank(dy, inputs.mask, xp=xp)
-        dparams, dx = None, Slab(inputs.x, xp=xp)
-        for source, taken, start, stop in plan.moves():
-            steps = slice(start, stop)
-            if start != plan.tail:
-                marks = (source, *taken)
-                new, state = sweep(recurrence, inputs, marks, start, snapshots[source], xp=xp)
-                snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
-                segment, _ = record(recurrence, inputs, steps, state, xp=xp)
-            part = retrace(recurrence, inputs, steps, segment, dy, dstate, plan.truncate, xp=xp)
-            dparams = part.params if dparams is None else map_leaves(_add, dparams, part.params)
-            dx.write(steps, part.x)
-            dstate = part.state
-        return Gradients(dparams, dx.whole(), dstate)
-
-    def infer(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+def _forward(
+    recurrence: Recurrence, params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
+) -> tuple[Array, Tree, Any]:
+    mask, plan, _ = run
+    inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
+    kept = slice(plan.tail, x.shape[0])
+    snapshots: dict[int, Tree] = {}
+    if plan.tail == 0:
+        segment, state = record(recurrence, inputs, kept, state, residuals=plan.residuals, xp=xp)
+        y = segment.states.stacked(1)[0]
+    else:
         outputs = Tape(x.shape[0] + 1, xp=xp)
         outputs.write(0, state[:1])
-        inputs, steps = Inputs.read(recurrence, params, x, mask, xp=xp), slice(0, x.shape[0])
-        state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
-        return blank(outputs.stacked(1)[0], mask, xp=xp), state
+        snapshots, state = sweep(
+            recurrence, inputs, plan.snapshots, plan.tail, state, outputs=outputs, xp=xp
+        )
+        segment, state = record(recurrence, inputs, kept, state, xp=xp)
+        for t in range(kept.start, kept.stop):
+            outputs.write(t + 1, segment.states.read(t + 1 - kept.start)[:1])
+        y = outputs.stacked(1)[0]
+    cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
+    return blank(y, mask, xp=xp), state, cache
 
-    def step(params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> tuple[Array, Tree]:
-        weights = recurrence.prepare(params, xp=xp)
-        (inputs,) = recurrence.project(params, x_t[None, ...], xp=xp)
-        state, _ = recurrence.step(weights, inputs, state, xp=xp)
-        return state[0], state
 
-    return Layer(forward, backward, infer, step)
+def _backward(
+    recurrence: Recurrence,
+    cache: LoopCache,
+    dy: Array,
+    dstate: Tree,
+    watch: Watch,
+    *,
+    xp: Namespace,
+) -> tuple[Gradients, Any]:
+    inputs, plan, snapshots, segment = cache
+    if any(move.start != plan.tail for move in plan.moves()):
+        inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
+    back = Back(blank(dy, inputs.mask, xp=xp), plan.truncate, watch)
+    dparams, dx = None, Slab(inputs.x, xp=xp)
+    traces: list[Trace] = []
+    for source, taken, start, stop in plan.moves():
+        steps = slice(start, stop)
+        if start != plan.tail:
+            marks = (source, *taken)
+            new, state = sweep(recurrence, inputs, marks, start, snapshots[source], xp=xp)
+            snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
+            segment, _ = record(recurrence, inputs, steps, state, xp=xp)
+        part = retrace(recurrence, inputs, steps, segment, back, dstate, xp=xp)
+        dparams = part.params if dparams is None else map_leaves(_add, dparams, part.params)
+        dx.write(steps, part.x)
+        dstate = part.state
+        if part.trace is not None:
+            traces.append(part.trace)
+    return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
+
+
+def _infer(
+    recurrence: Recurrence,
+    params: Tree,
+    x: Array,
+    state: Tree,
+    mask: Array | None,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Tree]:
+    outputs = Tape(x.shape[0] + 1, xp=xp)
+    outputs.write(0, state[:1])
+    inputs, steps = Inputs.read(recurrence, params, x, mask, xp=xp), slice(0, x.shape[0])
+    state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
+    return blank(outputs.stacked(1)[0], mask, xp=xp), state
+
+
+def _step(
+    recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
+) -> tuple[Array, Tree]:
+    weights = recurrence.prepare(params, xp=xp)
+    (inputs,) = recurrence.project(params, x_t[None, ...], xp=xp)
+    state, _ = recurrence.step(weights, inputs, state, xp=xp)
+    return state[0], state
 
 
 def _add(a: Array, b: Array) -> Array:

@@ -62,6 +62,9 @@ class Recurrence(NamedTuple):
     recompute : callable
         ``params, x, states, *, xp → residuals``, with the states before each step and the
         residuals as tuples of arrays (T, B, …).
+    gates : callable
+        ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
+        of the gates, for those who look inside the backward pass.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Recurrence(NamedTuple):
     step_backward: Callable[..., tuple[tuple[Array, ...], Any]]
     accumulate: Callable[..., tuple[Tree, Array]]
     recompute: Callable[..., tuple[Array, ...]]
+    gates: Callable[[Array], Any]
 
 
 @lru_cache
@@ -140,8 +144,8 @@ def recurrence(cell: Cell) -> Recurrence:
         return dparams, dx
 
     def split(block: Array) -> Any:
-        size = block.shape[1] // gates
-        return cell.gates(*(block[:, k * size : (k + 1) * size] for k in range(gates)))
+        size = block.shape[-1] // gates
+        return cell.gates(*(block[..., k * size : (k + 1) * size] for k in range(gates)))
 
     return Recurrence(
         name=cell.name,
@@ -153,6 +157,7 @@ def recurrence(cell: Cell) -> Recurrence:
         step_backward=step_backward,
         accumulate=accumulate,
         recompute=recompute,
+        gates=split,
     )
 
 

@@ -3,10 +3,11 @@
 from typing import Any, NamedTuple
 
 from xpbptt._tree import map_leaves
-from xpbptt.bptt.layer import Array, Namespace, Tree
+from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
 from xpbptt.bptt.masks import masked
 from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.tape import Tape
+from xpbptt.bptt.trace import Trace, clipped, gate_norms, norm
 
 CHUNK = 64  # steps whose input products are made at once, where they need not all be
 
@@ -53,12 +54,21 @@ class Segment(NamedTuple):
     residuals: Tape | None
 
 
+class Back(NamedTuple):
+    """What every segment of a backward pass needs: the whole dy (T, B, H), and how to go."""
+
+    dy: Array
+    truncate: int | None
+    watch: Watch
+
+
 class Retraced(NamedTuple):
-    """The gradients that come out of a segment."""
+    """The gradients that come out of a segment, and their norms on the way if they are wanted."""
 
     params: Tree
     x: Array
     state: Tree
+    trace: Trace | None = None
 
 
 def advance(
@@ -126,13 +136,12 @@ def retrace(
     inputs: Inputs,
     steps: slice,
     segment: Segment,
-    dy: Array,
+    back: Back,
     dstate: Tree,
-    truncate: int | None,
     *,
     xp: Namespace,
 ) -> Retraced:
-    """Go back over `steps`; `dy` (T, B, H) is that of the whole sequence."""
+    """Go back over `steps`, from the gradient of the state after them to that before them."""
     cell, length = inputs.cell(recurrence, steps), steps.stop - steps.start
     x, states = inputs.x[steps, ...], segment.states
     if length == 0:
@@ -141,18 +150,31 @@ def retrace(
     residuals = segment.residuals
     if residuals is None:
         residuals = Tape.of(cell.recompute(inputs.params, x, before_each, xp=xp), xp=xp)
-    records = Tape(length, xp=xp)
+    records, norms = Tape(length, xp=xp), Tape(length, xp=xp)
     after = cell.state(*states.read(length))
     for t in reversed(range(length)):
         before = cell.state(*states.read(t))
         dh, *drest = dstate
-        dnew = cell.state(dh + dy[steps.start + t, ...], *drest)
+        dnew = cell.state(dh + back.dy[steps.start + t, ...], *drest)
         record, dstate = cell.step_backward(
             inputs.params, residuals.read(t), before, after, dnew, xp=xp
         )
         records.write(t, record)
+        if back.watch.trace:
+            norms.write(t, tuple(norm(part, xp=xp) for part in dnew))
+        dstate = _cut(cell, dstate, steps.start + t, back, xp=xp)
         after = before
-        if truncate and steps.start + t and (steps.start + t) % truncate == 0:
-            dstate = cell.state(*(xp.zeros_like(part) for part in dstate))
     dparams, dx = cell.accumulate(inputs.params, x, before_each, records.stacked(), xp=xp)
-    return Retraced(dparams, dx, dstate)
+    trace = None
+    if back.watch.trace:
+        trace = Trace(cell.state(*norms.stacked()), gate_norms(cell, records.stacked(), xp=xp))
+    return Retraced(dparams, dx, dstate, trace)
+
+
+def _cut(cell: Recurrence, dstate: Tree, t: int, back: Back, *, xp: Namespace) -> Tree:
+    """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
+    if back.watch.clip is not None:
+        dstate = cell.state(*clipped(dstate, back.watch.clip, xp=xp))
+    if back.truncate and t and t % back.truncate == 0:
+        dstate = cell.state(*(xp.zeros_like(part) for part in dstate))
+    return dstate

@@ -1,0 +1,73 @@
+"""Dropout between layers, the same on every library and never from hidden state.
+
+Which numbers are dropped follows from a key alone: every element's place is hashed with it, on the
+device, so nothing is drawn on the host, copied or kept for the backward pass.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+
+# The hash "lowbias32" of C. Wellons, "Prospecting for hash functions", 2018, in signed arithmetic.
+FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
+
+
+class DropoutCache(NamedTuple):
+    """What the layer kept, and the key."""
+
+    layer: Any
+    key: int
+
+
+def dropout(layer: Layer, rate: float, number: int) -> Layer:
+    """Drop elements of the input of `layer` with probability `rate`, in `forward` only.
+
+    What stays is divided by 1 - rate, so that the expected input is the same [1]_.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    rate : float
+        The probability, from 0 to below 1.
+    number : int
+        What tells apart several such layers under one key.
+
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
+       overfitting", JMLR 15, 2014.
+    """
+
+    def forward(
+        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        key = run.key + number
+        y, state, cache = layer.forward(params, dropped(x, rate, key, xp=xp), state, run, xp=xp)
+        return y, state, DropoutCache(cache, key)
+
+    def backward(
+        cache: DropoutCache, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+    ) -> tuple[Gradients, Any]:
+        grads, trace = layer.backward(cache.layer, dy, dstate, watch, xp=xp)
+        return grads._replace(x=dropped(grads.x, rate, cache.key, xp=xp)), trace
+
+    return layer._replace(forward=forward, backward=backward)
+
+
+def dropped(x: Array, rate: float, key: int, *, xp: Namespace) -> Array:
+    """Return `x` with some elements dropped, and the others divided by 1 - rate."""
+    places = xp.arange(math.prod(x.shape), dtype=xp.int32, device=array_api_compat.device(x))
+    bits = mixed(mixed(places) ^ (key % 2**31))
+    keep = xp.reshape((bits & 0x7FFFFFFF) >= round(rate * 2**31), x.shape)
+    return xp.where(keep, x / (1 - rate), xp.zeros_like(x))
+
+
+def mixed(bits: Array) -> Array:
+    """Hash 32-bit integers; products wrap around, shifts fill with zeros."""
+    bits = (bits ^ ((bits >> 16) & 0xFFFF)) * FIRST
+    bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * SECOND
+    return bits ^ ((bits >> 16) & 0xFFFF)
