@@ -15,6 +15,7 @@ CELLS = {
     "rnn-relu": lambda *sizes, **options: xpbptt.RNN(*sizes, nonlinearity="relu", **options),
     "lstm": xpbptt.LSTM,
     "gru": xpbptt.GRU,
+    "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
 }
 
 

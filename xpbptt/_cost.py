@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat.numpy as np
 
-from xpbptt._tree import leaves
+from xpbptt._tree import leaves, map_shapes
 from xpbptt.bptt.segments import CHUNK
 from xpbptt.bptt.strategies import (
     Binomial,
@@ -66,8 +66,7 @@ class Footprint(NamedTuple):
 def footprint(net: "Net") -> Footprint:
     """Count by running one step of zeros."""
     cell, size = net.recurrence, net.hidden_size
-    params = cell.shapes(net.input_size, size)
-    params = type(params)(*(np.zeros(shape) for shape in params))
+    params = map_shapes(np.zeros, cell.shapes(net.input_size, size))
     state = cell.state(*(np.zeros((1, size)) for _ in cell.state._fields))
     (inputs,) = cell.project(params, np.zeros((1, 1, net.input_size)), xp=np)
     new, residuals = cell.step(cell.prepare(params, xp=np), inputs, state, xp=np)

@@ -9,7 +9,7 @@ import array_api_compat
 
 from xpbptt import _check
 from xpbptt._check import Expected
-from xpbptt._tree import map_leaves
+from xpbptt._tree import map_leaves, map_shapes
 
 if TYPE_CHECKING:
     from xpbptt.net import Net
@@ -49,8 +49,7 @@ def parameters(net: "Net") -> Tree:
 
     def entry(size: int) -> Tree:
         shapes = net.recurrence.shapes(size, net.hidden_size)
-        expected = [Expected(shape, f"its shape in {net}") for shape in shapes]
-        return type(shapes)(*expected)
+        return map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
 
     return _every_layer(net, entry)
 

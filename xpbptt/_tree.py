@@ -50,3 +50,10 @@ def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
             for key, child in tree.items()
         }
     return function(tree, *others)
+
+
+def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Tree) -> Tree:
+    """Apply `function` to the leaves of a tree of named tuples whose leaves are shapes."""
+    if is_named_tuple(shapes):
+        return type(shapes)(*(map_shapes(function, child) for child in shapes))
+    return function(tuple(shapes))

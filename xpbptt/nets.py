@@ -1,5 +1,6 @@
 """The nets RNN, LSTM and GRU: the cells put together."""
 
+from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.net import Net
 
@@ -107,17 +108,21 @@ def GRU(  # noqa: N802 - the name of the net
     hidden_size: int,
     num_layers: int = 1,
     *,
+    reset_after: bool = True,
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> Net:
     """Make a net of gated recurrent units; the gates are ordered r z n.
 
-    The reset gate acts after the product with W_hh, as in PyTorch and cuDNN.
+    By default the reset gate acts after the product with W_hh, as in PyTorch and cuDNN.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers : int
         The sizes I and H, and the number of layers.
+    reset_after : bool
+        False for the reset gate before the product with W_hh, as Cho et al. have it [1]_; that
+        takes a second product in each step.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
@@ -144,6 +149,10 @@ def GRU(  # noqa: N802 - the name of the net
     >>> xpbptt.GRU(12, 64)
     GRU(12, 64)
     """
+    if not isinstance(reset_after, bool):
+        message = f"`reset_after` must be True or False, got {reset_after!r}"
+        raise TypeError(message)
+    cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
-        gru.GRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )

@@ -2,10 +2,11 @@
 
 from xpbptt.bptt.combinators import bidirectional, chain, concatenate, reverse
 from xpbptt.bptt.dropout import dropout
+from xpbptt.bptt.elementwise import recurrence
 from xpbptt.bptt.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.loop import unroll
 from xpbptt.bptt.masks import length_mask, masked
-from xpbptt.bptt.recurrence import Recurrence, Weights, recurrence
+from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights
 from xpbptt.bptt.strategies import (
     Binomial,
     Budget,
@@ -20,6 +21,7 @@ from xpbptt.bptt.trace import Trace
 __all__ = [
     "Binomial",
     "Budget",
+    "ExtraWeights",
     "Gradients",
     "KeepAll",
     "KeepStates",

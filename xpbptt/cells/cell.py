@@ -6,6 +6,7 @@ state's; both come split into gates, so that ``u.f + v.f`` is the forget gate be
 A name with a d in front is the gradient of the loss by that name.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 Array = Any
@@ -63,6 +64,11 @@ class CellBackward(Protocol):
 class Cell(NamedTuple):
     """The elementwise maths of a recurrence, from which everything else follows.
 
+    A cell with parameters of its own, beside those of the two products, gives their shapes in
+    `extra`. Its `forward` and `backward` then take the named tuple of them as ``extra=``, and
+    `backward` returns a fourth value, the named tuple of their gradients by sequence: for a
+    parameter of shape S an array (B, *S), which is summed over batch and time.
+
     Attributes
     ----------
     name : str
@@ -73,10 +79,13 @@ class Cell(NamedTuple):
         A NamedTuple whose fields name the parts of the state; the first is the output h.
     forward, backward : callable
         The maths, see `CellForward` and `CellBackward`.
+    extra : callable or None
+        ``hidden_size → named tuple of shapes``. Default: no parameters of its own.
     """
 
     name: str
     gates: Any
     state: Any
-    forward: CellForward
-    backward: CellBackward
+    forward: CellForward | Callable[..., tuple[Any, Arrays]]
+    backward: CellBackward | Callable[..., tuple[Any, ...]]
+    extra: Callable[[int], Any] | None = None

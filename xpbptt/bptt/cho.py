@@ -1,0 +1,121 @@
+"""The GRU as Cho et al. (2014) wrote it, the reset gate before the product, as Keras has it.
+
+n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the step, so it is not only
+elementwise maths, and written to the wider contract. Gates r z n, parameters those of `Weights`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from xpbptt.bptt.recurrence import Recurrence, Weights, flat, transposed
+from xpbptt.cells.activations import sigmoid
+from xpbptt.cells.gru import Gates, State
+
+Array = Any
+Arrays = tuple[Array, ...]
+Namespace = Any
+
+
+class Prepared(NamedTuple):
+    """W_hhᵀ and b_hh, those of r and z together and those of n."""
+
+    weight_rz: Array
+    weight_n: Array
+    bias_rz: Array
+    bias_n: Array
+
+
+def shapes(input_size: int, hidden_size: int) -> Weights:
+    """Return the shapes of the parameters."""
+    rows = 3 * hidden_size
+    return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,))
+
+
+def prepare(params: Weights, *, xp: Namespace) -> Prepared:
+    """Split and transpose W_hh."""
+    size = params.weight_hh.shape[1]
+    weight, bias = params.weight_hh, params.bias_hh
+    return Prepared(
+        weight_rz=transposed(weight[: 2 * size, :], xp=xp),
+        weight_n=transposed(weight[2 * size :, :], xp=xp),
+        bias_rz=bias[: 2 * size],
+        bias_n=bias[2 * size :],
+    )
+
+
+def split(block: Array) -> Gates:
+    """Split (…, 3·H) into the gates."""
+    size = block.shape[-1] // 3
+    return Gates(*(block[..., k * size : (k + 1) * size] for k in range(3)))
+
+
+def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Gates]:
+    """Return the input's part of the gates at each step."""
+    u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih)) + params.bias_ih
+    u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
+    return [split(u[t, ...]) for t in range(x.shape[0])]
+
+
+def step(weights: Prepared, u: Gates, state: State, *, xp: Namespace) -> tuple[State, Gates]:
+    """Mix the old state with the candidate; the residuals are the gates."""
+    (h,) = state
+    size = h.shape[-1]
+    v = xp.matmul(h, weights.weight_rz) + weights.bias_rz
+    r = sigmoid(u.r + v[..., :size], xp=xp)
+    z = sigmoid(u.z + v[..., size:], xp=xp)
+    n = xp.tanh(u.n + xp.matmul(r * h, weights.weight_n) + weights.bias_n)
+    return State(n + z * (h - n)), Gates(r, z, n)
+
+
+def step_backward(
+    params: Weights, residuals: Arrays, state: State, new: State, dnew: State, *, xp: Namespace
+) -> tuple[Arrays, State]:
+    """Return the derivative of `step`; the record is the gates' gradient and r ∘ h."""
+    r, z, n = residuals
+    (h,), (dh,) = state, dnew
+    size = h.shape[-1]
+    dn = dh * (1 - z) * (1 - n * n)
+    dz = dh * (h - n) * z * (1 - z)
+    drh = xp.matmul(dn, params.weight_hh[2 * size :, :])
+    dr = drh * h * r * (1 - r)
+    drz = xp.concat((dr, dz), axis=-1)
+    dh_before = dh * z + drh * r + xp.matmul(drz, params.weight_hh[: 2 * size, :])
+    return (xp.concat((drz, dn), axis=-1), r * h), State(dh_before)
+
+
+def accumulate(
+    params: Weights, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
+) -> tuple[Weights, Array]:
+    """Return the gradients of the parameters and of the input, from all steps."""
+    du, rh, h = (flat(array, xp=xp) for array in (*records, states[0]))
+    size = h.shape[1]
+    of_rz = xp.matmul(xp.matrix_transpose(du[:, : 2 * size]), h)
+    of_n = xp.matmul(xp.matrix_transpose(du[:, 2 * size :]), rh)
+    dparams = Weights(
+        weight_ih=xp.matmul(xp.matrix_transpose(du), flat(x, xp=xp)),
+        weight_hh=xp.concat((of_rz, of_n), axis=0),
+        bias_ih=xp.sum(du, axis=0),
+        bias_hh=xp.sum(du, axis=0),
+    )
+    return dparams, xp.reshape(xp.matmul(du, params.weight_ih), x.shape)
+
+
+def recompute(params: Weights, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
+    """Return the gates of all steps, from all steps at once."""
+    u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih)) + params.bias_ih
+    _, gates = step(prepare(params, xp=xp), split(u), State(flat(states[0], xp=xp)), xp=xp)
+    return tuple(xp.reshape(gate, states[0].shape) for gate in gates)
+
+
+GRU_RESET_BEFORE = Recurrence(
+    name="GRU-reset-before",
+    state=State,
+    shapes=shapes,
+    project=project,
+    prepare=prepare,
+    step=step,
+    step_backward=step_backward,
+    accumulate=accumulate,
+    recompute=recompute,
+    gates=split,
+)
