@@ -178,6 +178,25 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
     return kind(*children) if fields else tuple(children), found
 
 
+def fits(tree: Tree, expected: Tree, like: Array) -> bool:
+    """Tell quickly whether a tree is as `conform`, `shapes` and `one_namespace` would have it.
+
+    False may also mean that it is in other tuples, or that only the slow checks can tell.
+    """
+    if isinstance(expected, Expected):
+        return (
+            type(tree) is type(like)
+            and tuple(tree.shape) == expected.shape
+            and tree.dtype == like.dtype
+            and bool(tree.device == like.device)
+        )
+    return (
+        type(tree) is type(expected)
+        and len(tree) == len(expected)
+        and all(map(fits, tree, expected, [like] * len(expected)))
+    )
+
+
 def shapes(found: Iterable[tuple[str, Any, Expected]]) -> None:
     """Refuse leaves that `conform` found with another shape than expected."""
     for name, array, expected in found:

@@ -69,7 +69,7 @@ def footprint(net: "Net") -> Footprint:
     params = map_shapes(np.zeros, cell.shapes(net.input_size, size))
     state = cell.state(*(np.zeros((1, size)) for _ in cell.state._fields))
     (inputs,) = cell.project(params, np.zeros((1, 1, net.input_size)), xp=np)
-    new, residuals = cell.step(cell.prepare(params, xp=np), inputs, state, xp=np)
+    new, residuals = cell.step(cell.prepare(params, 1, xp=np), inputs, state, xp=np)
     record, _ = cell.step_backward(params, residuals, state, new, state, xp=np)
     trees = (tuple(state), tuple(residuals), inputs, tuple(record))
     return Footprint(*(sum(leaf.size for _, leaf in leaves(tree)) for tree in trees))

@@ -54,6 +54,7 @@ def parameters(net: "Net") -> Tree:
     return _every_layer(net, entry)
 
 
+@lru_cache
 def states(net: "Net", batch: int) -> Tree:
     """Return the tree of the shapes of a state."""
     state = net.recurrence.state
@@ -72,17 +73,23 @@ def check_forward(
     axes: str = "(T, B, I)",
 ) -> tuple[Namespace, Tree, Tree]:
     """Check the arguments of a forward call and fill in the initial state."""
-    _check.array_namespace(name, x)
+    xp = _check.array_namespace(name, x)
     _check.rank(name, x, axes)
-    batch = x.shape[-2]
-    params, found = _check.conform("params", params, parameters(net))
-    if state is not None:
-        state, in_state = _check.conform("state", state, states(net, batch))
-        found += in_state
-    xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
-    expected = (*x.shape[:-1], net.input_size)
-    _check.shape(name, x, expected, f"{axes} of {net}")
-    _check.shapes(found)
+    expected, batch = parameters(net), x.shape[-2]
+    like = states(net, batch)
+    if not (
+        xp.isdtype(x.dtype, ("real floating", "complex floating"))
+        and x.shape[-1] == net.input_size
+        and _check.fits(params, expected, x)
+        and (state is None or _check.fits(state, like, x))
+    ):
+        params, found = _check.conform("params", params, expected)
+        if state is not None:
+            state, in_state = _check.conform("state", state, like)
+            found += in_state
+        xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
+        _check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
+        _check.shapes(found)
     if mask is not None:
         _check.beside("mask", mask, name, x, kind="bool", xp=xp)
         _check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")

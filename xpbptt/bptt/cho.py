@@ -31,13 +31,13 @@ def shapes(input_size: int, hidden_size: int) -> Weights:
     return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,))
 
 
-def prepare(params: Weights, *, xp: Namespace) -> Prepared:
+def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
     """Split and transpose W_hh."""
     size = params.weight_hh.shape[1]
     weight, bias = params.weight_hh, params.bias_hh
     return Prepared(
-        weight_rz=transposed(weight[: 2 * size, :], xp=xp),
-        weight_n=transposed(weight[2 * size :, :], xp=xp),
+        weight_rz=transposed(weight[: 2 * size, :], steps, xp=xp),
+        weight_n=transposed(weight[2 * size :, :], steps, xp=xp),
         bias_rz=bias[: 2 * size],
         bias_n=bias[2 * size :],
     )
@@ -51,7 +51,7 @@ def split(block: Array) -> Gates:
 
 def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Gates]:
     """Return the input's part of the gates at each step."""
-    u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih)) + params.bias_ih
+    u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
     u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
     return [split(u[t, ...]) for t in range(x.shape[0])]
 
@@ -60,10 +60,10 @@ def step(weights: Prepared, u: Gates, state: State, *, xp: Namespace) -> tuple[S
     """Mix the old state with the candidate; the residuals are the gates."""
     (h,) = state
     size = h.shape[-1]
-    v = xp.matmul(h, weights.weight_rz) + weights.bias_rz
+    v = h @ weights.weight_rz + weights.bias_rz
     r = sigmoid(u.r + v[..., :size], xp=xp)
     z = sigmoid(u.z + v[..., size:], xp=xp)
-    n = xp.tanh(u.n + xp.matmul(r * h, weights.weight_n) + weights.bias_n)
+    n = xp.tanh(u.n + (r * h) @ weights.weight_n + weights.bias_n)
     return State(n + z * (h - n)), Gates(r, z, n)
 
 
@@ -76,10 +76,10 @@ def step_backward(
     size = h.shape[-1]
     dn = dh * (1 - z) * (1 - n * n)
     dz = dh * (h - n) * z * (1 - z)
-    drh = xp.matmul(dn, params.weight_hh[2 * size :, :])
+    drh = dn @ params.weight_hh[2 * size :, :]
     dr = drh * h * r * (1 - r)
     drz = xp.concat((dr, dz), axis=-1)
-    dh_before = dh * z + drh * r + xp.matmul(drz, params.weight_hh[: 2 * size, :])
+    dh_before = dh * z + drh * r + drz @ params.weight_hh[: 2 * size, :]
     return (xp.concat((drz, dn), axis=-1), r * h), State(dh_before)
 
 
@@ -89,21 +89,21 @@ def accumulate(
     """Return the gradients of the parameters and of the input, from all steps."""
     du, rh, h = (flat(array, xp=xp) for array in (*records, states[0]))
     size = h.shape[1]
-    of_rz = xp.matmul(xp.matrix_transpose(du[:, : 2 * size]), h)
-    of_n = xp.matmul(xp.matrix_transpose(du[:, 2 * size :]), rh)
+    of_rz = du[:, : 2 * size].T @ h
+    of_n = du[:, 2 * size :].T @ rh
     dparams = Weights(
-        weight_ih=xp.matmul(xp.matrix_transpose(du), flat(x, xp=xp)),
+        weight_ih=du.T @ flat(x, xp=xp),
         weight_hh=xp.concat((of_rz, of_n), axis=0),
         bias_ih=xp.sum(du, axis=0),
         bias_hh=xp.sum(du, axis=0),
     )
-    return dparams, xp.reshape(xp.matmul(du, params.weight_ih), x.shape)
+    return dparams, xp.reshape(du @ params.weight_ih, x.shape)
 
 
 def recompute(params: Weights, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
     """Return the gates of all steps, from all steps at once."""
-    u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih)) + params.bias_ih
-    _, gates = step(prepare(params, xp=xp), split(u), State(flat(states[0], xp=xp)), xp=xp)
+    u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
+    _, gates = step(prepare(params, 1, xp=xp), split(u), State(flat(states[0], xp=xp)), xp=xp)
     return tuple(xp.reshape(gate, states[0].shape) for gate in gates)
 
 

@@ -15,7 +15,7 @@ Namespace = Any
 class Prepared(NamedTuple):
     """What a step needs of the parameters."""
 
-    weight: Array  # W_hhᵀ, contiguous
+    weight: Array  # W_hhᵀ
     bias: Array
     extra: dict[str, Any]
 
@@ -52,7 +52,7 @@ def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions 
         return ExtraWeights(*common, own)
 
     def products(params: Any, x: Array, *, xp: Namespace) -> Array:
-        u = xp.matmul(flat(x, xp=xp), xp.matrix_transpose(params.weight_ih))
+        u = flat(x, xp=xp) @ params.weight_ih.T
         u += params.bias_ih
         return u
 
@@ -61,11 +61,11 @@ def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions 
         u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
         return [split(u[t, ...]) for t in range(x.shape[0])]
 
-    def prepare(params: Any, *, xp: Namespace) -> Prepared:
-        return Prepared(transposed(params.weight_hh, xp=xp), params.bias_hh, extra(params))
+    def prepare(params: Any, steps: int, *, xp: Namespace) -> Prepared:
+        return Prepared(transposed(params.weight_hh, steps, xp=xp), params.bias_hh, extra(params))
 
     def step(weights: Prepared, u: Any, state: Any, *, xp: Namespace) -> tuple[Any, Arrays]:
-        v = xp.matmul(state[0], weights.weight)
+        v = state[0] @ weights.weight
         v += weights.bias
         return cell.forward(u, split(v), state, xp=xp, **weights.extra)
 
@@ -76,7 +76,7 @@ def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions 
             residuals, state, new, dnew, xp=xp, **extra(params)
         )
         dv_block = join(dv, xp=xp)
-        dh = xp.matmul(dv_block, params.weight_hh)
+        dh = dv_block @ params.weight_hh
         if direct is not None:
             dh += direct
         du_block = dv_block if du is dv else join(du, xp=xp)
@@ -92,20 +92,20 @@ def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions 
         du, dv = blocks[0], blocks[-1]
         dbias_hh = xp.sum(dv, axis=0)
         dparams = params._replace(
-            weight_ih=xp.matmul(xp.matrix_transpose(du), flat(x, xp=xp)),
-            weight_hh=xp.matmul(xp.matrix_transpose(dv), flat(states[0], xp=xp)),
+            weight_ih=du.T @ flat(x, xp=xp),
+            weight_hh=dv.T @ flat(states[0], xp=xp),
             bias_ih=xp.sum(du, axis=0) if len(blocks) > 1 else xp.asarray(dbias_hh, copy=True),
             bias_hh=dbias_hh,
         )
         if own:
             sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
             dparams = dparams._replace(extra=type(params.extra)(*sums))
-        return dparams, xp.reshape(xp.matmul(du, params.weight_ih), x.shape)
+        return dparams, xp.reshape(du @ params.weight_ih, x.shape)
 
     def recompute(params: Any, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
         before = cell.state(*(flat(part, xp=xp) for part in states))
         u = products(params, x, xp=xp)
-        v = xp.matmul(before[0], xp.matrix_transpose(params.weight_hh))
+        v = before[0] @ params.weight_hh.T
         v += params.bias_hh
         _, residuals = cell.forward(split(u), split(v), before, xp=xp, **extra(params))
         return tuple(xp.reshape(r, (*x.shape[:2], *r.shape[1:])) for r in residuals)

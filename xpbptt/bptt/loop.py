@@ -118,7 +118,7 @@ def _infer(
 def _step(
     recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
 ) -> tuple[Array, Tree]:
-    weights = recurrence.prepare(params, xp=xp)
+    weights = recurrence.prepare(params, 1, xp=xp)
     (inputs,) = recurrence.project(params, x_t[None, ...], xp=xp)
     state, _ = recurrence.step(weights, inputs, state, xp=xp)
     return state[0], state

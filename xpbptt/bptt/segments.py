@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
         cls, recurrence: Recurrence, params: Tree, x: Array, mask: Array | None, *, xp: Namespace
     ) -> "Inputs":
         """Prepare the parameters for running forward."""
-        return cls(params, x, mask, recurrence.prepare(params, xp=xp))
+        return cls(params, x, mask, recurrence.prepare(params, x.shape[0], xp=xp))
 
     def cell(self, recurrence: Recurrence, steps: slice) -> Recurrence:
         """Return the recurrence as it runs over `steps`."""
