@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
+from xpbptt._host import to_numpy
 from xpbptt.bptt.trace import Trace
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
@@ -102,5 +102,5 @@ def _panel(axis: Any, trace: Trace) -> None:
 
 def _positive(norms: Any) -> np.ndarray[Any, Any]:
     """Copy to the host; a zero, which has no logarithm, leaves a gap."""
-    numbers = np.asarray(array_api_compat.to_device(norms, "cpu"), dtype=np.float64)
+    numbers = to_numpy(norms).astype(np.float64)
     return np.where(numbers > 0, numbers, math.nan)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpbptt import _check
+from xpbptt._host import to_numpy
 from xpbptt.backends import standard
 from xpbptt.bptt import Weights
 
@@ -163,7 +164,7 @@ def _entry(
         raise ValueError(message)
     if biases:
         name, weight = entry[0] or ("", None)
-        zeros = (name, _host(weight)[:, 0] * 0)
+        zeros = (name, to_numpy(weight)[:, 0] * 0)
         entry[2:] = [zeros, zeros]
     return [tensor for tensor in entry if tensor is not None]
 
@@ -194,7 +195,7 @@ def _check_rank(name: str, tensor: Any, rank: int) -> None:
 
 
 def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
-    host = _host(tensor)
+    host = to_numpy(tensor)
     array = xp.asarray(host, device=device, copy=True)
     if not xp.isdtype(array.dtype, "real floating") or str(host.dtype) not in str(array.dtype):
         message = (
@@ -203,10 +204,3 @@ def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
         )
         raise TypeError(message)
     return array
-
-
-def _host(tensor: Any) -> np.ndarray[Any, Any]:
-    """Copy a tensor or an array of any library to the host."""
-    for method in ("detach", "cpu", "get"):  # torch, torch, CuPy
-        tensor = getattr(tensor, method, lambda same=tensor: same)()
-    return np.asarray(tensor)
