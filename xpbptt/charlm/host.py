@@ -1,0 +1,22 @@
+"""From the device to the host and back; only the command line does so."""
+
+from typing import Any
+
+import numpy as np
+
+from xpbptt._host import to_numpy
+from xpbptt._tree import map_leaves
+
+Array = Any
+Namespace = Any
+Tree = Any
+
+
+def to_host(tree: Tree) -> Tree:
+    """Return a tree of contiguous NumPy arrays with the values of a tree of any library's."""
+    return map_leaves(lambda array: np.ascontiguousarray(to_numpy(array)), tree)
+
+
+def to_device(tree: Tree, *, xp: Namespace) -> Tree:
+    """Return a tree of arrays of `xp`, float32, on its default device."""
+    return map_leaves(lambda array: xp.asarray(array, dtype=xp.float32, copy=True), tree)

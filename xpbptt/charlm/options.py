@@ -1,0 +1,115 @@
+"""The options of the command line."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+from xpbptt import __version__, backends
+from xpbptt.charlm import text
+from xpbptt.charlm.settings import CELLS, Settings
+
+Command = Callable[[argparse.Namespace], int]
+
+OUT = "model.safetensors"
+SECONDS = 45.0
+EPILOG = (
+    "exit codes: 0 done; 2 something in the command, a text or a file has to be put right, and "
+    "nothing was changed; 1 training or saving failed; 130 stopped by Ctrl-C"
+)
+
+
+def parser(*, train: Command, sample: Command, table: Command) -> argparse.ArgumentParser:
+    """Return the parser of the command line; ``options.run`` is then the command to run."""
+    top = argparse.ArgumentParser(
+        prog="xpbptt",
+        description="Recurrent networks with hand-written backpropagation through time: train a "
+        "character model on a text, and sample from it.",
+        epilog=EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"xpbptt {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands, train)
+    _add_sample(commands, sample)
+    what = "list the array libraries, and what is usable here"
+    commands.add_parser("backends", help=what, description=what).set_defaults(run=table)
+    return top
+
+
+def _add_train(commands: Any, run: Command) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a character model on a text",
+        description="Train a character model on a text and sample from it. Ctrl-C finishes the "
+        "step, saves and stops; a second Ctrl-C stops at once and leaves the file as it was.",
+        epilog=EPILOG,
+    )
+    train.set_defaults(run=run)
+    add = train.add_argument
+    add("--text", metavar="FILE", help=f"a text in UTF-8 (default: {text.DEFAULT_NAME})")
+    _add_backend(train)
+    _add_settings(train)
+    about = "stop after so many more steps"
+    add("--steps", type=_number(int, 1), metavar="N", help=about)
+    about = f"stop after so much time (default: {SECONDS:.0f} if there is no --steps either)"
+    add("--seconds", type=_number(float, 0, above=True), metavar="S", help=about)
+    about = f"where to save the model (default: the file resumed from, or {OUT})"
+    add("--out", metavar="FILE", help=about)
+    about = "go on with a saved model and its settings (default FILE: that of --out)"
+    add("--resume", nargs="?", const="", metavar="FILE", help=about)
+
+
+def _add_settings(train: argparse.ArgumentParser) -> None:
+    default = Settings()
+    about = f"the recurrent cell (default: {default.cell})"
+    train.add_argument("--cell", choices=CELLS, help=about)
+    positive = _number(int, 1)
+    for name, kind, what in [
+        ("hidden", positive, "hidden units of a layer"),
+        ("layers", positive, "layers"),
+        ("batch", positive, "streams of text read side by side"),
+        ("chunk", positive, "characters between two updates; gradients flow no further back"),
+        ("learning_rate", _number(float, 0, above=True), "learning rate of Adam"),
+        ("seed", _number(int, 0), "what the initial weights follow from"),
+    ]:
+        about = f"{what} (default: {getattr(default, name)})"
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=about)
+
+
+def _add_sample(commands: Any, run: Command) -> None:
+    about = "sample from a saved model"
+    sample = commands.add_parser("sample", help=about, description=about, epilog=EPILOG)
+    sample.set_defaults(run=run)
+    add = sample.add_argument
+    add("model", metavar="FILE", help="a model that `xpbptt train` saved")
+    about = "how many characters (default: %(default)s)"
+    add("--length", type=_number(int, 1), default=500, metavar="N", help=about)
+    about = "below 1 the likely becomes likelier, 0 is the likeliest only (default: %(default)s)"
+    add("--temperature", type=_number(float, 0), default=0.8, metavar="X", help=about)
+    about = "what the draws follow from (default: %(default)s)"
+    add("--seed", type=_number(int, 0), default=0, metavar="N", help=about)
+    add("--prompt", default="", metavar="TEXT", help="the text to continue")
+    _add_backend(sample)
+
+
+def _add_backend(command: argparse.ArgumentParser) -> None:
+    about = f"the array library (default: ${backends.VARIABLE}, or numpy)"
+    command.add_argument("--backend", choices=backends.NAMES, help=about)
+
+
+def _number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
+    """Return a function that reads a number of at least, or above, `least`."""
+    what = "an integer" if kind is int else "a number"
+    expected = f"{what} {'above' if above else 'of at least'} {least}"
+
+    def read(word: str) -> Any:
+        try:
+            value = kind(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or value < least or (above and value == least):
+            message = f"must be {expected}, got {word!r}"
+            raise argparse.ArgumentTypeError(message)
+        return value
+
+    return read

@@ -1,0 +1,58 @@
+"""What makes a training run what it is, stored with the model."""
+
+import math
+from dataclasses import dataclass, fields
+
+CELLS = ("rnn", "lstm", "gru")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a training run, with the defaults of the command line.
+
+    Parameters
+    ----------
+    cell : {"rnn", "lstm", "gru"}
+        The recurrent cell.
+    hidden, layers : int
+        The hidden units of a layer, H, and the number of layers.
+    batch : int
+        The number of streams that the text is cut into, read side by side, B.
+    chunk : int
+        The number of characters between two updates, T: gradients flow no further back.
+    learning_rate : float
+        The learning rate of Adam.
+    seed : int
+        What the initial weights follow from.
+
+    Raises
+    ------
+    ValueError
+        If a setting has the wrong type or is out of range.
+    """
+
+    cell: str = "lstm"
+    hidden: int = 128
+    layers: int = 1
+    batch: int = 32
+    chunk: int = 64
+    learning_rate: float = 1e-2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        if self.cell not in CELLS:
+            message = f"`cell` must be one of {', '.join(CELLS)}, got {self.cell!r}"
+            raise ValueError(message)
+        for name, least in [("hidden", 1), ("layers", 1), ("batch", 1), ("chunk", 1), ("seed", 0)]:
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                message = f"`{name}` must be an integer of at least {least}, got {value!r}"
+                raise ValueError(message)
+        rate = self.learning_rate
+        if type(rate) is not float or not (math.isfinite(rate) and rate > 0):
+            message = f"`learning_rate` must be a finite number above 0, got {rate!r}"
+            raise ValueError(message)
+
+
+NAMES = tuple(field.name for field in fields(Settings))

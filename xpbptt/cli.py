@@ -1,0 +1,131 @@
+"""The command line: train a character model, sample from it, list the array libraries."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xpbptt import backends
+from xpbptt.charlm import baselines, checkpoint, loop, options
+from xpbptt.charlm.checkpoint import Checkpoint
+from xpbptt.charlm.display import Display
+from xpbptt.charlm.errors import TrainingError, UserError
+from xpbptt.charlm.host import to_device
+from xpbptt.charlm.interrupt import Interrupt
+from xpbptt.charlm.job import Job, load_backend, prepare
+from xpbptt.charlm.sample import sample
+from xpbptt.charlm.settings import NAMES
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what shells have for Ctrl-C
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments. Default: those of the process.
+
+    Returns
+    -------
+    code : int
+        The exit code: 0 done, 1 training or saving failed, 2 refused, 130 stopped by Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        If the arguments are no command, or ask for help or the version.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a sample may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    chosen = options.parser(train=_train, sample=_sample, table=_table).parse_args(argv)
+    try:
+        code: int = chosen.run(chosen)
+        sys.stdout.flush()
+    except UserError as error:
+        return _complain(error, REFUSED)
+    except TrainingError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # what reads the output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"xpbptt: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _table(_: argparse.Namespace) -> int:
+    print(backends.table())
+    return 0
+
+
+def _sample(chosen: argparse.Namespace) -> int:
+    stored = checkpoint.load(Path(chosen.model))
+    how = {name: getattr(chosen, name) for name in ("prompt", "length", "temperature", "seed")}
+    _print_sample(stored, load_backend(chosen.backend), **how)
+    return 0
+
+
+def _print_sample(stored: Checkpoint, xp: Any, *, prompt: str = "", **how: Any) -> None:
+    params = to_device(stored.progress.params, xp=xp)
+    characters = sample(stored.model, params, stored.vocabulary, xp=xp, prompt=prompt, **how)
+    print(prompt, end="")
+    for character in characters:
+        print(character, end="")
+    print()
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    out = Path(chosen.out or chosen.resume or options.OUT)
+    job = prepare(
+        {name: value for name in NAMES if (value := getattr(chosen, name)) is not None},
+        text_path=chosen.text,
+        backend=chosen.backend,
+        resume=None if chosen.resume is None else Path(chosen.resume or out),
+        out=out,
+    )
+    seconds = chosen.seconds
+    if chosen.steps is None and seconds is None:
+        seconds = options.SECONDS
+    return _run(job, loop.Budget(chosen.steps, seconds), out)
+
+
+def _run(job: Job, budget: loop.Budget, out: Path) -> int:
+    beside = _introduce(job)
+    with Interrupt() as interrupt:
+        with Display(sys.stderr, budget, beside) as display:
+            progress = loop.run(job, budget, stop=lambda: interrupt.requested, show=display.show)
+        stored = job.stored(progress)
+        checkpoint.save(out, stored)
+    print(f"saved     {out} after step {progress.moments.step}", flush=True)
+    if interrupt.requested:
+        return INTERRUPTED
+    print(f"held out  {job.held_out_bits(progress):.2f} bits/char; {beside}")
+    print("sample", flush=True)
+    _print_sample(stored, job.trainer.xp)
+    return 0
+
+
+def _introduce(job: Job) -> str:
+    """Print what is about to happen, and return the baselines in words."""
+    corpus, trainer = job.corpus, job.trainer
+    unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
+    beside = f"bigram {bigram:.2f}, unigram {unigram:.2f}"
+    characters, kinds = len(corpus.text), len(corpus.vocabulary)
+    print(f"text      {corpus.name}: {characters} characters of {kinds} kinds")
+    print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")
+    library = trainer.xp.__name__.removeprefix("array_api_compat.")
+    net, readout = trainer.model.net, trainer.model.readout
+    print(f"model     {net} and {readout} on {library}", flush=True)
+    if job.start.moments.step:
+        print(f"resumed   after step {job.start.moments.step}", flush=True)
+    return beside
