@@ -44,8 +44,15 @@ def run(case, mask, bptt):
 
 def test_every_strategy_gives_the_gradients_of_keep_all(case, mask, assert_close):
     expected = run(case, mask, KeepAll())
-    for bptt in EXACT:
+    for bptt in (KeepStates(), Segments(4), Binomial(2), Truncated(T)):
         assert_close(run(case, mask, bptt), expected)
+
+
+@pytest.mark.parametrize("bptt", EXACT, ids=repr)
+@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
+def test_every_setting_of_the_strategies(make_case, make, bptt, assert_close):
+    case = make_case(make(I, H))
+    assert_close(run(case, None, bptt), run(case, None, KeepAll()))
 
 
 @pytest.mark.parametrize("bptt", EXACT, ids=repr)
@@ -156,7 +163,7 @@ def test_segments_take_one_extra_forward_pass():
     assert xpbptt.GRU(I, H).cost(1000, B, bptt=Segments()).steps == 2000
 
 
-BIG = {"steps": 1000, "batch": 8}
+BIG = {"steps": 400, "batch": 8}
 
 
 def bytes_kept(net, bptt):
@@ -181,7 +188,7 @@ def bytes_kept(net, bptt):
 def test_the_bytes_kept_are_those_said_beforehand(make, layers, both, bptt):
     net = make(32, 64, layers, bidirectional=both)
     said = net.cost(**BIG, bptt=bptt).bytes
-    objects = 1500 * len(range(0, 1000, 10)) * layers * (1 + both)  # Python's, for each snapshot
+    objects = 1500 * len(range(0, 400, 10)) * layers * (1 + both)  # Python's, for each snapshot
     assert said <= bytes_kept(net, bptt) <= 1.02 * said + objects
 
 
@@ -193,14 +200,14 @@ def test_keep_states_keeps_the_states_only(make, share):
 
 def test_segments_take_a_few_percent_of_the_memory():
     net = xpbptt.LSTM(64, 64)
-    everything, segments = (net.cost(**BIG, bptt=b) for b in (KeepAll(), Segments()))
+    everything, segments = (net.cost(1000, 8, bptt=b) for b in (KeepAll(), Segments()))
     assert segments.bytes < 0.06 * everything.bytes
-    assert segments.peak < 0.1 * everything.peak
+    assert segments.peak < 0.06 * everything.peak
 
 
 def test_a_long_sequence_trains_in_bounded_memory():
     """The bound is 64 MiB at T = 100 000, beyond what goes in and comes out."""
-    net, steps = xpbptt.LSTM(4, 64), 10_000  # tracing every allocation takes its time
+    net, steps = xpbptt.LSTM(4, 64), 5_000  # tracing every allocation takes its time
     params, x = net.init(0), np.ones((steps, 1, 4), dtype=np.float32)
     net.forward(params, x[:2], bptt=Segments())
     tracemalloc.start()

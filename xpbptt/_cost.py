@@ -120,7 +120,7 @@ def _working(plan: Plan, length: int, one: Footprint) -> int:
     if not again:
         return max(records, length * one.inputs)
     segment = longest * (one.residuals + one.inputs) + (longest + 1) * one.state
-    return segment + records + min(CHUNK, length) * one.inputs
+    return max(segment + records, min(CHUNK, length) * one.inputs)
 
 
 def _within(net: "Net", length: int, batch: int, itemsize: int, budget: int) -> Cost:

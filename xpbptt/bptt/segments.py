@@ -9,7 +9,7 @@ from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, clipped, gate_norms, norm
 
-CHUNK = 64  # steps whose input products are made at once, where they need not all be
+CHUNK = 32  # steps whose input products are made at once, where they need not all be
 
 
 class Inputs(NamedTuple):
