@@ -113,10 +113,10 @@ def _between(net: "Net", length: int, plan: Plan) -> int:
 def _working(plan: Plan, length: int, one: Footprint) -> int:
     """Count the numbers that going back over the longest segment needs beside what is kept."""
     longest = max((move.stop - move.start for move in plan.moves()), default=0)
-    again = any(move.start != plan.tail for move in plan.moves())
+    again = any(map(plan.runs_again, plan.moves()))
     records = longest * one.record
     if not plan.residuals:
-        return longest * (one.residuals + 2 * one.inputs)
+        return records + longest * (one.residuals + 2 * one.inputs)
     if not again:
         return max(records, length * one.inputs)
     segment = longest * (one.residuals + one.inputs) + (longest + 1) * one.state

@@ -49,21 +49,24 @@ def _forward(
 ) -> tuple[Array, Tree, Any]:
     mask, plan, _ = run
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
-    kept = slice(plan.tail, x.shape[0])
-    snapshots: dict[int, Tree] = {}
-    if plan.tail == 0:
-        segment, state = record(recurrence, inputs, kept, state, residuals=plan.residuals, xp=xp)
-        y = segment.states.stacked(1)[0]
+    steps, snapshots = x.shape[0], dict[int, Tree]()
+    tail = slice(plan.tail, steps)
+    if plan.residuals and plan.tail == 0:
+        segment, state = record(recurrence, inputs, tail, state, xp=xp)
+        outputs = segment.states
+    elif plan.tail == 0:
+        outputs = Tape.starting(state, steps + 1, xp=xp)
+        state = advance(recurrence, inputs, tail, state, outputs=outputs, xp=xp)
+        segment = Segment(outputs, None)
     else:
-        outputs = Tape(x.shape[0] + 1, xp=xp)
-        outputs.write(0, state[:1])
+        outputs, marks = Tape.starting(state[:1], steps + 1, xp=xp), plan.snapshots
         snapshots, state = sweep(
-            recurrence, inputs, plan.snapshots, plan.tail, state, outputs=outputs, xp=xp
+            recurrence, inputs, marks, plan.tail, state, outputs=outputs, xp=xp
         )
-        segment, state = record(recurrence, inputs, kept, state, xp=xp)
-        for t in range(kept.start, kept.stop):
-            outputs.write(t + 1, segment.states.read(t + 1 - kept.start)[:1])
-        y = outputs.stacked(1)[0]
+        segment, state = record(recurrence, inputs, tail, state, xp=xp)
+        for t in range(plan.tail, steps):
+            outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
+    y = outputs.stacked(1)[0]
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
     return blank(y, mask, xp=xp), state, cache
 
@@ -77,19 +80,22 @@ def _backward(
     *,
     xp: Namespace,
 ) -> tuple[Gradients, Any]:
-    inputs, plan, snapshots, segment = cache
-    if any(move.start != plan.tail for move in plan.moves()):
+    inputs, plan, snapshots, kept = cache
+    if any(map(plan.runs_again, plan.moves())):
         inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
     back = Back(blank(dy, inputs.mask, xp=xp), plan.truncate, watch)
     dparams, dx = None, Slab(inputs.x, xp=xp)
     traces: list[Trace] = []
-    for source, taken, start, stop in plan.moves():
+    for move in plan.moves():
+        source, taken, start, stop = move
         steps = slice(start, stop)
-        if start != plan.tail:
+        if plan.runs_again(move):
             marks = (source, *taken)
             new, state = sweep(recurrence, inputs, marks, start, snapshots[source], xp=xp)
             snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
             segment, _ = record(recurrence, inputs, steps, state, xp=xp)
+        else:
+            segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
         part = retrace(recurrence, inputs, steps, segment, back, dstate, xp=xp)
         dparams = part.params if dparams is None else map_leaves(_add, dparams, part.params)
         dx.write(steps, part.x)
@@ -108,8 +114,7 @@ def _infer(
     *,
     xp: Namespace,
 ) -> tuple[Array, Tree]:
-    outputs = Tape(x.shape[0] + 1, xp=xp)
-    outputs.write(0, state[:1])
+    outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs, steps = Inputs.read(recurrence, params, x, mask, xp=xp), slice(0, x.shape[0])
     state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
     return blank(outputs.stacked(1)[0], mask, xp=xp), state

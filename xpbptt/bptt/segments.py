@@ -53,6 +53,12 @@ class Segment(NamedTuple):
     states: Tape
     residuals: Tape | None
 
+    def part(self, start: int, stop: int, *, xp: Namespace) -> "Segment":
+        """Return the steps from `start` to before `stop`, all of them or without residuals."""
+        if (start, stop + 1) == (0, self.states.length):
+            return self
+        return Segment(Tape.of(self.states.stacked(start, stop + 1), xp=xp), None)
+
 
 class Back(NamedTuple):
     """What every segment of a backward pass needs: the whole dy (T, B, H), and how to go."""
@@ -80,14 +86,14 @@ def advance(
     xp: Namespace,
     outputs: Tape | None = None,
 ) -> Tree:
-    """Run over `steps` and keep nothing, but write h to `outputs` if they are wanted."""
+    """Run over `steps` and keep nothing, but write to `outputs` as many parts as it has."""
     for first in range(steps.start, steps.stop, CHUNK):
         chunk = slice(first, min(first + CHUNK, steps.stop))
         cell = inputs.cell(recurrence, chunk)
         for t, u in enumerate(cell.project(inputs.params, inputs.x[chunk, ...], xp=xp), first):
             state, _ = cell.step(inputs.weights, u, state, xp=xp)
             if outputs is not None:
-                outputs.write(t + 1, state[:1])
+                outputs.write(t + 1, state[: outputs.parts])
     return state
 
 
@@ -116,19 +122,16 @@ def record(
     steps: slice,
     state: Tree,
     *,
-    residuals: bool = True,
     xp: Namespace,
 ) -> tuple[Segment, Tree]:
-    """Run over `steps` and keep everything, or without `residuals` the states only."""
+    """Run over `steps` and keep everything."""
     cell, length = inputs.cell(recurrence, steps), steps.stop - steps.start
-    segment = Segment(Tape(length + 1, xp=xp), Tape(length, xp=xp) if residuals else None)
-    segment.states.write(0, state)
+    states, residuals = Tape.starting(state, length + 1, xp=xp), Tape(length, xp=xp)
     for t, u in enumerate(cell.project(inputs.params, inputs.x[steps, ...], xp=xp)):
         state, kept = cell.step(inputs.weights, u, state, xp=xp)
-        segment.states.write(t + 1, state)
-        if segment.residuals is not None:
-            segment.residuals.write(t, kept)
-    return segment, state
+        states.write(t + 1, state)
+        residuals.write(t, kept)
+    return Segment(states, residuals), state
 
 
 def retrace(

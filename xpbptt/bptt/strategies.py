@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 from xpbptt import _check
 
+SPAN = 32  # steps whose residuals are computed at once where the states are kept
+
 
 class Move(NamedTuple):
     """One move of the backward pass: run a segment again, keeping everything, and go back over it.
@@ -46,10 +48,10 @@ class Plan(NamedTuple):
         From where to the end it keeps everything.
     moves : callable
         ``moves()`` yields each `Move` with which the backward pass comes back, the last segment
-        first. Where a segment starts at `tail` nothing is run again.
+        first.
     residuals : bool
-        Whether a kept segment has its residuals, or they are computed again, for all steps at once,
-        when the backward pass gets there.
+        Whether a kept segment has its residuals, or they are computed again, for all steps of a
+        move at once, when the backward pass gets there.
     truncate : int or None
         After every so many steps the gradient of the state is cut off.
     """
@@ -60,10 +62,13 @@ class Plan(NamedTuple):
     residuals: bool = True
     truncate: int | None = None
 
+    def runs_again(self, move: Move) -> bool:
+        """Tell whether the steps of a move have to be run again."""
+        return self.residuals and move.start != self.tail
+
     def steps(self, length: int) -> int:
         """Return how many steps are run, the forward pass included."""
-        again = (m.stop - m.source for m in self.moves() if m.start != self.tail)
-        return length + sum(again)
+        return length + sum(m.stop - m.source for m in self.moves() if self.runs_again(m))
 
 
 class Strategy(Protocol):
@@ -76,8 +81,8 @@ class Strategy(Protocol):
         """
 
 
-def _keep(length: int, *, residuals: bool = True, truncate: int | None = None) -> Plan:
-    return Plan((), 0, lambda: (Move(0, (), 0, length),), residuals, truncate)
+def _keep(length: int, *, truncate: int | None = None) -> Plan:
+    return Plan((), 0, lambda: (Move(0, (), 0, length),), truncate=truncate)
 
 
 @dataclass(frozen=True)
@@ -98,15 +103,24 @@ class KeepAll:
 
 @dataclass(frozen=True)
 class KeepStates:
-    """Keep the states only, and compute the residuals of all steps again at once.
+    """Keep the states only, and compute the residuals again without running through time.
 
-    That takes one more product for the input and one for the state, over all steps, and no further
-    run through time. A third of the memory of `KeepAll` for an LSTM, a fifth for a GRU.
+    The states being there, the gates of many steps follow at once, from one product for the input
+    and one for the state; the backward pass does so for `SPAN` steps at a time, which stay in the
+    cache. A third of the memory of `KeepAll` for an LSTM, a fifth for a GRU.
     """
 
     def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
-        return _keep(length, residuals=False)
+        if length == 0:
+            return _keep(0)
+        starts = range(0, length, SPAN)
+
+        def moves() -> Iterator[Move]:
+            for start in reversed(starts):
+                yield Move(start, (), start, min(start + SPAN, length))
+
+        return Plan((), 0, moves, residuals=False)
 
 
 @dataclass(frozen=True)

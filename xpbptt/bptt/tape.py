@@ -39,6 +39,18 @@ class Tape:
         tape._parts, tape._writable = arrays, True
         return tape
 
+    @classmethod
+    def starting(cls, rows: Arrays, length: int, *, xp: Any) -> "Tape":
+        """Return a tape whose step 0 is written."""
+        tape = cls(length, xp=xp)
+        tape.write(0, rows)
+        return tape
+
+    @property
+    def parts(self) -> int:
+        """The number of arrays in each step."""
+        return 0 if self._parts is None else len(self._parts)
+
     def write(self, t: int, rows: Arrays) -> None:
         """Keep the rows of step `t`."""
         if self._parts is None:
