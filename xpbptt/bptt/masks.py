@@ -5,6 +5,7 @@ output is zero, and no gradient touches the parameters or the input; the input's
 NaN among them, leave no trace.
 """
 
+from operator import add, mul, sub
 from typing import Any
 
 import array_api_compat
@@ -41,17 +42,17 @@ def masked(recurrence: Recurrence, mask: Array) -> Recurrence:
     ) -> tuple[Any, tuple[Array, ...]]:
         keep, number, u = inputs
         new, residuals = recurrence.step(weights, u, state, xp=xp)
-        parts = zip(new, state, strict=True)
-        return recurrence.state(*(xp.where(keep, a, b) for a, b in parts)), (number, *residuals)
+        held = map(xp.where, (keep,) * len(new), new, state)
+        return recurrence.state(*held), (number, *residuals)
 
     def step_backward(
         params: Tree, residuals: tuple[Array, ...], state: Any, new: Any, dnew: Any, *, xp: Any
     ) -> tuple[tuple[Array, ...], Any]:
         number, *kept = residuals
-        taken = recurrence.state(*(d * number for d in dnew))
-        record, dstate = recurrence.step_backward(params, tuple(kept), state, new, taken, xp=xp)
-        parts = zip(dstate, dnew, taken, strict=True)
-        return record, recurrence.state(*(d + (whole - part) for d, whole, part in parts))
+        taken = recurrence.state(*map(mul, dnew, (number,) * len(dnew)))
+        record, dstate = recurrence.step_backward(params, kept, state, new, taken, xp=xp)
+        passed = map(sub, dnew, taken)
+        return record, recurrence.state(*map(add, dstate, passed))
 
     def accumulate(
         params: Tree, x: Array, states: tuple[Array, ...], records: tuple[Array, ...], *, xp: Any
