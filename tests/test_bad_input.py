@@ -228,6 +228,15 @@ def test_numpys_integers_are_sizes():
 def test_an_unknown_nonlinearity():
     with pytest.raises(ValueError, match=r"`nonlinearity` must be one of .*'sin'"):
         xpbptt.RNN(I, H, nonlinearity="sin")
+    with pytest.raises(ValueError, match="`nonlinearity` must be one of"):
+        xpbptt.RNN(I, H, nonlinearity=[])
+
+
+@pytest.mark.parametrize("function", ["forward", "infer"])
+def test_numpys_masked_arrays(function):
+    net = xpbptt.LSTM(I, H)
+    with pytest.raises(TypeError, match="`x` must be an array of an Array API library, got Masked"):
+        getattr(net, function)(net.init(0), np.ma.ones((T, B, I), dtype=np.float32))
 
 
 def test_what_is_no_cell():

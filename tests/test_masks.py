@@ -141,6 +141,13 @@ def test_parity_with_torchs_packed_sequences(torch, xp, make_case, kind, name, b
         close(gradient, dict(module.named_parameters())[key].grad.numpy())
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_length_mask_of_narrow_integers(xp, dtype):
+    lengths = xp.asarray([2, 100], dtype=getattr(xp, dtype))
+    mask = xpbptt.length_mask(lengths, 300)
+    assert host(xp.sum(xp.astype(mask, xp.int32), axis=0)).tolist() == [2, 100]
+
+
 def test_length_mask(xp):
     lengths = xp.asarray([3, 0, 5, 1])
     mask = xpbptt.length_mask(lengths, 5)
@@ -160,6 +167,7 @@ def test_length_mask(xp):
         ([3, 6], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[6\]"),
         ([-1], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[-1\]"),
         ([1.5], 5, TypeError, "`lengths` must be a sequence of ints"),
+        ([float("inf")], 5, TypeError, "`lengths` must be a sequence of ints"),
         (3, 5, TypeError, "`lengths` must be a sequence of ints"),
         ("ab", 5, TypeError, "`lengths` must be a sequence of ints"),
         (np.ones(2), 5, TypeError, "`lengths` must be an array of integers, got dtype float64"),

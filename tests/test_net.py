@@ -222,3 +222,18 @@ def test_a_net_shows_the_call_that_makes_it_and_compares_by_value():
     assert net == xpbptt.LSTM(3, 5, num_layers=2, bidirectional=True)
     assert net != xpbptt.GRU(3, 5, 2, bidirectional=True)
     assert xpbptt.RNN(3, 5) != xpbptt.RNN(3, 5, nonlinearity="relu")
+
+
+def test_jax_compiles_a_short_run():
+    jax = pytest.importorskip("jax", reason='needs jax: nox -s "tests(jax)" runs it')
+    net = xpbptt.LSTM(3, 5, bidirectional=True)
+    params = net.init(0, xp=jax.numpy)
+    x = jax.numpy.ones((2, 4, 3), dtype=jax.numpy.float32)
+
+    def run(params, x):
+        y, state, cache = net.forward(params, x)
+        return y, net.backward(cache, y, state)
+
+    for compiled in (jax.jit(run)(params, x), jax.jit(lambda x: run(params, x))(x)):
+        for a, b in zip(jax.tree.leaves(compiled), jax.tree.leaves(run(params, x)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

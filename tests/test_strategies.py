@@ -64,6 +64,17 @@ def test_a_cache_serves_twice(make_case, bptt, assert_close):
 
 
 @pytest.mark.parametrize("bptt", EXACT, ids=repr)
+def test_the_caller_may_reuse_the_initial_state(bptt):
+    net = xpbptt.GRU(I, H)
+    params, x = net.init(0), np.ones((T, B, I), dtype=np.float32)
+    state = (net.infer(params, x)[1][0]._replace(h=np.ones((B, H), dtype=np.float32)),)
+    y, _, kept = net.forward(params, x, state, bptt=bptt)
+    first = net.backward(kept, y).params[0].weight_hh
+    state[0].h[...] = 7
+    np.testing.assert_array_equal(net.backward(kept, y).params[0].weight_hh, first)
+
+
+@pytest.mark.parametrize("bptt", EXACT, ids=repr)
 def test_no_steps_and_no_sequences(make_case, bptt, assert_close):
     net = xpbptt.LSTM(I, H, 2, bidirectional=True)
     for steps, batch in ((0, 4), (1, 4), (6, 0)):
@@ -119,14 +130,14 @@ def test_binomial_takes_the_least_number_of_extra_steps(snapshots):
         while comb(snapshots + repeats, snapshots) < length:
             repeats += 1
         formula = repeats * length - comb(snapshots + repeats, snapshots + 1)
-        extra = Binomial(snapshots).plan(length, 1.0).steps(length) - length
+        extra = Binomial(snapshots).plan(length, lambda: 1.0).steps(length) - length
         assert extra == formula == fewest(length, snapshots)
 
 
 @pytest.mark.parametrize("snapshots", [1, 2, 3, 5])
 @pytest.mark.parametrize("length", [1, 2, 13, 40])
 def test_binomial_never_holds_more_snapshots_than_it_may(snapshots, length):
-    plan = Binomial(snapshots).plan(length, 1.0)
+    plan = Binomial(snapshots).plan(length, lambda: 1.0)
     held, done = set(plan.snapshots), length
     for move in plan.moves():
         assert move.stop == done
@@ -280,6 +291,7 @@ def test_what_is_no_strategy(bptt):
         net.cost(T, B, bptt=bptt)
 
 
-def test_a_dtype_without_a_size():
+@pytest.mark.parametrize("dtype", ["single", "f4", "banana64", "int8", np.dtype(">f4")], ids=str)
+def test_a_dtype_without_a_size(dtype):
     with pytest.raises(TypeError, match="`dtype` must be a floating-point dtype or its name"):
-        xpbptt.GRU(I, H).cost(T, B, "single")
+        xpbptt.GRU(I, H).cost(T, B, dtype)

@@ -27,7 +27,9 @@ class Whole(NamedTuple):
     hidden_size: int = H
 
     def forward(self, params, x, state):
-        return self.layer.forward(params, x, state, Run(None, KeepAll().plan(T, 1.0)), xp=self.xp)
+        return self.layer.forward(
+            params, x, state, Run(None, KeepAll().plan(T, lambda: 1.0)), xp=self.xp
+        )
 
     def backward(self, cache, dy, dstate):
         return self.layer.backward(cache, dy, dstate, Watch(), xp=self.xp)[0]
@@ -270,3 +272,35 @@ def test_causality_of_both_directions(np_case):
         check_causality(net, *case)
     with pytest.raises(GradientError, match="read the future depend on earlier"):
         check_causality(net, *case, future=slice(0, 2 * H))
+
+
+def test_kinks_do_not_mislead():
+    """With many relu units one lies within the step of a central difference."""
+    net = xpbptt.RNN(I, 64, nonlinearity="relu")
+    random = np.random.default_rng(0)
+    for seed in range(8):
+        x = random.standard_normal((100, B, I))
+        check_gradients(net, net.init(seed, dtype="float64"), x, seed=seed)
+
+
+def test_a_backward_pass_that_only_serves_once_is_rejected(np_case):
+    net = xpbptt.Net(GRU, I, H)
+    calls = []
+
+    class Once:
+        forward = net.forward
+
+        def backward(self, cache, dy, dstate):
+            calls.append(cache)
+            grads = net.backward(cache, dy, dstate)
+            return grads._replace(x=grads.x * len(calls))
+
+    with pytest.raises(GradientError, match="off by"):
+        check_gradients(Once(), *np_case(GRU))
+
+
+def test_a_generator_is_refused_as_an_option():
+    net = xpbptt.GRU(I, H, 2, dropout=0.5)
+    params, x = net.init(0, dtype="float64"), np.ones((T, B, I))
+    with pytest.raises(TypeError, match="`options` must hold seeds, no generator"):
+        check_gradients(net, params, x, dropout_seed=np.random.default_rng(0))

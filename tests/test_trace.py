@@ -138,3 +138,26 @@ def test_no_steps(make_case):
     grads, trace = backward(case, trace=True)
     assert grads.x.shape == (0, 4, 3)
     assert trace == (None,)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-25])
+def test_gradients_beyond_the_range_of_their_squares(xp, size):
+    net = xpbptt.RNN(3, 5)
+    x = xp.ones((T, B, 3), dtype=xp.float32)
+    y, _, cache = net.forward(net.init(0, xp=xp), x)
+    grads, (trace,) = net.backward(cache, xp.full_like(y, size), trace=True, clip_step=size / 4)
+    norms = host(trace.state.h)
+    assert np.all(np.isfinite(norms))
+    assert np.all(norms > size)
+    kept = np.linalg.norm(host(grads.state[0].h).astype(np.float64), axis=1)
+    np.testing.assert_allclose(kept, size / 4, rtol=1e-5)
+
+
+def test_a_limit_beyond_the_dtype_is_no_limit(xp, assert_close):
+    net = xpbptt.RNN(3, 5)
+    x = xp.ones((T, B, 3), dtype=xp.float32)
+    y, _, cache = net.forward(net.init(0, xp=xp), x)
+    assert_close(net.backward(cache, y, clip_step=1e300), net.backward(cache, y), 0)
+    clipped, norm = xpbptt.clip_by_global_norm({"w": y}, 1e300)
+    assert bool(xp.all(clipped["w"] == y))
+    assert bool(norm > 0)

@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from xpbptt._tree import Tree, is_named_tuple, leaves
 
@@ -49,22 +50,28 @@ def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace
                 "all arrays of a call must have the same"
             )
             raise TypeError(message)
-        if array_api_compat.device(array) != device:
-            message = (
-                f"`{name}` is on device {array_api_compat.device(array)}, but `{first_name}` "
-                f"is on {device}: move one of them, nothing is moved silently"
-            )
-            raise ValueError(message)
+        _same_device(name, array, first_name, device)
     return xp
 
 
 def array_namespace(name: str, array: object) -> Namespace:
     """Return the namespace of `array`, or say that the argument is no array."""
-    if not array_api_compat.is_array_api_obj(array):
+    if not array_api_compat.is_array_api_obj(array) or isinstance(array, np.ma.MaskedArray):
         kind = type(array).__name__
         message = f"`{name}` must be an array of an Array API library, got {kind}"
         raise TypeError(message)
     return array_api_compat.array_namespace(array)
+
+
+def _same_device(name: str, array: Array, like_name: str, expected: Any) -> None:
+    """Refuse an array on another device; a traced one, as under ``jax.jit``, has none yet."""
+    device = array_api_compat.device(array)
+    if device != expected and device is not None and expected is not None:
+        message = (
+            f"`{name}` is on device {device}, but `{like_name}` is on {expected}: move one of "
+            "them, nothing is moved silently"
+        )
+        raise ValueError(message)
 
 
 def library(xp: Namespace) -> str:
@@ -88,13 +95,7 @@ def beside(
         wanted = {"integral": "integers", "bool": "booleans"}[kind]
         message = f"`{name}` must be an array of {wanted}, got dtype {array.dtype}"
         raise TypeError(message)
-    device, expected = array_api_compat.device(array), array_api_compat.device(like)
-    if device != expected:
-        message = (
-            f"`{name}` is on device {device}, but `{like_name}` is on {expected}: move one of "
-            "them, nothing is moved silently"
-        )
-        raise ValueError(message)
+    _same_device(name, array, like_name, array_api_compat.device(like))
 
 
 def shape(name: str, array: Array, expected: tuple[int, ...], meaning: str) -> None:
@@ -188,7 +189,7 @@ def fits(tree: Tree, expected: Tree, like: Array) -> bool:
             type(tree) is type(like)
             and tuple(tree.shape) == expected.shape
             and tree.dtype == like.dtype
-            and bool(tree.device == like.device)
+            and getattr(tree, "device", None) == getattr(like, "device", None)
         )
     return (
         type(tree) is type(expected)

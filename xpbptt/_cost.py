@@ -80,7 +80,7 @@ def make_plan(net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy
     if isinstance(bptt, Budget):
         bptt = cost(net, length, batch, itemsize, bptt).strategy
         log.info("the budget is met by %r", bptt)
-    return bptt.plan(length, footprint(net).ratio)
+    return bptt.plan(length, lambda: footprint(net).ratio)
 
 
 def cost(net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy) -> Cost:
@@ -88,7 +88,7 @@ def cost(net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy) -> 
     if isinstance(bptt, Budget):
         return _within(net, length, batch, itemsize, bptt.bytes)
     one = footprint(net)
-    plan = bptt.plan(length, one.ratio)
+    plan = bptt.plan(length, lambda: one.ratio)
     runs = net.num_layers * net.directions
     between = (net.num_layers - 1) * _between(net, length, plan)
     kept = batch * itemsize * (runs * _kept(plan, length, one) + between)
@@ -148,10 +148,17 @@ def check_strategy(bptt: object) -> None:
         raise TypeError(message)
 
 
+def itemsize(dtype: Any, *, xp: Any) -> int:
+    """Return the bytes of a number of an array's dtype."""
+    parts = 2 if xp.isdtype(dtype, "complex floating") else 1
+    return int(parts * xp.finfo(dtype).bits) // 8
+
+
 def dtype_bytes(dtype: Any) -> int:
     """Return the bytes of a number, from the name of its dtype in any library."""
-    found = re.findall(r"\d+", str(dtype))
+    name = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]  # torch.float32: float32
+    found = re.fullmatch(r"(b?float|complex)(\d+)", name)
     if not found:
         message = f"`dtype` must be a floating-point dtype or its name, as 'float32', got {dtype!r}"
         raise TypeError(message)
-    return int(found[-1]) // 8
+    return int(found[2]) // 8

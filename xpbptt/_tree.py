@@ -34,7 +34,7 @@ def leaves(tree: Tree, name: str = "tree") -> Iterator[tuple[str, Any]]:
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """Apply `function` to the leaves of `tree` and the same leaves of `others`.
 
-    The structures must be equal; `check_same_structure` says so politely beforehand.
+    The structures must be equal; `_check.same_structure` says so politely beforehand.
     """
     if tree is None:
         return None

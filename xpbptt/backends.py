@@ -215,7 +215,7 @@ def _no_namespace(xp: object) -> str:
 
 
 def _known(name: str, argument: str) -> str:
-    if name in _LIBRARIES:
+    if name in NAMES:
         return name
     message = f"`{argument}` is {name!r}, expected one of: {', '.join(NAMES)}"
     raise ValueError(message)
@@ -248,7 +248,7 @@ def _describe(name: str) -> Backend:
         xp = _import(name)
     except ImportError as error:
         return Backend(name, None, None, usable=False, reason=str(error))
-    version = import_module(_LIBRARIES[name].module).__version__
+    version = getattr(import_module(_LIBRARIES[name].module), "__version__", "unknown")
     try:
         array = _allocate(name, xp)
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpbptt import _check, _signature
-from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, make_plan
+from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
 from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
@@ -205,7 +205,7 @@ class Net:
         """
         xp, params, state = _signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
-        plan = make_plan(self, x.shape[0], x.shape[1], dtype_bytes(x.dtype), bptt)
+        plan = make_plan(self, x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp), bptt)
         run = Run(mask, plan, self._key(dropout_seed))
         y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
         return y, state, Cache(self, x, layers)
@@ -412,7 +412,7 @@ class Net:
         return int(generator(seed, "dropout_seed").integers(2**31))
 
     def __repr__(self) -> str:
-        """Return the call that makes this net."""
+        """Return the name of the cell and the sizes, as in the call that makes this net."""
         layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
         both = ", bidirectional=True" if self.bidirectional else ""
         dropout = f", dropout={self.dropout}" if self.dropout else ""

@@ -6,11 +6,11 @@ is modified in place, and nothing is read on the host: the step count is a Pytho
 
 import math
 from collections.abc import Callable
-from functools import reduce
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 from xpbptt import _check
+from xpbptt._norms import clip
 from xpbptt._tree import leaves, map_leaves
 
 Array = Any
@@ -266,7 +266,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[Tree, Array]:
     Notes
     -----
     See [1]_. The squares are taken relative to the largest element, so that no finite gradient
-    overflows. If any gradient is infinite or NaN, the norm and all clipped gradients are NaN.
+    overflows on the way. If any is infinite or NaN, so are the norm and what is clipped.
 
     References
     ----------
@@ -284,21 +284,9 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[Tree, Array]:
     """
     limit = _number("max_norm", max_norm, "above 0", lambda value: value > 0)
     xp = _one_namespace("grads", grads)
-    norm = _norm([leaf for _, leaf in leaves(grads)], xp=xp)
-    most = xp.full_like(norm, limit)
-    scale = most / xp.maximum(norm, most)
-    return map_leaves(lambda g: xp.asarray(g * scale), grads), xp.asarray(norm)
-
-
-def _norm(arrays: list[Array], *, xp: Namespace) -> Array:
-    """Return the Euclidean norm of all elements of all arrays, without overflow."""
-    filled = [array for array in arrays if math.prod(array.shape)]
-    if not filled:
-        return xp.sum(arrays[0])  # a sum of nothing
-    largest = reduce(xp.maximum, (xp.max(xp.abs(array)) for array in filled))
-    unit = xp.where(largest > 0, largest, xp.ones_like(largest))
-    relative = (array / unit for array in filled)
-    return unit * xp.sqrt(reduce(lambda a, b: a + b, (xp.sum(r * r) for r in relative)))
+    clipped, norm = clip([leaf for _, leaf in leaves(grads)], limit, xp=xp)
+    each = iter(clipped)
+    return map_leaves(lambda _: xp.asarray(next(each)), grads), xp.asarray(norm)
 
 
 def _number(name: str, value: object, expected: str, holds: Callable[[float], bool]) -> float:

@@ -24,7 +24,7 @@ def inputs(cell, make_case):
 def run(layer, inputs, xp):
     params, x, state, dy, dstate = inputs
     y, final, cache = layer.forward(
-        params, x, state, Run(None, KeepAll().plan(x.shape[0], 1.0)), xp=xp
+        params, x, state, Run(None, KeepAll().plan(x.shape[0], lambda: 1.0)), xp=xp
     )
     return y, final, layer.backward(cache, dy, dstate, Watch(), xp=xp)[0]
 

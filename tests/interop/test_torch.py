@@ -52,6 +52,7 @@ def test_layers_beyond_ten_are_in_order():
 
 def test_without_biases(state_dict):
     weights = {k: v for k, v in state_dict.items() if "weight" in k}
+    weights["weight_ih_l1"] = np.full_like(weights["weight_ih_l1"], np.nan)
     params = from_state_dict(weights)
     assert params[1][0].bias_hh.shape == (20,)
     assert params[1][0].bias_hh.dtype == np.float32
@@ -69,6 +70,8 @@ def test_without_biases(state_dict):
         ({"weight_hh_l0": np.ones((21, 5))}, ValueError, r"weight_hh_l0'\]` has shape \(21, 5\)"),
         ({"weight_hh_l0": np.ones(5)}, ValueError, "weight_hh_l0"),
         ({"weight_ih_l1": np.ones((20, 9))}, ValueError, r"weight_ih_l1'\]` has shape \(20, 9\)"),
+        ({"weight_ih_l00": np.ones((20, 3))}, ValueError, "unknown key 'weight_ih_l00'"),
+        ({3: np.ones((20, 3))}, TypeError, "keys of `state_dict` must be str"),
         ({"bias_ih_l1": np.ones(19)}, ValueError, r"bias_ih_l1'\]` has shape \(19,\)"),
         ({"bias_ih_l1": np.ones(20, dtype=np.int64)}, TypeError, "bias_ih_l1.*int64"),
     ],

@@ -59,6 +59,7 @@ def _forward(
         state = advance(recurrence, inputs, tail, state, outputs=outputs, xp=xp)
         segment = Segment(outputs, None)
     else:
+        state = recurrence.state(*(xp.asarray(part, copy=True) for part in state))  # it is kept
         outputs, marks = Tape.starting(state[:1], steps + 1, xp=xp), plan.snapshots
         snapshots, state = sweep(
             recurrence, inputs, marks, plan.tail, state, outputs=outputs, xp=xp

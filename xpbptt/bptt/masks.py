@@ -111,8 +111,8 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     if not xp.isdtype(lengths.dtype, "integral"):
         message = f"`lengths` must be an array of integers, got dtype {lengths.dtype}"
         raise TypeError(message)
-    numbers = xp.arange(steps, dtype=lengths.dtype, device=array_api_compat.device(lengths))
-    return numbers[:, None] < lengths[None, :]
+    numbers = xp.arange(steps, device=array_api_compat.device(lengths))
+    return numbers[:, None] < xp.astype(lengths, numbers.dtype)[None, :]
 
 
 def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Array:
@@ -120,7 +120,7 @@ def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Array:
     try:
         numbers = [int(length) for length in lengths if length == int(length)]
         complete = len(numbers) == len(lengths)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         complete = False
     if not complete:
         message = f"`lengths` must be a sequence of ints or an array of integers, got {lengths!r}"

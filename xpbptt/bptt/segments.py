@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple
 
+from xpbptt._norms import clip, norm
 from xpbptt._tree import map_leaves
 from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
 from xpbptt.bptt.masks import masked
 from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.tape import Tape
-from xpbptt.bptt.trace import Trace, clipped, gate_norms, norm
+from xpbptt.bptt.trace import Trace, gate_norms
 
 CHUNK = 32  # steps whose input products are made at once, where they need not all be
 
@@ -90,10 +91,12 @@ def advance(
     for first in range(steps.start, steps.stop, CHUNK):
         chunk = slice(first, min(first + CHUNK, steps.stop))
         cell = inputs.cell(recurrence, chunk)
-        for t, u in enumerate(cell.project(inputs.params, inputs.x[chunk, ...], xp=xp), first):
+        projected = cell.project(inputs.params, inputs.x[chunk, ...], xp=xp)
+        for t, u in enumerate(projected, first):
             state, _ = cell.step(inputs.weights, u, state, xp=xp)
             if outputs is not None:
                 outputs.write(t + 1, state[: outputs.parts])
+        del projected, u  # or two chunks are there at once
     return state
 
 
@@ -164,7 +167,7 @@ def retrace(
         )
         records.write(t, record)
         if back.watch.trace:
-            norms.write(t, tuple(norm(part, xp=xp) for part in dnew))
+            norms.write(t, tuple(norm([part], xp=xp) for part in dnew))
         dstate = _cut(cell, dstate, steps.start + t, back, xp=xp)
         after = before
     dparams, dx = cell.accumulate(inputs.params, x, before_each, records.stacked(), xp=xp)
@@ -177,7 +180,8 @@ def retrace(
 def _cut(cell: Recurrence, dstate: Tree, t: int, back: Back, *, xp: Namespace) -> Tree:
     """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
     if back.watch.clip is not None:
-        dstate = cell.state(*clipped(dstate, back.watch.clip, xp=xp))
+        parts, _ = clip(list(dstate), back.watch.clip, -1, xp=xp)
+        dstate = cell.state(*parts)
     if back.truncate and t and t % back.truncate == 0:
         dstate = cell.state(*(xp.zeros_like(part) for part in dstate))
     return dstate

@@ -74,10 +74,10 @@ class Plan(NamedTuple):
 class Strategy(Protocol):
     """A value for ``forward(..., bptt=...)``."""
 
-    def plan(self, length: int, ratio: float) -> Plan:
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:
         """Return the plan for `length` steps.
 
-        `ratio` is the memory of everything kept of a step over that of one state.
+        `ratio()` is the memory of everything kept of a step over that of one state.
         """
 
 
@@ -96,7 +96,7 @@ class KeepAll:
     1000
     """
 
-    def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
         return _keep(length)
 
@@ -110,7 +110,7 @@ class KeepStates:
     cache. A third of the memory of `KeepAll` for an LSTM, a fifth for a GRU.
     """
 
-    def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
         if length == 0:
             return _keep(0)
@@ -141,7 +141,7 @@ class Truncated:
         """Refuse a length that is none."""
         _check.whole("length", self.length)
 
-    def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
         return _keep(length, truncate=self.length)
 
@@ -164,11 +164,11 @@ class Segments:
         if self.length is not None:
             _check.whole("length", self.length)
 
-    def plan(self, length: int, ratio: float) -> Plan:
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:
         """Return the plan for `length` steps."""
         if length == 0:
             return _keep(0)
-        size = self.length or max(1, round((length / ratio) ** 0.5))
+        size = self.length or max(1, round((length / ratio()) ** 0.5))
         starts = range(0, length, size)
 
         def moves() -> Iterator[Move]:
@@ -202,7 +202,7 @@ class Binomial:
         """Refuse a number that is none."""
         _check.whole("snapshots", self.snapshots)
 
-    def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
         if length == 0:
             return _keep(0)
@@ -230,7 +230,7 @@ class Budget:
         """Refuse a number that is none."""
         _check.whole("bytes", self.bytes)
 
-    def plan(self, length: int, ratio: float) -> Plan:  # noqa: ARG002 - the protocol's
+    def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Refuse: the plan depends on the sizes of a net."""
         message = "a Budget has no plan of its own; a net picks a strategy for it"
         raise TypeError(message)

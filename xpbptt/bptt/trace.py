@@ -1,7 +1,8 @@
-"""Inside the backward pass: norms of the gradient at every step, and clipping there."""
+"""Inside the backward pass: norms of the gradient at every step."""
 
 from typing import Any, NamedTuple
 
+from xpbptt._norms import norm
 from xpbptt._tree import map_leaves
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.recurrence import Recurrence
@@ -24,23 +25,10 @@ class Trace(NamedTuple):
     gates: Tree
 
 
-def norm(array: Array, *, xp: Namespace) -> Array:
-    """Return the Euclidean norm of all numbers, as an array ()."""
-    return xp.sqrt(xp.sum(array * array))
-
-
 def gate_norms(cell: Recurrence, records: tuple[Array, ...], *, xp: Namespace) -> Tree:
     """Return the norms (T,) of the gates that the records (T, B, G·H) of all steps hold."""
     gates = cell.gates(records[0])
-    return map_leaves(lambda gate: xp.sqrt(xp.sum(gate * gate, axis=(1, 2))), gates)
-
-
-def clipped(dstate: Tree, limit: float, *, xp: Namespace) -> list[Array]:
-    """Scale the gradient of each sequence's state down to a norm of at most `limit`."""
-    squares = sum(xp.sum(part * part, axis=-1, keepdims=True) for part in dstate)
-    most = xp.full_like(squares, limit)
-    scale = most / xp.maximum(xp.sqrt(squares), most)
-    return [part * scale for part in dstate]
+    return map_leaves(lambda gate: norm([gate], (1, 2), xp=xp)[:, 0, 0], gates)
 
 
 def joined(traces: list[Trace], *, xp: Namespace) -> Any:

@@ -57,7 +57,8 @@ class CellBackward(Protocol):
             The gradients of `u` and `v`. Where the cell uses only ``u + v`` they are one and the
             same object, which is then kept once.
         dstate : named tuple of arrays (B, H)
-            The gradient of `state` apart from what flows through `v`; None where nothing does.
+            The gradient of `state` apart from what flows through `v`. That of the output, its
+            first part, may be None where nothing does.
         """
 
 

@@ -14,7 +14,7 @@ from xpbptt.bptt import Weights
 Array = Any
 Tree = Any
 
-KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
 SUFFIXES = {False: "", True: "_reverse"}
 
 
@@ -67,6 +67,10 @@ def from_state_dict(
     """
     if not isinstance(state_dict, Mapping):
         message = f"`state_dict` must be a mapping, got {type(state_dict).__name__}"
+        raise TypeError(message)
+    if not all(isinstance(key, str) for key in (prefix, *state_dict)):
+        came = [prefix, *state_dict][:4]
+        message = f"`prefix` and the keys of `state_dict` must be str, got {came}"
         raise TypeError(message)
     xp = standard(np if xp is None else xp)
     tensors = {
@@ -164,7 +168,8 @@ def _entry(
         raise ValueError(message)
     if biases:
         name, weight = entry[0] or ("", None)
-        zeros = (name, to_numpy(weight)[:, 0] * 0)
+        _check_rank(name, weight, 2)
+        zeros = (name, np.zeros_like(to_numpy(weight)[:, 0]))
         entry[2:] = [zeros, zeros]
     return [tensor for tensor in entry if tensor is not None]
 
