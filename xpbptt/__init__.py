@@ -16,9 +16,9 @@ from xpbptt.bptt import (
     Trace,
     Truncated,
     Weights,
-    length_mask,
 )
 from xpbptt.cells import Cell
+from xpbptt.lengths import length_mask
 from xpbptt.linear import Linear, LinearParams
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.net import Net
