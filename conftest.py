@@ -74,6 +74,19 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(message) from error
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would be the same on every library: it runs where NumPy is among them."""
+    if "numpy" in config.stash[CHOSEN]:
+        return
+    left_out = {
+        item
+        for item in items
+        if isinstance(item, pytest.Function) and not {"xp", "torch"} & set(item.fixturenames)
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `xp` once on each chosen library."""
     if "xp" in metafunc.fixturenames:

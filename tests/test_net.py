@@ -224,7 +224,9 @@ def test_a_net_shows_the_call_that_makes_it_and_compares_by_value():
     assert xpbptt.RNN(3, 5) != xpbptt.RNN(3, 5, nonlinearity="relu")
 
 
+@pytest.mark.usefixtures("xp")
 def test_jax_compiles_a_short_run():
+    """With jax among the libraries, whichever of them it is counted under."""
     jax = pytest.importorskip("jax", reason='needs jax: nox -s "tests(jax)" runs it')
     net = xpbptt.LSTM(3, 5, bidirectional=True)
     params = net.init(0, xp=jax.numpy)
