@@ -2,18 +2,21 @@
 
 n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the step, so it is not only
 elementwise maths, and written to the wider contract. Gates r z n, parameters those of `Weights`.
+What happens to the input is as in the GRU with the reset after the product.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.recurrence import Recurrence, Weights, flat, transposed
+from xpbptt.bptt.elementwise import recurrence
+from xpbptt.bptt.recurrence import Weights, flat, transposed
 from xpbptt.cells.activations import sigmoid
-from xpbptt.cells.gru import Gates, State
+from xpbptt.cells.gru import GRU, Gates, State
 
 Array = Any
 Arrays = tuple[Array, ...]
 Namespace = Any
+
+RESET_AFTER = recurrence(GRU)
 
 
 class Prepared(NamedTuple):
@@ -23,12 +26,6 @@ class Prepared(NamedTuple):
     weight_n: Array
     bias_rz: Array
     bias_n: Array
-
-
-def shapes(input_size: int, hidden_size: int) -> Weights:
-    """Return the shapes of the parameters."""
-    rows = 3 * hidden_size
-    return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,))
 
 
 def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
@@ -41,19 +38,6 @@ def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
         bias_rz=bias[: 2 * size],
         bias_n=bias[2 * size :],
     )
-
-
-def split(block: Array) -> Gates:
-    """Split (…, 3·H) into the gates."""
-    size = block.shape[-1] // 3
-    return Gates(*(block[..., k * size : (k + 1) * size] for k in range(3)))
-
-
-def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Gates]:
-    """Return the input's part of the gates at each step."""
-    u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
-    u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
-    return [split(u[t, ...]) for t in range(x.shape[0])]
 
 
 def step(weights: Prepared, u: Gates, state: State, *, xp: Namespace) -> tuple[State, Gates]:
@@ -103,19 +87,17 @@ def accumulate(
 def recompute(params: Weights, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
     """Return the gates of all steps, from all steps at once."""
     u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
-    _, gates = step(prepare(params, 1, xp=xp), split(u), State(flat(states[0], xp=xp)), xp=xp)
+    _, gates = step(
+        prepare(params, 1, xp=xp), RESET_AFTER.gates(u), State(flat(states[0], xp=xp)), xp=xp
+    )
     return tuple(xp.reshape(gate, states[0].shape) for gate in gates)
 
 
-GRU_RESET_BEFORE = Recurrence(
+GRU_RESET_BEFORE = RESET_AFTER._replace(
     name="GRU-reset-before",
-    state=State,
-    shapes=shapes,
-    project=project,
     prepare=prepare,
     step=step,
     step_backward=step_backward,
     accumulate=accumulate,
     recompute=recompute,
-    gates=split,
 )
