@@ -5,7 +5,6 @@ from xpbptt.bptt.dropout import dropout
 from xpbptt.bptt.elementwise import recurrence
 from xpbptt.bptt.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.loop import unroll
-from xpbptt.bptt.masks import masked
 from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights
 from xpbptt.bptt.strategies import (
     Binomial,
@@ -38,7 +37,6 @@ __all__ = [
     "chain",
     "concatenate",
     "dropout",
-    "masked",
     "recurrence",
     "reverse",
     "unroll",

@@ -100,4 +100,5 @@ GRU_RESET_BEFORE = RESET_AFTER._replace(
     step_backward=step_backward,
     accumulate=accumulate,
     recompute=recompute,
+    cell=None,
 )

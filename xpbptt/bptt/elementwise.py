@@ -20,7 +20,7 @@ class Prepared(NamedTuple):
     extra: dict[str, Any]
 
 
-@lru_cache
+@lru_cache(maxsize=None)
 def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions that share a cell
     """Make the recurrence of a cell, with `Weights` or `ExtraWeights` as its parameters.
 
@@ -121,4 +121,5 @@ def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions 
         accumulate=accumulate,
         recompute=recompute,
         gates=split,
+        cell=cell,
     )

@@ -3,11 +3,14 @@
 from functools import partial
 from typing import Any, NamedTuple
 
+import array_api_compat
+
 from xpbptt._tree import map_leaves
+from xpbptt.bptt.fused import advance, record, retrace
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
-from xpbptt.bptt.segments import Back, Inputs, Segment, advance, record, retrace, sweep
+from xpbptt.bptt.segments import CHUNK, Back, Inputs, Segment
 from xpbptt.bptt.strategies import Plan
 from xpbptt.bptt.tape import Slab, Tape
 from xpbptt.bptt.trace import Trace, joined
@@ -50,26 +53,24 @@ def _forward(
     mask, plan, _ = run
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
-    tail = slice(plan.tail, steps)
-    if plan.residuals and plan.tail == 0:
-        segment, state = record(recurrence, inputs, tail, state, xp=xp)
+    if plan.tail == 0 and plan.residuals:
+        segment, state = record(recurrence, inputs, state, xp=xp)
         outputs = segment.states
     elif plan.tail == 0:
         outputs = Tape.starting(state, steps + 1, xp=xp)
-        state = advance(recurrence, inputs, tail, state, outputs=outputs, xp=xp)
+        state = _advance(recurrence, inputs, slice(0, steps), state, outputs, xp=xp)
         segment = Segment(outputs, None)
     else:
-        state = recurrence.state(*(xp.asarray(part, copy=True) for part in state))  # it is kept
-        outputs, marks = Tape.starting(state[:1], steps + 1, xp=xp), plan.snapshots
-        snapshots, state = sweep(
-            recurrence, inputs, marks, plan.tail, state, outputs=outputs, xp=xp
-        )
-        segment, state = record(recurrence, inputs, tail, state, xp=xp)
+        state = _copy(state, xp=xp)  # it is kept
+        outputs = Tape.starting(state[:1], steps + 1, xp=xp)
+        marks, tail = plan.snapshots, slice(plan.tail, steps)
+        snapshots, state = _sweep(recurrence, inputs, marks, plan.tail, state, outputs, xp=xp)
+        segment, state = record(recurrence, inputs.part(tail), state, xp=xp)
         for t in range(plan.tail, steps):
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
     y = outputs.stacked(1)[0]
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
-    return blank(y, mask, xp=xp), state, cache
+    return blank(y, mask, xp=xp), state if steps else _copy(state, xp=xp), cache
 
 
 def _backward(
@@ -82,27 +83,31 @@ def _backward(
     xp: Namespace,
 ) -> tuple[Gradients, Any]:
     inputs, plan, snapshots, kept = cache
+    if inputs.x.shape[0] == 0:
+        return _no_steps(recurrence, inputs, dstate, watch, xp=xp)
     if any(map(plan.runs_again, plan.moves())):
         inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
-    back = Back(blank(dy, inputs.mask, xp=xp), plan.truncate, watch)
     dparams, dx = None, Slab(inputs.x, xp=xp)
     traces: list[Trace] = []
     for move in plan.moves():
         source, taken, start, stop = move
         steps = slice(start, stop)
+        part = inputs.part(steps)
         if plan.runs_again(move):
             marks = (source, *taken)
-            new, state = sweep(recurrence, inputs, marks, start, snapshots[source], xp=xp)
+            new, state = _sweep(recurrence, inputs, marks, start, snapshots[source], None, xp=xp)
             snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
-            segment, _ = record(recurrence, inputs, steps, state, xp=xp)
+            segment, _ = record(recurrence, part, state, xp=xp)
         else:
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        part = retrace(recurrence, inputs, steps, segment, back, dstate, xp=xp)
-        dparams = part.params if dparams is None else map_leaves(_add, dparams, part.params)
-        dx.write(steps, part.x)
-        dstate = part.state
-        if part.trace is not None:
-            traces.append(part.trace)
+        back = Back(dy[steps, ...], start, plan.truncate, watch)
+        found = retrace(recurrence, part, segment, back, dstate, xp=xp)
+        del segment  # or it is still there when the next one is made
+        dparams = found.params if dparams is None else map_leaves(_add, dparams, found.params)
+        dx.write(steps, found.x)
+        dstate = found.state
+        if found.trace is not None:
+            traces.append(found.trace)
     return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
 
 
@@ -116,9 +121,67 @@ def _infer(
     xp: Namespace,
 ) -> tuple[Array, Tree]:
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
-    inputs, steps = Inputs.read(recurrence, params, x, mask, xp=xp), slice(0, x.shape[0])
-    state = advance(recurrence, inputs, steps, state, outputs=outputs, xp=xp)
+    inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
+    state = _advance(recurrence, inputs, slice(0, x.shape[0]), state, outputs, xp=xp)
+    state = state if x.shape[0] else _copy(state, xp=xp)
     return blank(outputs.stacked(1)[0], mask, xp=xp), state
+
+
+def _no_steps(
+    recurrence: Recurrence, inputs: Inputs, dstate: Tree, watch: Watch, *, xp: Namespace
+) -> tuple[Gradients, Any]:
+    """Go back over a sequence of no steps; its trace is that of one step, which is left out."""
+    zeros = partial(map_leaves, xp.zeros_like)
+    grads = Gradients(zeros(inputs.params), xp.zeros_like(inputs.x), _copy(dstate, xp=xp))
+    if not watch.trace:
+        return grads, None
+    device = array_api_compat.device(inputs.x)
+    x = xp.zeros((1, *inputs.x.shape[1:]), dtype=inputs.x.dtype, device=device)
+    one = Inputs.read(recurrence, inputs.params, x, None, xp=xp)
+    segment, _ = record(recurrence, one, zeros(dstate), xp=xp)
+    back = Back(xp.zeros_like(dstate[0])[None, ...], 0, None, watch)
+    trace = retrace(recurrence, one, segment, back, zeros(dstate), xp=xp).trace
+    return grads, map_leaves(lambda norms: norms[:0], trace)
+
+
+def _copy(state: Tree, *, xp: Namespace) -> Tree:
+    """Return a state that shares no memory with what a caller passed."""
+    return map_leaves(lambda part: xp.asarray(part, copy=True), state)
+
+
+def _sweep(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    marks: tuple[int, ...],
+    stop: int,
+    state: Tree,
+    outputs: Tape | None,
+    *,
+    xp: Namespace,
+) -> tuple[dict[int, Tree], Tree]:
+    """Run from the first mark to `stop` and keep the state at each mark."""
+    snapshots = {}
+    for start, end in zip(marks, (*marks[1:], stop), strict=True):
+        snapshots[start] = state
+        state = _advance(recurrence, inputs, slice(start, end), state, outputs, xp=xp)
+    return snapshots, state
+
+
+def _advance(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    steps: slice,
+    state: Tree,
+    outputs: Tape | None,
+    *,
+    xp: Namespace,
+) -> Tree:
+    """Run over `steps` in chunks, so that little is there at once."""
+    for start in range(steps.start, steps.stop, CHUNK):
+        chunk = slice(start, min(start + CHUNK, steps.stop))
+        target = None if outputs is None else outputs.part(chunk.start, chunk.stop + 1)
+        state = advance(recurrence, inputs.part(chunk), state, target, xp=xp)
+    return state
 
 
 def _step(

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from xpbptt.cells.cell import Cell
+
 Array = Any
 Namespace = Any
 Tree = Any
@@ -83,6 +85,8 @@ class Recurrence(NamedTuple):
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
         of the gates, for those who look inside the backward pass.
+    cell : Cell or None
+        The elementwise maths, where these functions add nothing to it: it may be compiled.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Recurrence(NamedTuple):
     accumulate: Callable[..., tuple[Tree, Array]]
     recompute: Callable[..., tuple[Array, ...]]
     gates: Callable[[Array], Any]
+    cell: Cell | None = None
 
 
 def join(blocks: tuple[Array, ...], *, xp: Namespace) -> Array:

@@ -24,11 +24,12 @@ class Tape:
         The arrays' namespace.
     """
 
-    __slots__ = ("_parts", "_writable", "length", "xp")
+    __slots__ = ("_first", "_parts", "_writable", "length", "xp")
 
     def __init__(self, length: int, *, xp: Any) -> None:
         self.length = length
         self.xp = xp
+        self._first = 0  # the row of step 0
         self._parts: tuple[Any, ...] | None = None  # (T, …) arrays, or lists of T rows
         self._writable = False
 
@@ -46,6 +47,12 @@ class Tape:
         tape.write(0, rows)
         return tape
 
+    def part(self, start: int, stop: int) -> "Tape":
+        """Return a tape for the steps from `start` to before `stop` of this one, which is begun."""
+        tape = Tape(stop - start, xp=self.xp)
+        tape._first, tape._parts, tape._writable = self._first + start, self._parts, self._writable
+        return tape
+
     @property
     def parts(self) -> int:
         """The number of arrays in each step."""
@@ -55,18 +62,21 @@ class Tape:
         """Keep the rows of step `t`."""
         if self._parts is None:
             self._parts = tuple(self._allocate(row) for row in rows)
+        place = (self._first + t, ...) if self._writable else self._first + t
         for part, row in zip(self._parts, rows, strict=True):
-            part[(t, ...) if self._writable else t] = row
+            part[place] = row
 
     def read(self, t: int) -> Arrays:
         """Return the rows of step `t`."""
         if self._parts is None:
             return ()
-        return tuple(part[(t, ...) if self._writable else t] for part in self._parts)
+        place = (self._first + t, ...) if self._writable else self._first + t
+        return tuple(part[place] for part in self._parts)
 
     def stacked(self, start: int = 0, stop: int | None = None) -> Arrays:
         """Return the steps from `start` to before `stop` as (T, …) arrays."""
-        steps = slice(start, self.length if stop is None else stop)
+        end = self.length if stop is None else stop
+        steps = slice(self._first + start, self._first + end)
         if self._parts is None:
             return ()
         if self._writable:

@@ -1,0 +1,84 @@
+"""Runs over a segment that call a recurrence step by step, on any library."""
+
+from xpbptt._norms import clip, norm
+from xpbptt.bptt.layer import Namespace, Tree
+from xpbptt.bptt.masks import blank, columns, held, taken
+from xpbptt.bptt.recurrence import Recurrence
+from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
+from xpbptt.bptt.tape import Tape
+from xpbptt.bptt.trace import Trace, gate_norms
+
+
+def advance(
+    recurrence: Recurrence, inputs: Inputs, state: Tree, outputs: Tape | None, *, xp: Namespace
+) -> Tree:
+    """Run over a segment and keep nothing, but write to `outputs` as many parts as it has."""
+    params, x, mask, weights = inputs
+    keep = columns(mask)
+    for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
+        new, _ = recurrence.step(weights, u, state, xp=xp)
+        state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
+        if outputs is not None:
+            outputs.write(t + 1, state[: outputs.parts])
+    return state
+
+
+def record(
+    recurrence: Recurrence, inputs: Inputs, state: Tree, *, xp: Namespace
+) -> tuple[Segment, Tree]:
+    """Run over a segment and keep everything."""
+    params, x, mask, weights = inputs
+    length, keep = x.shape[0], columns(mask)
+    states, residuals = Tape.starting(state, length + 1, xp=xp), Tape(length, xp=xp)
+    for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
+        new, kept = recurrence.step(weights, u, state, xp=xp)
+        state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
+        states.write(t + 1, state)
+        residuals.write(t, kept)
+    return Segment(states, residuals), state
+
+
+def retrace(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    segment: Segment,
+    back: Back,
+    dstate: Tree,
+    *,
+    xp: Namespace,
+) -> Retraced:
+    """Go back over a segment, from the gradient of the state after it to that before it."""
+    params, x, mask, _ = inputs
+    length, states, keep = x.shape[0], segment.states, columns(mask)
+    x, dy = blank(x, mask, xp=xp), blank(back.dy, mask, xp=xp)
+    before_each = states.stacked(0, length)
+    residuals = segment.residuals
+    if residuals is None:
+        residuals = Tape.of(recurrence.recompute(params, x, before_each, xp=xp), xp=xp)
+    records, norms = Tape(length, xp=xp), Tape(length, xp=xp)
+    after = recurrence.state(*states.read(length))
+    for t in reversed(range(length)):
+        before = recurrence.state(*states.read(t))
+        dh, *drest = dstate
+        dnew = recurrence.state(dh + dy[t, ...], *drest)
+        column = None if keep is None else keep[t, ...]
+        record, dbefore = recurrence.step_backward(
+            params, residuals.read(t), before, after, taken(column, dnew, xp=xp), xp=xp
+        )
+        records.write(t, record)
+        if back.watch.trace:
+            norms.write(t, tuple(norm([part], xp=xp) for part in dnew))
+        dstate = held(column, dbefore, dnew, xp=xp)
+        if back.watch.clip is not None:
+            parts, _ = clip(list(dstate), back.watch.clip, -1, xp=xp)
+            dstate = recurrence.state(*parts)
+        if back.cuts(t):
+            dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
+        after = before
+    dparams, dx = recurrence.accumulate(params, x, before_each, records.stacked(), xp=xp)
+    trace = None
+    if back.watch.trace:
+        gates = gate_norms(recurrence, records.stacked(), xp=xp)
+        trace = Trace(recurrence.state(*norms.stacked()), gates)
+    return Retraced(dparams, dx, dstate, trace)
+

@@ -1,0 +1,214 @@
+"""Runs over a segment with compiled kernels: one product and one kernel a step, nothing else.
+
+All steps share a few buffers, made beforehand; a kernel is given them whole, with the number of
+the step. Whatever has no kernel runs step by step, as it is written.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import array_api_compat
+
+from xpbptt._norms import clip, norm
+from xpbptt.bptt import eager
+from xpbptt.bptt.elementwise import recurrence as elementwise
+from xpbptt.bptt.layer import Array, Namespace, Tree
+from xpbptt.bptt.masks import blank
+from xpbptt.bptt.recurrence import Recurrence, flat
+from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
+from xpbptt.bptt.tape import Tape
+from xpbptt.bptt.trace import Trace, gate_norms
+from xpbptt.kernels import Buffer, Kernel, Kind, find, programs
+
+Buffers = dict[str, Any]
+
+
+def advance(
+    recurrence: Recurrence, inputs: Inputs, state: Tree, outputs: Tape | None, *, xp: Namespace
+) -> Tree:
+    """Run over a segment and keep nothing, but write to `outputs` as many parts as it has."""
+    kernel = _kernel(recurrence, "advance", inputs, xp=xp)
+    if kernel is None:
+        return eager.advance(recurrence, inputs, state, outputs, xp=xp)
+    places = programs.states(recurrence.cell)
+    written = () if outputs is None else outputs.stacked()
+    states = _named(places[: len(written)], written)
+    states |= _empty(places[len(written) :], inputs, state, xp=xp, more=1)
+    return _forward(kernel, recurrence, inputs, state, states, xp=xp)
+
+
+def record(
+    recurrence: Recurrence, inputs: Inputs, state: Tree, *, xp: Namespace
+) -> tuple[Segment, Tree]:
+    """Run over a segment and keep everything."""
+    kernel = _kernel(recurrence, "record", inputs, xp=xp)
+    if kernel is None:
+        return eager.record(recurrence, inputs, state, xp=xp)
+    states = _empty(programs.states(recurrence.cell), inputs, state, xp=xp, more=1)
+    residuals = _empty(programs.residuals(recurrence.cell), inputs, state, xp=xp)
+    last = _forward(kernel, recurrence, inputs, state, states | residuals, xp=xp)
+    kept = (Tape.of(tuple(parts.values()), xp=xp) for parts in (states, residuals))
+    return Segment(*kept), last
+
+
+def retrace(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    segment: Segment,
+    back: Back,
+    dstate: Tree,
+    *,
+    xp: Namespace,
+) -> Retraced:
+    """Go back over a segment, from the gradient of the state after it to that before it."""
+    watch, cell = back.watch, recurrence.cell
+    kernel = _kernel(recurrence, "watch" if watch.trace else "back", inputs, xp=xp)
+    if kernel is None:
+        return eager.retrace(recurrence, inputs, segment, back, dstate, xp=xp)
+    states = segment.states.stacked()
+    before_each = segment.states.stacked(0, inputs.x.shape[0])
+    made = programs.backward(cell, masked=inputs.mask is not None)
+    records = _empty(made.records, inputs, dstate, xp=xp)
+    arrivals = _empty(programs.arrivals(cell) if watch.trace else (), inputs, dstate, xp=xp)
+    carried = _empty([programs.PRODUCT, *programs.gradients(cell)], inputs, dstate, xp=xp)
+    buffers = records | arrivals | carried | _named(programs.states(cell), states)
+    buffers |= _residuals(recurrence, inputs, segment, before_each, xp=xp)
+    buffers |= _given(kernel, recurrence, inputs) | {"dy": kernel.plain(back.dy)}
+    joined = _joined(made.records, records, xp=xp)
+    dv = joined[len(joined) - len(programs.extras(cell)) - 1]
+
+    dh, direct, *rest = carried.values()
+    direct[...] = 0
+    for buffer, part in zip((dh, *rest), dstate, strict=True):
+        buffer[...] = part
+    run, given, weight = kernel.run, kernel.order(buffers), inputs.params.weight_hh
+    for t, block in reversed(list(enumerate(dv))):
+        run(t, *given)
+        block.dot(weight, out=dh)
+        if watch.clip is not None:
+            parts, _ = clip([dh + direct, *rest], watch.clip, -1, xp=xp)
+            direct[...] = 0
+            for buffer, part in zip((dh, *rest), parts, strict=True):
+                buffer[...] = part
+        if back.cuts(t):
+            for buffer in carried.values():
+                buffer[...] = 0
+
+    x = blank(inputs.x, inputs.mask, xp=xp)
+    dparams, dx = recurrence.accumulate(inputs.params, x, before_each, joined, xp=xp)
+    trace = None
+    if watch.trace:
+        norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
+        trace = Trace(recurrence.state(*norms), gate_norms(recurrence, joined, xp=xp))
+    return Retraced(dparams, dx, recurrence.state(dh + direct, *rest), trace)
+
+
+def _forward(
+    kernel: Kernel,
+    recurrence: Recurrence,
+    inputs: Inputs,
+    state: Tree,
+    buffers: Buffers,
+    *,
+    xp: Namespace,
+) -> Tree:
+    """Run forward through the buffers of states and residuals; return the last state."""
+    states = [buffers[place.name] for place in programs.states(recurrence.cell)]
+    for buffer, part in zip(states, state, strict=True):
+        buffer[0, ...] = part
+    places = programs.products(recurrence.cell)
+    products = _empty(places, inputs, state, xp=xp)
+    u, v = _joined(places, products, xp=xp)
+    x = blank(inputs.x, inputs.mask, xp=xp)
+    flat(x, xp=xp).dot(inputs.params.weight_ih.T, out=flat(u, xp=xp))
+    buffers = buffers | products | _given(kernel, recurrence, inputs)
+    run, given, weight = kernel.run, kernel.order(buffers), inputs.weights.weight
+    for t, h in enumerate(list(states[0][:-1, ...])):
+        h.dot(weight, out=v)
+        run(t, *given)
+    return recurrence.state(*(xp.asarray(part[-1, ...], copy=True) for part in states))
+
+
+def _residuals(
+    recurrence: Recurrence,
+    inputs: Inputs,
+    segment: Segment,
+    before_each: tuple[Array, ...],
+    *,
+    xp: Namespace,
+) -> Buffers:
+    """Return the residuals that were kept, or compute them again, for all steps at once."""
+    cell, places = recurrence.cell, programs.residuals(recurrence.cell)
+    if segment.residuals is not None:
+        return _named(places, segment.residuals.stacked())
+    if not places:
+        return {}
+    kernel = _kernel(recurrence, "recompute", inputs._replace(mask=None), xp=xp)
+    if kernel is None:
+        x = blank(inputs.x, inputs.mask, xp=xp)
+        again = recurrence.recompute(inputs.params, x, before_each, xp=xp)
+        return _named(places, tuple(xp.ascontiguousarray(part) for part in again))
+    x = blank(inputs.x, inputs.mask, xp=xp)
+    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
+    state = recurrence.state(*(flat(part, xp=xp) for part in before_each))
+    residuals = _empty(places, one, state, xp=xp)
+    products = _empty(programs.products(cell), one, state, xp=xp)
+    u, v = _joined(programs.products(cell), products, xp=xp)
+    flat(one.x, xp=xp).dot(inputs.params.weight_ih.T, out=u[0, ...])
+    state[0].dot(inputs.params.weight_hh.T, out=v)
+    buffers = residuals | products | _given(kernel, recurrence, one)
+    buffers |= _named(programs.states(cell), [part[None, ...] for part in state])
+    kernel.run(0, *kernel.order(buffers))
+    return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}
+
+
+def _kernel(
+    recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace
+) -> Kernel | None:
+    """Return a kernel, if the recurrence is nothing but its cell and the arrays have elements."""
+    cell, x = recurrence.cell, inputs.x
+    if cell is None or elementwise(cell) is not recurrence or 0 in x.shape:
+        return None
+    return find(cell, kind, x, masked=inputs.mask is not None, xp=xp)
+
+
+def _empty(
+    places: Iterable[Buffer], inputs: Inputs, state: Tree, *, xp: Namespace, more: int = 0
+) -> Buffers:
+    """Make buffers, for so many steps more than the input has."""
+    steps, batch, _ = inputs.x.shape
+    sizes = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
+    like, device = inputs.x, array_api_compat.device(inputs.x)
+    return {
+        place.name: xp.empty(
+            tuple(sizes.get(axis, axis) for axis in place.axes), dtype=like.dtype, device=device
+        )
+        for place in places
+    }
+
+
+def _given(kernel: Kernel, recurrence: Recurrence, inputs: Inputs) -> Buffers:
+    """Return what a kernel reads beside what the loop makes: biases, own parameters, the mask."""
+    params, count = inputs.params, len(recurrence.cell.gates._fields)
+    own = programs.extras(recurrence.cell)
+    given = {} if not own else _named(own, map(kernel.plain, params.extra))
+    for name in ("bias_ih", "bias_hh"):
+        given[name] = kernel.plain(getattr(params, name)).reshape(count, -1)
+    if inputs.mask is not None:
+        given["mask"] = kernel.plain(inputs.mask)
+    return given
+
+
+def _named(places: Iterable[Buffer], arrays: Iterable[Array]) -> Buffers:
+    return {place.name: array for place, array in zip(places, arrays, strict=True)}
+
+
+def _joined(places: Iterable[Buffer], buffers: Buffers, *, xp: Namespace) -> tuple[Array, ...]:
+    """Return buffers with their gates side by side, (…, G·H), as the products have them."""
+    arrays = []
+    for place in places:
+        array = buffers[place.name]
+        if isinstance(place.axes[-2], int):
+            array = xp.reshape(array, (*array.shape[:-2], -1))
+        arrays.append(array)
+    return tuple(arrays)

@@ -1,0 +1,14 @@
+"""The cells' maths, compiled: one kernel for all elements of a time step, forward and back.
+
+The two functions of a cell are traced once and compiled with Numba for NumPy's arrays (install
+``xpbptt[fast]``) and with CuPy's own compiler for CuPy's. On other libraries, and wherever
+something cannot be compiled, the functions run as they are written. The environment variable
+``XPBPTT_FUSE=0`` turns all compiling off.
+"""
+
+from xpbptt.kernels import cell as programs
+from xpbptt.kernels.cell import Kind
+from xpbptt.kernels.find import VARIABLE, Kernel, find
+from xpbptt.kernels.program import Buffer
+
+__all__ = ["Buffer", "Kernel", "Kind", "VARIABLE", "find", "programs"]

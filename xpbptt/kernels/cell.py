@@ -1,0 +1,226 @@
+"""The programs of a cell: its step forward and its step back, with and without a mask."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from xpbptt.cells.cell import Cell
+from xpbptt.kernels.program import Access, Buffer, Program, Store
+from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable
+
+Kind = Literal["record", "advance", "recompute", "back", "watch"]
+
+STEP = ("t", "b", "j")
+MASK = Buffer("mask", ("t", "b"))
+DOUTPUT = Buffer("dy", STEP)
+PRODUCT = Buffer("dh", ("b", "j"))
+SIZE = 7919  # a hidden size that stands out among the dimensions of a cell's own parameters
+
+
+class Forward(NamedTuple):
+    """The step forward, and its residuals.
+
+    Attributes
+    ----------
+    record, advance, recompute : Program
+        The step with residuals, without, and the residuals alone.
+    residuals : tuple of Buffer
+        What is kept of every step.
+    """
+
+    record: Program
+    advance: Program
+    recompute: Program
+    residuals: tuple[Buffer, ...]
+
+
+class Backward(NamedTuple):
+    """The step back, and what it makes.
+
+    Attributes
+    ----------
+    back, watch : Program
+        The step; the same that also writes the gradient that arrives at each step.
+    records : tuple of Buffer
+        What it writes for every step: du; dv, where it is another; the gradients by sequence of
+        the cell's own parameters.
+    direct : bool
+        Whether the output's gradient before the step has a part beside the product.
+    """
+
+    back: Program
+    watch: Program
+    records: tuple[Buffer, ...]
+    direct: bool
+
+
+@lru_cache(maxsize=None)
+def forward(cell: Cell, *, masked: bool) -> Forward:
+    """Trace the step forward."""
+    graph = Graph()
+    count = len(cell.gates._fields)
+
+    u, v = (
+        cell.gates(*(_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(count)))
+        for block, bias in zip(products(cell), biases(cell), strict=True)
+    )
+    before = cell.state(*(_load(graph, part.at()) for part in states(cell)))
+    new, kept = cell.forward(u, v, before, xp=Tracing(graph), **_own(cell, graph))
+    held = new
+    if masked:
+        keep = graph.add("flag", MASK.at())
+        held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
+    stores = [
+        Store(buffer.at(later=True), graph.number(part).place)
+        for buffer, part in zip(states(cell), held, strict=True)
+    ]
+    places = [Buffer(f"residual_{k}", STEP) for k in range(len(kept))]
+    kept_too = [
+        Store(place.at(), graph.number(part).place)
+        for place, part in zip(places, kept, strict=True)
+    ]
+    return Forward(
+        record=_program(cell, "record", graph, stores + kept_too, masked=masked),
+        advance=_program(cell, "advance", graph, stores, masked=masked),
+        recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
+        residuals=tuple(places),
+    )
+
+
+@lru_cache(maxsize=None)
+def backward(cell: Cell, *, masked: bool) -> Backward:
+    """Trace the step back."""
+    found = _backward(cell, masked=masked, direct=masked)
+    return found or _backward(cell, masked=masked, direct=True)
+
+
+def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward | None:
+    """Trace the step back, or return None if a gradient has to pass that must be `direct`."""
+    graph = Graph()
+    before, after = (
+        cell.state(*(_load(graph, part.at(later=later)) for part in states(cell)))
+        for later in (False, True)
+    )
+    kept = tuple(_load(graph, part.at()) for part in residuals(cell))
+    keep = graph.add("flag", MASK.at()) if masked else None
+
+    def chosen(value: Any, otherwise: Any = 0) -> Symbol:
+        return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
+
+    carried = [_load(graph, part.at()) for part in gradients(cell)]
+    dh = _load(graph, PRODUCT.at())
+    dh = (dh + carried[0] if direct else dh) + chosen(_load(graph, DOUTPUT.at()))
+    dnew = cell.state(dh, *carried[1:])
+    du, dv, dbefore, *dextra = cell.backward(
+        kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
+    )
+    if dbefore[0] is not None and not direct:
+        return None
+    names = ("du",) if du is dv else ("du", "dv")
+    blocks = [
+        Buffer(name, ("t", "b", len(gates), "j"))
+        for name, gates in zip(names, (du, dv), strict=False)
+    ]
+    writes = [
+        (block.at(k), chosen(gate))
+        for block, gates in zip(blocks, (du, dv), strict=False)
+        for k, gate in enumerate(gates)
+    ]
+    own = extras(cell, gradient=True)
+    writes += [
+        (part.at(), chosen(value))
+        for named in dextra
+        for part, value in zip(own, named, strict=True)
+    ]
+    past = (0 if dbefore[0] is None else dbefore[0], *dbefore[1:])
+    passed = zip(gradients(cell), past, dnew, strict=True)
+    writes += [
+        (part.at(), chosen(value, whole)) for part, value, whole in list(passed)[0 if direct else 1 :]
+    ]
+    stores = [Store(access, value.place) for access, value in writes]
+    watched = [
+        Store(part.at(), value.place) for part, value in zip(arrivals(cell), dnew, strict=True)
+    ]
+    return Backward(
+        back=_program(cell, "back", graph, stores, masked=masked),
+        watch=_program(cell, "watch", graph, stores + watched, masked=masked),
+        records=(*blocks, *own),
+        direct=direct,
+    )
+
+
+def program(cell: Cell, kind: Kind, *, masked: bool) -> Program:
+    """Return one program of a cell."""
+    traced = backward if kind in {"back", "watch"} else forward
+    found: Program = getattr(traced(cell, masked=masked), kind)
+    return found
+
+
+def states(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the states."""
+    return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
+
+
+def residuals(cell: Cell) -> tuple[Buffer, ...]:
+    """Return the buffers of the residuals."""
+    return forward(cell, masked=False).residuals
+
+
+def products(cell: Cell) -> tuple[Buffer, Buffer]:
+    """Return the buffers of the two products of all gates, that of the input and the state's."""
+    count = len(cell.gates._fields)
+    return Buffer("u", ("t", "b", count, "j")), Buffer("v", ("b", count, "j"))
+
+
+def biases(cell: Cell) -> tuple[Buffer, Buffer]:
+    """Return the buffers of the biases of the two products."""
+    count = len(cell.gates._fields)
+    return Buffer("bias_ih", (count, "j")), Buffer("bias_hh", (count, "j"))
+
+
+def gradients(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the state's gradient, apart from what comes by the product."""
+    return [Buffer(f"dstate_{name}", ("b", "j")) for name in cell.state._fields]
+
+
+def arrivals(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the gradient that arrives at the state after each step."""
+    return [Buffer(f"dnew_{name}", STEP) for name in cell.state._fields]
+
+
+def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the cell's own parameters, or of their gradients by sequence."""
+    if cell.extra is None:
+        return []
+    shapes = cell.extra(SIZE)  # noqa: S610 - no query
+    for field, shape in zip(shapes._fields, shapes, strict=True):
+        if tuple(shape) != (SIZE,):
+            message = f"its own parameter `{field}` is not of shape (H,)"
+            raise Untraceable(message)
+    if gradient:
+        return [Buffer(f"dextra_{field}", STEP) for field in shapes._fields]
+    return [Buffer(f"extra_{field}", ("j",)) for field in shapes._fields]
+
+
+def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
+    """Return the cell's own parameters as it is given them."""
+    if cell.extra is None:
+        return {}
+    named = type(cell.extra(SIZE))  # noqa: S610 - no query
+    return {"extra": named(*(_load(graph, part.at()) for part in extras(cell)))}
+
+
+def _load(graph: Graph, access: Access) -> Symbol:
+    return graph.add("load", access)
+
+
+def _where(graph: Graph, keep: Symbol, value: Any, otherwise: Any) -> Symbol:
+    return Tracing(graph).where(keep, value, otherwise)
+
+
+def _program(
+    cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
+) -> Program:
+    letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
+    name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
+    return Program(name, tuple(graph.nodes), tuple(stores))

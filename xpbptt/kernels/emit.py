@@ -1,0 +1,65 @@
+"""A program as straight-line source, one line for each expression, in the words of a language."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from xpbptt.kernels.program import LOADS, Access, Program
+from xpbptt.kernels.trace import LOGICAL
+
+
+class Language(NamedTuple):
+    """How a language says things.
+
+    Attributes
+    ----------
+    assign : str
+        A named expression, as ``"{name} = {value}"``.
+    constant : callable
+        The literal of a number.
+    load, store : callable
+        The element of a buffer; the line that writes an expression there.
+    operations : mapping
+        Each operation with its operands, as ``"{0} + {1}"``.
+    """
+
+    assign: str
+    constant: Callable[[float], str]
+    load: Callable[[Access], str]
+    store: Callable[[Access, str], str]
+    operations: Mapping[str, str]
+
+
+INFIX = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "divide": "{0} / {1}",
+    "negative": "-{0}",
+    "less": "{0} < {1}",
+    "less_equal": "{0} <= {1}",
+    "greater": "{0} > {1}",
+    "greater_equal": "{0} >= {1}",
+    "equal": "{0} == {1}",
+    "not_equal": "{0} != {1}",
+}
+
+
+def lines(program: Program, language: Language) -> list[str]:
+    """Return the source of a program: everything is read and computed before anything is written."""
+    source, names = [], {}
+    for place in program.live():
+        operation, operands = program.nodes[place]
+        if operation == "constant":
+            names[place] = language.constant(operands[0])
+            continue
+        if operation in LOADS:
+            value = language.load(operands[0])
+        else:
+            value = language.operations[operation].format(*(names[each] for each in operands))
+        names[place] = f"e{place}"
+        kind = "bool" if operation in LOGICAL else "number"
+        source.append(language.assign.format(kind=kind, name=names[place], value=value))
+    source += [
+        language.store(access, names[place]) for access, place in program.stores
+    ]
+    return source

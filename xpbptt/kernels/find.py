@@ -1,0 +1,104 @@
+"""Which kernel a call may use, if any."""
+
+import logging
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from xpbptt.cells.cell import Cell
+from xpbptt.kernels.cell import Kind, program
+from xpbptt.kernels.program import Program
+from xpbptt.kernels.trace import Untraceable
+
+VARIABLE = "XPBPTT_FUSE"
+
+log = logging.getLogger("xpbptt")
+
+
+class Kernel(NamedTuple):
+    """A compiled program.
+
+    Attributes
+    ----------
+    run : callable
+        ``run(t, *buffers)`` computes step `t`.
+    names : tuple of str
+        The names of the buffers.
+    plain : callable
+        ``plain(array)`` is the array in the form that `run` takes, a copy where it has to be.
+    """
+
+    run: Callable[..., None]
+    names: tuple[str, ...]
+    plain: Callable[[Any], Any]
+
+    def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the buffers in the order in which `run` takes them."""
+        return tuple(buffers[name] for name in self.names)
+
+
+def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel | None:
+    """Return the kernel of a cell for arrays like `like`, or None to run the cell as written.
+
+    Why a cell cannot be compiled is logged, once.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        return None
+    if array_api_compat.is_numpy_namespace(xp):
+        return _find(cell, kind, masked, "xpbptt.kernels.cpu", like.dtype)
+    if array_api_compat.is_cupy_namespace(xp):
+        return _find(cell, kind, masked, "xpbptt.kernels.cuda", like.dtype)
+    return None
+
+
+@lru_cache(maxsize=None)
+def _find(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | None:  # noqa: FBT001 - a key of the cache
+    compiler = _compiler(module)
+    if compiler is None or dtype not in compiler.DTYPES:
+        return None
+    try:
+        traced = program(cell, kind, masked=masked)
+    except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on symbols
+        reason = str(error) if isinstance(error, Untraceable) else f"tracing raised {error!r}"
+        _warn_once(cell, f"{cell.name} is not compiled but runs as written, slower: {reason}")
+        return None
+    return _compiled(compiler, cell, traced, dtype)
+
+
+def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel | None:
+    try:
+        run = compiler.kernel(traced, str(dtype))
+    except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        _warn_once(
+            cell,
+            f"the kernel {traced.name} for {dtype} could not be built, so {cell.name} runs as "
+            f"written, slower: {reason}",
+        )
+        return None
+    read, written = traced.buffers()
+    names = tuple(buffer.name for buffer in (*read, *written))
+    return Kernel(run, names, compiler.plain)
+
+
+@lru_cache(maxsize=None)
+def _compiler(module: str) -> Any:
+    """Return the module that compiles, or None where what it needs is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        return None  # the extra `fast` was not asked for
+    except ImportError as error:  # Numba does not support this NumPy
+        log.warning("cells are not compiled but run as written, slower: %s", error)
+        return None
+
+
+@lru_cache(maxsize=None)
+def _warn_once(cell: Cell, message: str) -> None:  # noqa: ARG001 - once for each cell
+    log.warning(message)

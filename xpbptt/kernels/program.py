@@ -1,0 +1,89 @@
+"""What the kernels of a cell compute: where each number comes from, and where results go.
+
+A kernel runs over the B·H elements of one time step. It is given whole buffers and the number of
+the step, so that nothing has to be sliced in the time loop.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from xpbptt.kernels.trace import Node
+
+
+LOADS = {"load", "flag"}  # a number, a truth value
+LEAVES = LOADS | {"constant"}
+
+
+class Buffer(NamedTuple):
+    """An array that a kernel works on.
+
+    Attributes
+    ----------
+    name : str
+        The name of the kernel's argument.
+    axes : tuple
+        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit, and an
+        int for so many blocks side by side, as the gates.
+    """
+
+    name: str
+    axes: tuple[str | int, ...]
+
+    def at(self, block: int | None = None, *, later: bool = False) -> "Access":
+        """Return the element of this step, or of the one after it, in a block."""
+        return Access(self, block, later)
+
+
+class Access(NamedTuple):
+    """One element of a buffer, as a kernel at step t, sequence b, unit j reads or writes it."""
+
+    buffer: Buffer
+    block: int | None
+    later: bool
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The index of the element, an expression for each axis."""
+        step = "t + 1" if self.later else "t"
+        return tuple(
+            str(self.block) if isinstance(axis, int) else {"t": step}.get(axis, axis)
+            for axis in self.buffer.axes
+        )
+
+
+class Store(NamedTuple):
+    """An element that a kernel writes, and the place of the expression whose value it gets."""
+
+    access: Access
+    place: int
+
+
+class Program(NamedTuple):
+    """A kernel: expressions, and what is written where, after everything is read."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    stores: tuple[Store, ...]
+
+    def live(self) -> list[int]:
+        """Return the places of the expressions that what is written depends on, in order."""
+        found: set[int] = set()
+        waiting = [store.place for store in self.stores]
+        while waiting:
+            place = waiting.pop()
+            if place not in found:
+                found.add(place)
+                operation, operands = self.nodes[place]
+                waiting += operands if operation not in LEAVES else ()
+        return sorted(found)
+
+    def buffers(self) -> tuple[list[Buffer], list[Buffer]]:
+        """Return the buffers that are only read, and those that are written."""
+        written = _once(store.access.buffer for store in self.stores)
+        loads = (self.nodes[place] for place in self.live())
+        read = _once(node.operands[0].buffer for node in loads if node.operation in LOADS)
+        return [buffer for buffer in read if buffer not in written], written
+
+
+def _once(buffers: Iterable[Buffer]) -> list[Buffer]:
+    return list(dict.fromkeys(buffers))

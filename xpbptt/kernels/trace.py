@@ -1,0 +1,181 @@
+"""A cell's maths as a list of expressions: the cell's own functions, run once on symbols.
+
+The functions of a cell are ordinary Python that works on whatever it is given. Given symbols, the
+operators and the few functions a cell may use write down what is to be computed; an expression that
+comes up twice is written down once.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from operator import mul
+from typing import Any, NamedTuple
+
+FUNCTIONS = "abs exp maximum minimum ones_like sqrt tanh where zeros_like"
+
+
+class Untraceable(Exception):  # noqa: N818 - not an error: the cell runs as it is written
+    """A function of a cell did what cannot be written down as an expression."""
+
+
+class Node(NamedTuple):
+    """One expression: an operation on earlier ones, a constant or a number to load."""
+
+    operation: str
+    operands: tuple[Any, ...]
+
+
+class Graph:
+    """The expressions so far, each one once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._places: dict[Node, int] = {}
+
+    def add(self, operation: str, *operands: Any) -> "Symbol":
+        """Write an expression down and return the symbol of its value."""
+        node = Node(operation, operands)
+        if node not in self._places:
+            self._places[node] = len(self.nodes)
+            self.nodes.append(node)
+        return Symbol(self, self._places[node])
+
+    def lift(self, value: Any) -> "Symbol":
+        """Return the symbol of a value: itself, or of a constant."""
+        if isinstance(value, Symbol):
+            return value
+        try:
+            return self.add("constant", float(value))
+        except (TypeError, ValueError) as error:
+            message = f"it uses a {type(value).__name__} where a number or an argument would do"
+            raise Untraceable(message) from error
+
+    def number(self, value: Any) -> "Symbol":
+        """Return the symbol of a number; of a truth value, 1 or 0."""
+        symbol = self.lift(value)
+        if self.nodes[symbol.place].operation in LOGICAL:
+            return self.add("where", symbol.place, self.lift(1).place, self.lift(0).place)
+        return symbol
+
+
+COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+LOGICAL = COMPARISONS | {"flag"}
+
+
+def _binary(operation: str, *, swapped: bool = False) -> Callable[["Symbol", Any], "Symbol"]:
+    def method(self: "Symbol", other: Any) -> "Symbol":
+        first, second = self.graph.number(self).place, self.graph.number(other).place
+        return self.graph.add(operation, *((second, first) if swapped else (first, second)))
+
+    return method
+
+
+def _refusal(what: str) -> Callable[..., Any]:
+    def method(self: "Symbol", *_: Any) -> Any:  # noqa: ARG001 - every operator's signature
+        raise Untraceable(what)
+
+    return method
+
+
+class Symbol:
+    """The value of an expression, to be used like an array."""
+
+    __slots__ = ("graph", "place")
+    __array_ufunc__ = None  # NumPy's numbers leave their operators to the symbol
+
+    def __init__(self, graph: Graph, place: int) -> None:
+        self.graph = graph
+        self.place = place
+
+    __add__, __radd__ = _binary("add"), _binary("add", swapped=True)
+    __sub__, __rsub__ = _binary("subtract"), _binary("subtract", swapped=True)
+    __mul__, __rmul__ = _binary("multiply"), _binary("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", swapped=True)
+    __lt__, __le__ = _binary("less"), _binary("less_equal")
+    __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
+    __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> "Symbol":
+        """Return its negative."""
+        return self.graph.add("negative", self.graph.number(self).place)
+
+    def __pos__(self) -> "Symbol":
+        """Return itself."""
+        return self
+
+    def __abs__(self) -> "Symbol":
+        """Return its magnitude."""
+        return self.graph.add("abs", self.graph.number(self).place)
+
+    def __pow__(self, power: Any) -> "Symbol":
+        """Return a whole power as a product."""
+        if power not in range(1, 9):
+            message = f"it raises to the power {power!r}; whole powers from 1 to 8 can be compiled"
+            raise Untraceable(message)
+        return reduce(mul, [self] * int(power))
+
+    __bool__ = _refusal("it branches on a value; use `xp.where`")
+    __float__ = __int__ = __index__ = _refusal("it reads a value as a Python number")
+    __len__ = __iter__ = __getitem__ = _refusal("it takes an array apart")
+    __matmul__ = __rmatmul__ = _refusal("it has a matrix product")
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse: a symbol has no shape, dtype or methods."""
+        message = f"it uses the attribute `{name}` of an array"
+        raise Untraceable(message)
+
+
+class Tracing:
+    """The namespace that a cell is given along with symbols."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse a function that no kernel has."""
+        message = f"it uses `xp.{name}`; what can be compiled is {FUNCTIONS} and operators"
+        raise Untraceable(message)
+
+    def _call(self, operation: str, *values: Any) -> Symbol:
+        return self.graph.add(operation, *(self.graph.number(value).place for value in values))
+
+    def tanh(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("tanh", x)
+
+    def exp(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("exp", x)
+
+    def sqrt(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("sqrt", x)
+
+    def abs(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("abs", x)
+
+    def maximum(self, x1: Any, x2: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("maximum", x1, x2)
+
+    def minimum(self, x1: Any, x2: Any) -> Symbol:
+        """As in the standard."""
+        return self._call("minimum", x1, x2)
+
+    def where(self, condition: Any, x1: Any, x2: Any) -> Symbol:
+        """As in the standard."""
+        chosen = self.graph.lift(condition)
+        if self.graph.nodes[chosen.place].operation not in LOGICAL:
+            message = "it calls `xp.where` with what is no comparison"
+            raise Untraceable(message)
+        values = (self.graph.number(value).place for value in (x1, x2))
+        return self.graph.add("where", chosen.place, *values)
+
+    def zeros_like(self, x: Any) -> Symbol:  # noqa: ARG002 - the standard's
+        """As in the standard."""
+        return self.graph.lift(0)
+
+    def ones_like(self, x: Any) -> Symbol:  # noqa: ARG002 - the standard's
+        """As in the standard."""
+        return self.graph.lift(1)
