@@ -58,8 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--backend",
         action="append",
         metavar="NAME",
-        help=f"run the tests on this array library, one of {', '.join(backends.NAMES)}, {SIMULATED}; "
-        "may be repeated (default: every library for the CPU that is installed)",
+        help="run the tests on this array library, one of "
+        f"{', '.join((*backends.NAMES, SIMULATED))}; may be repeated "
+        "(default: every library for the CPU that is installed)",
     )
 
 

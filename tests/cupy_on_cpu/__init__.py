@@ -8,7 +8,7 @@
 import os
 import sys
 
-from . import build, capsules, compiler, cublas, driver, refusals, runtime
+from . import build, canaries, capsules, compiler, cublas, driver, refusals, runtime
 from .counters import Count, Kernel, counting
 from .nvrtc import ARCHITECTURES, cubin
 
@@ -50,10 +50,11 @@ def install() -> None:
     capsules.replace(cuda_driver, driver.functions(compiler.kernel_of))
     cublas.install()
     refusals.install_before()
-    import cupy  # noqa: PLC0415
     import cupy.cuda.compiler  # noqa: PLC0415
 
+    canaries.check_compiler()
     refusals.install_after()
     cupy.cuda.compiler._compile_module_with_cache = compiler.compile_module
     cupy.cuda.set_allocator(None)  # no pool: every array gets fresh memory
+    canaries.check()
     _installed = True

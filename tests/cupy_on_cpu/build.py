@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -89,9 +89,22 @@ def precompiled_header(code: str, options: Sequence[str]) -> Path:
     target = header.with_suffix(".hpp.gch")
     if not target.exists():
         header.parent.mkdir(exist_ok=True)
-        _write(header, code)
+        _write(header, code.encode())
         _build(target, code, options, language="c++-header")
     return header
+
+
+def key(*parts: str) -> str:
+    """Return a name for what depends on all of the parts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return the content of a file of the folder, made if it is not there."""
+    path = folder() / name
+    if not path.exists():
+        _write(path, make())
+    return path.read_bytes()
 
 
 def _flags() -> tuple[str, ...]:
@@ -99,8 +112,7 @@ def _flags() -> tuple[str, ...]:
 
 
 def _key(code: str, options: Sequence[str]) -> str:
-    parts = (code, *options, *_flags(), *_identity())
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    return key(code, *options, *_flags(), *_identity())
 
 
 @cache
@@ -116,13 +128,14 @@ def _build(target: Path, code: str, options: Sequence[str], *, language: str) ->
         source, made = Path(work) / "code.cpp", Path(work) / "made"
         source.write_text(code)
         command = [compiler(), *_flags(), *options, "-x", language, str(source), "-o", str(made)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        plain = os.environ | {"LC_ALL": "C"}
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
         if run.returncode:
             raise CompileError(run.stderr)
         made.replace(target)
 
 
-def _write(target: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as file:
-        file.write(text)
+def _write(target: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(content)
     Path(file.name).replace(target)

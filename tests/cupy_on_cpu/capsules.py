@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .build import shared_object
+from .misfit import misfit
 
 # The types of arguments: how C passes one, and the letter for PyObject_CallFunction.
 ARGUMENTS = {
@@ -100,13 +101,11 @@ def replace(module: ModuleType, functions: Mapping[str, Callable[..., Any]]) -> 
     functions : mapping of str to callable
         What to call instead, with the arguments of the C function, optional ones left out.
     """
+    if not hasattr(module, "__pyx_capi__"):
+        misfit(f"{module.__name__} exports no C functions")
     exported = signatures(module)
     if missing := sorted(functions.keys() - exported.keys()):
-        message = (
-            f"this CuPy exports no {', '.join(missing)} from {module.__name__}, which the "
-            "simulator replaces; compare tests/cupy_on_cpu with that version of CuPy"
-        )
-        raise RuntimeError(message)
+        misfit(f"{module.__name__} does not export {', '.join(missing)}")
     handlers = {name: functions.get(name) or _refusal(module, name) for name in exported}
     code = "\n".join(
         [DECLARATIONS % len(exported)]
@@ -139,10 +138,7 @@ def _trampoline(index: int, name: str, signature: Signature) -> str:
         if text == "void":
             break
         counts = counts and not text.endswith("__pyx_skip_dispatch")  # what follows is optional
-        kind = (
-            "PyObject *" if text.startswith("struct") else text.removesuffix(" __pyx_skip_dispatch")
-        )
-        c_type, letter = ARGUMENTS[kind]
+        c_type, letter = _argument(name, text.removesuffix(" __pyx_skip_dispatch"))
         parameters.append(f"{c_type} a{i}")
         if counts:
             letters += letter
@@ -162,3 +158,10 @@ def _trampoline(index: int, name: str, signature: Signature) -> str:
             f"  return PyErr_Occurred() ? ({c_type}){error} : ({c_type})value;"
         )
     return f'extern "C" {c_type} call_{name}({", ".join(parameters)}) {{\n  {body}\n}}'
+
+
+def _argument(name: str, text: str) -> tuple[str, str]:
+    kind = "PyObject *" if text.startswith("struct") else text
+    if kind not in ARGUMENTS:
+        misfit(f"{name} takes a {text!r}, a type that capsules.py does not know")
+    return ARGUMENTS[kind]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from .build import CompileError, precompiled_header, shared_object
 from .counters import Kernel
+from .nvrtc import asked_architectures, kept_cubin
 
 CUDA = Path(__file__).parent / "cuda"
 
 KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(")
 TEMPLATE = re.compile(r"template\s*<[^;{}]*?>\s*$")
 DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w\s:<>]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
-UNDECLARED = re.compile(r"error: ['‘]((?:__|cub|cooperative_groups|tex|surf|atomic|clock)\w*)['’]")
+UNDECLARED = re.compile(r"error: '((?:__|cub|cooperative_groups|tex|surf|atomic|clock)\w*)'")
 
 _kernels: dict[str, Kernel] = {}
 
@@ -38,6 +39,8 @@ def compile_module(
             raise NotImplementedError(message) from error
         raise CompileException(str(error), source, "kernel.cu", options, "g++") from error
     _kernels[str(path)] = kernel
+    for arch in asked_architectures():
+        kept_cubin(kernel, arch)
     module = function.Module()
     module.load(str(path).encode())
     module._set_mapping({e: _symbol(i) for i, e in enumerate(kernel.expressions)})

@@ -18,6 +18,10 @@ class Kernel(NamedTuple):
     options: tuple[str, ...]
     expressions: tuple[str, ...]  # the instances of templates that are asked for
 
+    def all(self) -> tuple[str, ...]:
+        """Return all that the compiled kernel depends on."""
+        return (self.source, *self.options, *self.expressions)
+
 
 @dataclass
 class Count:

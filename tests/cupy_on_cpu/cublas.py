@@ -65,25 +65,25 @@ def destroy(handle: int, modes: dict[int, int] = _pointer_modes) -> None:
     modes.pop(handle, None)
 
 
-def setStream(handle: int, stream: int) -> None:  # noqa: N802
+def setStream(handle: int, stream: int) -> None:
     """Do nothing: there is one order of things."""
 
 
-def setMathMode(handle: int, mode: int) -> None:  # noqa: N802
+def setMathMode(handle: int, mode: int) -> None:
     """Do nothing: there is one way to multiply."""
 
 
-def getPointerMode(handle: int) -> int:  # noqa: N802
+def getPointerMode(handle: int) -> int:
     """Return whether alpha and beta lie on the host."""
     return _pointer_modes.get(handle, CUBLAS_POINTER_MODE_HOST)
 
 
-def setPointerMode(handle: int, mode: int) -> None:  # noqa: N802
+def setPointerMode(handle: int, mode: int) -> None:
     """Set whether alpha and beta lie on the host; the simulator reads them on either side."""
     _pointer_modes[handle] = mode
 
 
-def gemmEx(  # noqa: N802
+def gemmEx(
     handle, ta, tb, m, n, k, alpha, A, A_type, lda, B, B_type, ldb, beta, C, C_type, ldc, compute, _
 ):
     """Set C to alpha op(A) op(B) + beta C."""
@@ -92,7 +92,7 @@ def gemmEx(  # noqa: N802
     _gemm(m, n, k, _read(alpha, scalar), a, b, _read(beta, scalar), Matrix(C, TYPES[C_type], ldc))
 
 
-def gemmStridedBatchedEx(  # noqa: N802
+def gemmStridedBatchedEx(
     handle, ta, tb, m, n, k,
     alpha, A, A_type, lda, A_stride, B, B_type, ldb, B_stride,
     beta, C, C_type, ldc, C_stride, count, compute, algorithm,
@@ -116,7 +116,7 @@ def _typed(dtype, handle, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
 
 
 def _typed_batched(dtype, handle, ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc, count):
-    table = lambda pointer: (ctypes.c_size_t * count).from_address(pointer)  # noqa: E731
+    table = (ctypes.c_size_t * count).from_address
     for a, b, c in zip(table(A), table(B), table(C), strict=True):
         _typed(dtype, handle, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 

@@ -1,6 +1,13 @@
-"""Compile kernels for real GPUs with NVRTC, which needs no device."""
+"""Compile kernels for real GPUs with NVRTC, which needs no device.
 
+``CUPY_ON_CPU_CUBIN=80,90,100`` does so with every kernel that is built for the CPU.
+"""
+
+import os
 from collections.abc import Sequence
+
+from .build import kept, key
+from .counters import Kernel
 
 ARCHITECTURES = (80, 90, 100)
 
@@ -37,3 +44,18 @@ def cubin(source: str, options: Sequence[str], arch: int, expressions: Sequence[
     )
     code, _ = program.compile((*options, *added))
     return code
+
+
+def asked_architectures() -> list[int]:
+    """Return the architectures that the environment asks every kernel to be compiled for."""
+    return [int(arch) for arch in os.environ.get("CUPY_ON_CPU_CUBIN", "").split(",") if arch]
+
+
+def kept_cubin(kernel: Kernel, arch: int) -> bytes:
+    """Compile a launched kernel, or find it compiled."""
+    from cupy_backends.cuda.libs import nvrtc  # noqa: PLC0415
+
+    name = key(*kernel.all(), str(arch), str(nvrtc.getVersion()))
+    return kept(
+        f"{name}.cubin", lambda: cubin(kernel.source, kernel.options, arch, kernel.expressions)
+    )

@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from .misfit import misfit
+
 LIBRARIES = ("curand", "cusolver", "cusparse")
 COMPILED = {
     "cupy.random": ("default_rng", "XORWOW", "MRG32k3a", "Philox4x3210"),
@@ -51,11 +53,7 @@ def install_after() -> None:
 
 def _replace(module: ModuleType, name: str) -> None:
     if not hasattr(module, name):
-        message = (
-            f"this CuPy has no {module.__name__}.{name}, which the simulator refuses; compare "
-            "tests/cupy_on_cpu with that version of CuPy"
-        )
-        raise RuntimeError(message)
+        misfit(f"it has no {module.__name__}.{name}, which the simulator must refuse")
 
     def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError(_message(f"{module.__name__}.{name}"))

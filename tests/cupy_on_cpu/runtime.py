@@ -7,12 +7,13 @@ The functions have the names and arguments of ``cupy_backends.cuda.api.runtime``
 import ctypes
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import counters
 from .memory import Memory
 
-TO_DEVICE, TO_HOST, ON_DEVICE, DEFAULT = 1, 2, 3, 4  # cudaMemcpyKind
+TO_DEVICE, TO_HOST, DEFAULT = 1, 2, 4  # cudaMemcpyKind
 UNREGISTERED, HOST, DEVICE = 0, 1, 2  # cudaMemoryType
 VERSION = 13000
 
@@ -107,31 +108,8 @@ def _memory(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
         counters.add("allocations")
         return device.allocate(size)
 
-    def copy(target: int, source: int, size: int, kind: int, *_: object) -> None:
-        if kind == DEFAULT:
-            kind = TO_DEVICE if source not in device else TO_HOST
-            kind = ON_DEVICE if source in device and target in device else kind
-        if kind == TO_DEVICE:
-            counters.wait("to_device")
-        elif kind == TO_HOST:
-            counters.wait("to_host")
-        else:
-            counters.add("on_device")
-        ctypes.memmove(target, source, size)
-
-    def blocking_copy(target: int, source: int, size: int, kind: int) -> None:
-        copy(target, source, size, kind)
-        if source in device and target not in device:
-            _wait()
-
     def memory_type(pointer: int) -> int:
         return DEVICE if pointer in device else HOST if pointer in pinned else UNREGISTERED
-
-    def describe(pointer: int) -> Any:
-        return attributes(0, pointer, pointer, memory_type(pointer))
-
-    def fill(pointer: int, value: int, size: int, *_: object) -> None:
-        ctypes.memset(pointer, value, size)
 
     return {
         "memGetInfo": lambda: (80 << 30, 80 << 30),
@@ -141,13 +119,34 @@ def _memory(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
         "freeAsync": lambda pointer, _: device.free(pointer),
         "hostAlloc": lambda size, _: pinned.allocate(size),
         "freeHost": pinned.free,
-        "memcpy": blocking_copy,
-        "memcpyAsync": copy,
-        "memset": fill,
-        "memsetAsync": fill,
+        "memcpy": partial(_copy, device, blocking=True),
+        "memcpyAsync": partial(_copy, device, blocking=False),
+        "memset": _fill,
+        "memsetAsync": _fill,
         "pointerGetMemoryType": memory_type,
-        "pointerGetAttributes": describe,
+        "pointerGetAttributes": lambda pointer: attributes(
+            0, pointer, pointer, memory_type(pointer)
+        ),
     }
+
+
+def _copy(
+    device: Memory, target: int, source: int, size: int, kind: int, *_: object, blocking: bool
+) -> None:
+    to_host = kind == TO_HOST or (kind == DEFAULT and target not in device)
+    if to_host:
+        counters.wait("to_host")
+        if blocking:
+            _wait()
+    elif kind == TO_DEVICE or (kind == DEFAULT and source not in device):
+        counters.wait("to_device")
+    else:
+        counters.add("on_device")
+    ctypes.memmove(target, source, size)
+
+
+def _fill(pointer: int, value: int, size: int, *_: object) -> None:
+    ctypes.memset(pointer, value, size)
 
 
 def _streams() -> dict[str, Callable[..., Any]]:
