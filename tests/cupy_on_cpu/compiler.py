@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .build import CompileError, precompiled_header, shared_object
 from .counters import Kernel
+from .driver import INSTANCE
 from .nvrtc import asked_architectures, kept_cubin
 
 CUDA = Path(__file__).parent / "cuda"
@@ -95,7 +96,7 @@ def _names(source: str) -> list[str]:
 
 
 def _symbol(i: int) -> str:
-    return f"instance_{i}"
+    return f"{INSTANCE}{i}"
 
 
 def _includes(options: tuple[str, ...]) -> list[str]:

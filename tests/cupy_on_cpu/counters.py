@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = str(Path(__file__).parent)
+HERE = Path(__file__).parent
+SIMULATOR = {str(path) for path in HERE.glob("*.py") if not path.match("test_*")}
 
 
 class Kernel(NamedTuple):
@@ -102,11 +103,11 @@ def wait(what: str) -> None:
 
 
 def _line() -> str:
-    """Name the innermost line of Python outside of this folder and of what is installed."""
+    """Name the innermost line of Python outside of the simulator and of what is installed."""
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        if not path.startswith(HERE) and "site-packages" not in path:
+        if not (path in SIMULATOR or "site-packages" in path or path.startswith("<")):
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return "unknown"

@@ -14,6 +14,8 @@ MAX_THREADS, MAX_BLOCK, MAX_GRID = 1, (2, 3, 4), (5, 6, 7)  # cudaDeviceAttr
 MAX_SHARED, MAX_SHARED_ON_DEMAND = 8, 97
 DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
+INSTANCE = "instance_"  # the name of an instance of a template, with its number
+
 Size3 = ctypes.c_uint * 3
 
 
@@ -59,7 +61,8 @@ def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any
 
     def get_function(module: int, name: str) -> int:
         library = modules[module].library
-        if not hasattr(library, f"launch_{name}"):
+        mangled = not (name.startswith(INSTANCE) or hasattr(library, name))
+        if mangled or not hasattr(library, f"launch_{name}"):
             message = f'CUDA_ERROR_NOT_FOUND: no kernel {name!r}; is it declared extern "C"?'
             raise RuntimeError(message)
         handle = next(handles)
