@@ -3,7 +3,8 @@
 ``pytest --backend torch --backend jax`` runs the tests that take `xp` on those libraries, and is
 an error where one of them is not usable. Without the option they run on every library for the
 CPU that is installed. Which libraries there are, and why one is not usable, is asked of
-``xpbptt.backends``.
+``xpbptt.backends``. One name is known here only: ``cupy-on-cpu`` is CuPy without a GPU, on the
+simulator in tests/cupy_on_cpu.
 """
 
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
@@ -18,6 +19,7 @@ import sybil.parsers.rest
 
 from xpbptt import backends
 
+SIMULATED = "cupy-on-cpu"
 CHOSEN = pytest.StashKey[tuple[str, ...]]()
 
 # The libraries for the CPU, with the modules that tell whether they are installed.
@@ -56,8 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--backend",
         action="append",
         metavar="NAME",
-        help=f"run the tests on this array library, one of {', '.join(backends.NAMES)}; may be "
-        "repeated (default: every library for the CPU that is installed)",
+        help="run the tests on this array library, one of "
+        f"{', '.join((*backends.NAMES, SIMULATED))}; may be repeated "
+        "(default: every library for the CPU that is installed)",
     )
 
 
@@ -66,6 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = config.getoption("--backend")
     installed = [name for name, module in ON_CPU.items() if find_spec(module)]
     config.stash[CHOSEN] = tuple(dict.fromkeys(asked or installed))
+    if {"cupy", SIMULATED} <= {*config.stash[CHOSEN]}:
+        message = f"--backend cupy and --backend {SIMULATED} cannot be had in one process"
+        raise pytest.UsageError(message)
     for name in asked or ():
         try:
             load(name)
@@ -81,7 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {
         item
         for item in items
-        if isinstance(item, pytest.Function) and not {"xp", "torch"} & set(item.fixturenames)
+        if isinstance(item, pytest.Function)
+        and not {"xp", "torch", "simulator"} & set(item.fixturenames)
     }
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
@@ -96,6 +103,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def load(name: str) -> Any:
     """Return the namespace of a library, set to what the tests need of it."""
+    if name == SIMULATED:
+        import_module("cupy_on_cpu").install()
+        return backends.load("cupy")
     xp = backends.load(name)
     if name == "jax":
         config = import_module("jax").config

@@ -30,6 +30,7 @@ BACKENDS = [
     nox.param("torch", id="torch"),
     nox.param("jax", id="jax"),
     nox.param("cupy", id="cupy"),
+    nox.param("cupy-on-cpu", id="cupy-on-cpu"),
 ]
 
 # Prints why no array can be allocated; a library that is not to be imported is an error.

@@ -1,0 +1,112 @@
+"""The CUDA driver: a module is a shared object built by g++, a launch calls a function of it."""
+
+import ctypes
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import counters
+from .counters import Kernel
+from .runtime import ATTRIBUTES
+
+MAX_THREADS, MAX_BLOCK, MAX_GRID = 1, (2, 3, 4), (5, 6, 7)  # cudaDeviceAttr
+MAX_SHARED, MAX_SHARED_ON_DEMAND = 8, 97
+DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+INSTANCE = "instance_"  # the name of an instance of a template, with its number
+
+Size3 = ctypes.c_uint * 3
+
+
+class Module(NamedTuple):
+    """A loaded module and where it came from."""
+
+    library: ctypes.PyDLL  # holds the lock of the interpreter: the indices of a thread are global
+    kernel: Kernel
+
+
+class Function:
+    """A kernel of a module, and how much shared memory it may ask for."""
+
+    def __init__(self, name: str, module: Module) -> None:
+        self.name = name
+        self.kernel = module.kernel
+        self.max_shared = ATTRIBUTES[MAX_SHARED]
+        self.launch = getattr(module.library, f"launch_{name}")
+        self.launch.restype = None
+        self.launch.argtypes = [Size3, Size3, ctypes.c_void_p]
+
+
+def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any]]:
+    """Return the functions of the driver by name.
+
+    Parameters
+    ----------
+    kernel_of : callable
+        From the path of a shared object to the source it was built of.
+    """
+    handles = itertools.count(0x1000, 16)
+    modules: dict[int, Module] = {}
+    loaded: dict[int, Function] = {}
+
+    def load(image: bytes) -> int:
+        path = image.decode()
+        if not Path(path).is_file():
+            message = "moduleLoadData of a binary: the simulator builds kernels from source only"
+            raise NotImplementedError(message)
+        handle = next(handles)
+        modules[handle] = Module(ctypes.PyDLL(path), kernel_of(path))
+        return handle
+
+    def get_function(module: int, name: str) -> int:
+        library = modules[module].library
+        mangled = not (name.startswith(INSTANCE) or hasattr(library, name))
+        if mangled or not hasattr(library, f"launch_{name}"):
+            message = f'CUDA_ERROR_NOT_FOUND: no kernel {name!r}; is it declared extern "C"?'
+            raise RuntimeError(message)
+        handle = next(handles)
+        loaded[handle] = Function(name, modules[module])
+        return handle
+
+    def launch(handle: int, *rest: int) -> None:
+        function = loaded[handle]
+        grid, block, shared, (_stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
+        _check(function, grid, block, shared)
+        counters.launch(function.name, function.kernel)
+        function.launch(Size3(*grid), Size3(*block), arguments)
+
+    def set_attribute(handle: int, attribute: int, value: int) -> None:
+        if attribute == DYNAMIC_SHARED:
+            if value > ATTRIBUTES[MAX_SHARED_ON_DEMAND]:
+                message = f"CUDA_ERROR_INVALID_VALUE: {value} bytes of shared memory"
+                raise RuntimeError(message)
+            loaded[handle].max_shared = max(value, ATTRIBUTES[MAX_SHARED])
+
+    return {
+        "ctxGetCurrent": lambda: 1,
+        "ctxGetDevice": lambda: 0,
+        "moduleLoadData": load,
+        "moduleUnload": lambda _: None,  # a shared object stays
+        "moduleGetFunction": get_function,
+        "launchKernel": launch,
+        "funcGetAttribute": lambda attribute, _: ATTRIBUTES[MAX_THREADS] if attribute == 0 else 0,
+        "funcSetAttribute": set_attribute,
+    }
+
+
+def _check(function: Function, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:
+    """Refuse what the driver refuses: too many threads, blocks or bytes."""
+    threads = block[0] * block[1] * block[2]
+    fits = (
+        threads <= ATTRIBUTES[MAX_THREADS]
+        and all(size <= ATTRIBUTES[key] for size, key in zip(block, MAX_BLOCK, strict=True))
+        and all(size <= ATTRIBUTES[key] for size, key in zip(grid, MAX_GRID, strict=True))
+        and shared <= function.max_shared
+    )
+    if not fits:
+        message = (
+            f"CUDA_ERROR_INVALID_VALUE: {function.name} launched with a grid {grid}, a block "
+            f"{block} and {shared} bytes of dynamic shared memory"
+        )
+        raise RuntimeError(message)
