@@ -46,7 +46,8 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
     names: dict[str, Any] = {}
     exec(text, names)  # noqa: S102 - the source is our own, made of numbers and names
     number = getattr(numba, dtype)
-    names |= {"number": number, "sqrt": math.sqrt, "select": select}
+    names |= {"number": number, "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
+    names["select"] = select
     names |= cpu_math.functions(dtype) | cpu_rows.functions(rows)
     read, written = program.buffers()
     arguments = (
@@ -76,7 +77,7 @@ def source(program: Program) -> tuple[str, list[str]]:
         return f"load_{name}({name}, j)" if "j" in access.index else name
 
     python = Language(
-        assign="{name} = {value}",
+        assign=lambda name, value, _: f"{name} = {value}",
         constant=lambda value: f"number({value!r})",
         load=load,
         store=lambda access, value: f"store_{row(access)}({row(access)}, j, {value})",

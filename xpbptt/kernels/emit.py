@@ -12,8 +12,8 @@ class Language(NamedTuple):
 
     Attributes
     ----------
-    assign : str
-        A named expression, as ``"{name} = {value}"``.
+    assign : callable
+        The line that names a value, which is a number or a truth value.
     constant : callable
         The literal of a number.
     load, store : callable
@@ -22,7 +22,7 @@ class Language(NamedTuple):
         Each operation with its operands, as ``"{0} + {1}"``.
     """
 
-    assign: str
+    assign: Callable[[str, str, bool], str]
     constant: Callable[[float], str]
     load: Callable[[Access], str]
     store: Callable[[Access, str], str]
@@ -57,8 +57,7 @@ def lines(program: Program, language: Language) -> list[str]:
         else:
             value = language.operations[operation].format(*(names[each] for each in operands))
         names[place] = f"e{place}"
-        kind = "bool" if operation in LOGICAL else "number"
-        source.append(language.assign.format(kind=kind, name=names[place], value=value))
+        source.append(language.assign(names[place], value, operation in LOGICAL))
     source += [
         language.store(access, names[place]) for access, place in program.stores
     ]

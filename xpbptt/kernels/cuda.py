@@ -1,0 +1,95 @@
+"""Kernels for CuPy: a program as the body of a ``cupy.ElementwiseKernel``.
+
+The buffers are raw arguments, indexed by the number of the step: nothing has to be sliced in the
+time loop, and one launch takes a handful of pointers.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+
+from xpbptt.kernels.emit import INFIX, Language, lines
+from xpbptt.kernels.program import Access, Buffer, Program
+
+OPERATIONS = INFIX | {
+    "tanh": "tanh({0})",
+    "exp": "exp({0})",
+    "sqrt": "sqrt({0})",
+    "abs": "fabs({0})",
+    "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
+    "minimum": "({0} < {1} || {0} != {0}) ? {0} : {1}",
+    "where": "{0} ? {1} : {2}",
+}
+
+DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
+
+plain = cupy.ascontiguousarray
+
+
+def kernel(program: Program, dtype: str) -> Callable[..., None]:
+    """Compile a program for arrays of a dtype, "float16", "float32" or "float64".
+
+    float16 is computed in float32, and rounded where it is stored.
+
+    Returns
+    -------
+    run : callable
+        ``run(t, *buffers)`` with the buffers that `program.buffers` names, those that are only
+        read first; all C-contiguous.
+    """
+    read, written = program.buffers()
+    compiled = cupy.ElementwiseKernel(
+        ", ".join(["int64 t", "int64 batch", "int64 size", *(_argument(b, dtype) for b in read)]),
+        ", ".join(_argument(buffer, dtype) for buffer in written),
+        source(program, dtype),
+        f"xpbptt_{program.name}",
+    )
+    buffers = [*read, *written]
+    place, sized = next(
+        (k, buffer) for k, buffer in enumerate(buffers) if {"b", "j"} <= set(buffer.axes)
+    )
+    b, j = sized.axes.index("b"), sized.axes.index("j")
+
+    def run(t: int, *arrays: Any) -> None:
+        shape = arrays[place].shape
+        batch, size = shape[b], shape[j]
+        compiled(t, batch, size, *arrays, size=batch * size)
+
+    return run
+
+
+def source(program: Program, dtype: str) -> str:
+    """Return the C++ source of one element, that with the number `i` of the step's B·H."""
+    number = "double" if dtype == "float64" else "float"
+
+    def constant(value: float) -> str:
+        if math.isnan(value):
+            return "(0.0 / 0.0)"
+        return f"{number}({value!r})" if math.isfinite(value) else f"({'-' * (value < 0)}1.0 / 0.0)"
+
+    cuda = Language(
+        assign=lambda name, value, logical: (
+            f"const {'bool' if logical else number} {name} = {value};"
+        ),
+        constant=constant,
+        load=_element,
+        store=lambda access, value: f"{_element(access)} = {value};",
+        operations=OPERATIONS,
+    )
+    place = ["const ptrdiff_t b = i / size;", "const ptrdiff_t j = i - b * size;"]
+    return "\n".join([*place, *lines(program, cuda)])
+
+
+def _argument(buffer: Buffer, dtype: str) -> str:
+    return f"raw {'bool' if buffer.name == 'mask' else dtype} {buffer.name}"
+
+
+def _element(access: Access) -> str:
+    """Return an element of a buffer by its place in memory."""
+    lengths = {"b": "batch", "j": "size"}
+    place = "0"
+    for axis, index in zip(access.buffer.axes, access.index, strict=True):
+        place = f"({place} * {lengths.get(axis, axis)} + {index})" if place != "0" else f"({index})"
+    return f"{access.buffer.name}[{place}]"
