@@ -198,6 +198,14 @@ def test_clipping_neither_overflows_nor_underflows(xp, size):
     np.testing.assert_allclose(flat(clipped), [[0.6 * size], [0.8 * size]], rtol=1e-5)
 
 
+def test_clipping_in_half_precision_over_more_elements_than_it_can_count(xp, half):
+    grads = (half(np.ones(70_000)), half(np.full((100, 100), -1.0)))
+    clipped, norm = clip_by_global_norm(grads, 100.0)
+    assert norm.dtype == clipped[0].dtype == xp.float16
+    assert float(norm) == pytest.approx(math.sqrt(80_000), rel=1e-3)
+    np.testing.assert_allclose(host(clipped[1]), -100 / math.sqrt(80_000), rtol=1e-3)
+
+
 @given(st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=1, max_size=4), st.integers(0, 9))
 def test_the_clipped_norm_is_at_most_the_limit(shapes, seed):
     rng = np.random.default_rng(seed)
