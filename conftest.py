@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if isinstance(item, pytest.Function)
-        and not {"xp", "torch", "simulator"} & set(item.fixturenames)
+        and not {"xp", "torch", "jax", "simulator"} & set(item.fixturenames)
     }
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
@@ -131,3 +131,12 @@ def torch() -> Any:
     """Return the module torch, to compare with ``torch.nn``, or skip where it is not installed."""
     reason = 'compares with torch.nn, and torch is not installed: nox -s "tests(torch)" runs it'
     return pytest.importorskip("torch", reason=reason)
+
+
+@pytest.fixture(scope="session")
+def jax() -> Any:
+    """Return the module jax, for what no other library has, or skip where it is not installed."""
+    reason = 'is about jax, which is not installed: nox -s "tests(jax)" runs it'
+    module = pytest.importorskip("jax", reason=reason)
+    load("jax")
+    return module

@@ -61,6 +61,13 @@ def tests(session: nox.Session, backend: str) -> None:
     session.run("pytest", "tests", "--backend", backend, *session.posargs)
 
 
+@nox.session
+def mlx(session: nox.Session) -> None:
+    """Run every public call on mlx, whose slices are copies; it is not supported otherwise."""
+    install(session, "test", "mlx")
+    session.run("pytest", "tests/stand_ins/test_mlx.py", "--backend", "numpy", *session.posargs)
+
+
 @nox.session(tags=["quick"])
 def lint(session: nox.Session) -> None:
     """Check style and format."""

@@ -48,6 +48,14 @@ def normal(xp):
 
 
 @pytest.fixture
+def half(xp):
+    """Make an array in half precision."""
+    if not hasattr(xp, "float16"):
+        pytest.skip("the standard has no float16, and this library nothing beyond the standard")
+    return lambda array: xp.asarray(array, dtype=xp.float16)
+
+
+@pytest.fixture
 def make_case(xp, normal):
     """Make inputs for a net, with a sequence of any length and a batch of any size."""
 

@@ -217,6 +217,42 @@ def test_the_gradients_of_a_position_sum_to_zero(shape, classes, seed):
     np.testing.assert_allclose(np.sum(dlogits, axis=-1), np.zeros(shape), atol=1e-15)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_half_precision_more_positions_than_it_can_count(xp, half, masked):
+    positions = 70_000  # float16 ends at 65504
+    logits = half(np.tile([2.0, 0.0, 1.0], (positions, 1)))
+    labels = xp.asarray(np.zeros(positions, dtype=np.int64))
+    mask = xp.asarray(np.ones(positions, dtype=bool)) if masked else None
+    loss, dlogits = softmax_cross_entropy(logits, labels, mask)
+    softmax = np.exp([2.0, 0.0, 1.0]) / np.sum(np.exp([2.0, 0.0, 1.0]))
+    assert loss.dtype == dlogits.dtype == xp.float16
+    assert float(loss) == pytest.approx(-math.log(softmax[0]), rel=1e-3)
+    smallest = 2.0**-24
+    expected = np.tile((softmax - [1, 0, 0]) / positions, (positions, 1))
+    np.testing.assert_allclose(host(dlogits).astype(float), expected, atol=smallest)
+
+    loss, gradient = mean_squared_error(logits, half(np.zeros((positions, 3))), mask)
+    assert loss.dtype == gradient.dtype == xp.float16
+    assert float(loss) == pytest.approx(5 / 3, rel=1e-3)
+    expected = np.tile([4 / 3, 0, 2 / 3], (positions, 1)) / positions
+    np.testing.assert_allclose(host(gradient).astype(float), expected, atol=smallest)
+
+
+def test_in_half_precision_a_square_beyond_it_in_a_mean_within_it(half):
+    loss, gradient = mean_squared_error(half([300.0, 0.0]), half([0.0, 0.0]))
+    assert float(loss) == pytest.approx(45_000, rel=1e-3)
+    np.testing.assert_array_equal(host(gradient), [300.0, 0.0])
+
+
+def test_in_bfloat16_the_count_is_not_rounded(torch):
+    targets = torch.zeros(257, dtype=torch.bfloat16)
+    mask = torch.ones(257, dtype=torch.bool)
+    loss, gradient = mean_squared_error(targets + 16, targets, mask)
+    assert loss.dtype == gradient.dtype == torch.bfloat16
+    assert float(loss) == 256
+    assert float(gradient[0]) == float(torch.tensor(32 / 257).to(torch.bfloat16))
+
+
 def bad_cross_entropy(xp):
     logits, labels, mask = to_xp(xp, *example())
     return {

@@ -7,6 +7,7 @@ distinct, so that a transposed matrix cannot go unseen.
 
 import ast
 import inspect
+import itertools
 import re
 from contextlib import contextmanager
 from functools import partial
@@ -629,6 +630,14 @@ def test_no_steps_or_no_examples(xp, kind, sizes):
     for _, leaf in leaves((a, y, c, gradients)):
         assert leaf.dtype == xp.float64
         assert_zero(xp, leaf)
+
+
+@both
+def test_no_two_results_share_memory_even_where_there_are_no_steps(kind):
+    *outputs, caches = FORWARD[kind](**sequence_inputs(kind, T_x=0))
+    arrays = [*outputs, *BACKWARD[kind](outputs[0], caches).values()]
+    for a, b in itertools.combinations(arrays, 2):
+        assert not np.may_share_memory(a, b)
 
 
 @both

@@ -198,6 +198,14 @@ def test_clipping_neither_overflows_nor_underflows(xp, size):
     np.testing.assert_allclose(flat(clipped), [[0.6 * size], [0.8 * size]], rtol=1e-5)
 
 
+def test_clipping_in_half_precision_over_more_elements_than_it_can_count(xp, half):
+    grads = (half(np.ones(70_000)), half(np.full((100, 100), -1.0)))
+    clipped, norm = clip_by_global_norm(grads, 100.0)
+    assert norm.dtype == clipped[0].dtype == xp.float16
+    assert float(norm) == pytest.approx(math.sqrt(80_000), rel=1e-3)
+    np.testing.assert_allclose(host(clipped[1]), -100 / math.sqrt(80_000), rtol=1e-3)
+
+
 @given(st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=1, max_size=4), st.integers(0, 9))
 def test_the_clipped_norm_is_at_most_the_limit(shapes, seed):
     rng = np.random.default_rng(seed)
@@ -206,6 +214,91 @@ def test_the_clipped_norm_is_at_most_the_limit(shapes, seed):
     total = math.sqrt(sum(float(np.sum(leaf**2)) for leaf in clipped))
     assert total <= 0.3 * (1 + 1e-12)
     assert total == pytest.approx(min(float(norm), 0.3), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_compiles_as_a_whole_and_is_that_of_the_formula(jax, name):
+    optimizer = OPTIMIZERS[name]()
+    update = jax.jit(optimizer.update)
+    params = tree(0, jax.numpy)
+    state = optimizer.init(params)
+    for seed in range(1, 6):
+        params, state = update(tree(seed, jax.numpy), state, params)
+    expected = LITERAL[name](flat(tree(0)), [flat(tree(seed)) for seed in range(1, 6)])
+    for got, value in zip(flat(params), expected, strict=True):
+        np.testing.assert_allclose(got, value, rtol=1e-12)
+
+
+def test_the_step_count_of_adam_may_be_an_array(xp):
+    optimizer = adam(beta1=0.0)
+    params, state = run(optimizer, xp, steps=3, dtype="float32")
+    grads = tree(4, xp, "float32")
+    expected, after = optimizer.update(grads, state, params)
+    counted = state._replace(step=xp.asarray(3, dtype=xp.int32))
+    got, counted = optimizer.update(grads, counted, params)
+    assert int(counted.step) == after.step == 4
+    for a, b in zip(flat(got), flat(expected), strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, None, "3"])
+def test_a_step_count_that_is_none_is_refused(step):
+    params = np.ones(2)
+    with pytest.raises((TypeError, ValueError), match=r"`state\.step` must be"):
+        adam().update(params, adam().init(params)._replace(step=step), params)
+
+
+def test_a_step_count_of_another_kind_is_refused(xp):
+    params = xp.ones(2)
+    for step, error in ((xp.ones(()), TypeError), (xp.ones(1, dtype=xp.int32), ValueError)):
+        with pytest.raises(error, match=r"`state\.step`"):
+            adam().update(params, adam().init(params)._replace(step=step), params)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 0.0])
+def test_adam_in_half_precision_takes_the_steps_of_single(xp, half, size):
+    """The squares of small gradients and the epsilon are zero in float16, their quotient NaN."""
+    optimizer, weights = adam(0.1), half([1.0, -2.0, 0.5])
+    params, single = weights, xp.astype(weights, xp.float32)
+    state, state_of_single = optimizer.init(params), optimizer.init(single)
+    for k in (1, -2, 3):
+        grads = half([k * size, size, 0.0])
+        params, state = optimizer.update(grads, state, params)
+        single, state_of_single = optimizer.update(
+            xp.astype(grads, xp.float32), state_of_single, single
+        )
+    assert params.dtype == xp.float16
+    assert state.mean.dtype == state.square.dtype == xp.float32
+    np.testing.assert_allclose(host(params), host(single), rtol=2e-3)
+
+
+def test_moments_in_half_precision_are_refused(half):
+    params = half([1.0])
+    state = AdamState(0, half([0.0]), half([0.0]))
+    with pytest.raises(TypeError, match=r"`state\.mean` has dtype.*float16.*float32"):
+        adam().update(params, state, params)
+
+
+@pytest.mark.parametrize(
+    ("params", "grads"),
+    [
+        ({0: np.ones(2)}, [np.ones(2)]),
+        ([np.ones(2)], {0: np.ones(2)}),
+        ({"w": {0: np.ones(2)}}, {"w": (np.ones(2),)}),
+        ({"w": np.ones(2), "frozen": None}, {"w": np.ones(2)}),
+        ({"w": np.ones(2), "frozen": None}, {"w": np.ones(2), "frozen": ()}),
+        ({"w": np.ones(2)}, {"w": np.ones(2), "frozen": {}}),
+        ((np.ones(2), ()), (np.ones(2),)),
+    ],
+)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_trees_of_another_kind_are_refused(name, params, grads):
+    optimizer = OPTIMIZERS[name]()
+    with pytest.raises(ValueError, match=r"`grads.*must be a tree like `params"):
+        optimizer.update(grads, optimizer.init(params), params)
+    after, _ = optimizer.update(params, optimizer.init(params), params)
+    assert type(after) is type(params)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpbptt._tree import Tree, is_named_tuple, leaves
+from xpbptt._tree import Tree, children, is_named_tuple
 
 Array = Any
 Namespace = Any
@@ -124,18 +124,30 @@ def whole(name: str, value: object, *, at_least: int = 1) -> None:
 
 
 def same_structure(name: str, tree: Tree, like_name: str, like: Tree) -> None:
-    """Refuse a tree whose leaves do not stand where those of `like` stand, or differ in shape."""
-    came = {path.removeprefix(name): leaf for path, leaf in leaves(tree, name)}
-    expected = {path.removeprefix(like_name): leaf for path, leaf in leaves(like, like_name)}
+    """Refuse a tree that is not built as `like`, or has leaves of other shapes.
+
+    Tuples and lists may stand for each other; dictionaries, named tuples and None may not.
+    """
+    came, expected = children(tree), children(like)
+    kinds = [(node is None, isinstance(node, dict)) for node in (tree, like)]
+    if came is None and expected is None:
+        shape(name, tree, tuple(like.shape), f"the shape of `{like_name}`")
+        return
+    if came is None or expected is None or kinds[0] != kinds[1]:
+        message = (
+            f"`{name}` must be a tree like `{like_name}`, which is a {type(like).__name__} here, "
+            f"got a {type(tree).__name__}"
+        )
+        raise ValueError(message)
     if came.keys() != expected.keys():
-        missing = sorted(expected.keys() - came.keys())
-        unknown = sorted(came.keys() - expected.keys())
+        missing = [path for path in expected if path not in came]
+        unknown = [path for path in came if path not in expected]
         message = (
             f"`{name}` must be a tree like `{like_name}`; it lacks {missing} and has {unknown}"
         )
         raise ValueError(message)
-    for path, leaf in came.items():
-        shape(name + path, leaf, tuple(expected[path].shape), f"the shape of `{like_name}{path}`")
+    for path, child in came.items():
+        same_structure(name + path, child, like_name + path, expected[path])
 
 
 @dataclass(frozen=True, slots=True)

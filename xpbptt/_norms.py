@@ -1,9 +1,14 @@
-"""Norms and clipping, relative to the largest element, so that no finite number overflows."""
+"""Norms and clipping, relative to the largest element, so that no finite number overflows.
+
+Half precision is widened, so that the sum over many elements does not either.
+"""
 
 from functools import reduce
 from math import prod
 from operator import add
 from typing import Any
+
+from xpbptt._wide import narrowed, widened
 
 Array = Any
 Namespace = Any
@@ -15,8 +20,8 @@ def norm(arrays: list[Array], axis: Axes = None, *, xp: Namespace) -> Array:
 
     Over some axes, which stay with length 1, or over all.
     """
-    unit, root = _parts(arrays, axis, xp=xp)
-    return unit * root
+    unit, root = _parts([widened(array, xp=xp) for array in arrays], axis, xp=xp)
+    return narrowed(unit * root, arrays[0].dtype, xp=xp)
 
 
 def clip(
@@ -26,11 +31,14 @@ def clip(
 
     What is within the limit is not changed by a bit.
     """
-    unit, root = _parts(arrays, axis, xp=xp)
+    dtype = arrays[0].dtype
+    wide = [widened(array, xp=xp) for array in arrays]
+    unit, root = _parts(wide, axis, xp=xp)
     total = unit * root
     most = xp.full_like(total, min(limit, float(xp.finfo(total.dtype).max)))
     scale = most / xp.maximum(root, xp.ones_like(root))
-    return [xp.where(total > most, (a / unit) * scale, a) for a in arrays], total
+    clipped = (xp.where(total > most, (a / unit) * scale, a) for a in wide)
+    return [narrowed(a, dtype, xp=xp) for a in clipped], narrowed(total, dtype, xp=xp)
 
 
 def _parts(arrays: list[Array], axis: Axes, *, xp: Namespace) -> tuple[Array, Array]:

@@ -14,21 +14,30 @@ def is_named_tuple(node: object) -> bool:
     return isinstance(node, tuple) and hasattr(node, "_fields")
 
 
+def children(node: Tree) -> dict[str, Tree] | None:
+    """Return what is right below a node, by what leads there, as ``.bias`` or ``[0]``.
+
+    None for a leaf.
+    """
+    if node is None:
+        return {}
+    if is_named_tuple(node):
+        return {f".{field}": child for field, child in zip(node._fields, node, strict=True)}
+    if isinstance(node, (tuple, list)):
+        return {f"[{index}]": child for index, child in enumerate(node)}
+    if isinstance(node, dict):
+        return {f"[{key!r}]": child for key, child in node.items()}
+    return None
+
+
 def leaves(tree: Tree, name: str = "tree") -> Iterator[tuple[str, Any]]:
     """Yield each leaf with the expression that reaches it, as ``params[0].weight_ih``."""
-    if tree is None:
-        return
-    if is_named_tuple(tree):
-        for field, child in zip(tree._fields, tree, strict=True):
-            yield from leaves(child, f"{name}.{field}")
-    elif isinstance(tree, (tuple, list)):
-        for index, child in enumerate(tree):
-            yield from leaves(child, f"{name}[{index}]")
-    elif isinstance(tree, dict):
-        for key, child in tree.items():
-            yield from leaves(child, f"{name}[{key!r}]")
-    else:
+    below = children(tree)
+    if below is None:
         yield name, tree
+    else:
+        for path, child in below.items():
+            yield from leaves(child, name + path)
 
 
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:

@@ -1,4 +1,8 @@
-"""Losses: each returns its value and its gradient, and never reads an array on the host."""
+"""Losses: each returns its value and its gradient, and never reads an array on the host.
+
+What is narrower than float32 is computed in float32 and only the results are rounded, as under
+``torch.autocast``: in float16 neither a count nor a sum over many positions would be finite.
+"""
 
 import math
 from typing import Any
@@ -6,6 +10,7 @@ from typing import Any
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._wide import narrowed, widened
 
 Array = Any
 Namespace = Any
@@ -64,6 +69,7 @@ def softmax_cross_entropy(
     (5, 2, 4)
     """
     xp = _real("logits", logits)
+    dtype = logits.dtype
     if len(logits.shape) == 0 or logits.shape[-1] == 0:
         message = (
             f"`logits` has shape {tuple(logits.shape)}, expected (..., K): the last axis holds the "
@@ -77,6 +83,7 @@ def softmax_cross_entropy(
         _check.beside("mask", mask, "logits", logits, kind="bool", xp=xp)
         _check.shape("mask", mask, positions, "that of `logits` without its last axis")
         logits = xp.where(mask[..., None], logits, xp.zeros_like(logits))
+    logits = widened(logits, xp=xp)
     classes = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))
     labels = xp.astype(labels, classes.dtype)
     weight, count = _weights(labels, mask, logits, xp=xp)
@@ -89,7 +96,8 @@ def softmax_cross_entropy(
     dlogits = exponentials / total
     dlogits -= xp.astype(onehot, logits.dtype)
     dlogits *= (weight / count)[..., None]
-    return xp.asarray(xp.sum(weight * losses) / count), dlogits
+    loss = xp.sum(weight * losses) / count
+    return narrowed(loss, dtype, xp=xp), narrowed(dlogits, dtype, xp=xp)
 
 
 def mean_squared_error(
@@ -138,6 +146,8 @@ def mean_squared_error(
     _check.one_namespace([("predictions", predictions), ("targets", targets)])
     expected = tuple(predictions.shape)
     _check.shape("targets", targets, expected, "that of `predictions`")
+    dtype = predictions.dtype
+    predictions, targets = (widened(array, xp=xp) for array in (predictions, targets))
     count: Any = float(max(math.prod(expected), 1))
     if mask is not None:
         mask = _element_mask(mask, predictions, xp=xp)
@@ -147,7 +157,8 @@ def mean_squared_error(
         count = _count(mask, predictions.dtype, xp=xp)
     difference = predictions - targets
     loss = xp.sum(difference * difference) / count
-    return xp.asarray(loss), xp.asarray(difference * (2.0 / count))
+    gradient = difference * (2.0 / count)
+    return narrowed(loss, dtype, xp=xp), narrowed(gradient, dtype, xp=xp)
 
 
 def _real(name: str, array: Array) -> Namespace:

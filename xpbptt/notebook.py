@@ -563,9 +563,9 @@ def lstm_backward(da: Array, caches: Caches) -> Gradients:
     n_x = x.shape[0]
     zeros = partial(xp.zeros, dtype=da.dtype, device=array_api_compat.device(da))
     dx = []
-    da_prevt = dc_prevt = zeros((n_a, m))
-    dWf = dWi = dWc = dWo = zeros((n_a, n_a + n_x))
-    dbf = dbi = dbc = dbo = zeros((n_a, 1))
+    da_prevt, dc_prevt = zeros((n_a, m)), zeros((n_a, m))
+    dWf, dWi, dWc, dWo = (zeros((n_a, n_a + n_x)) for _ in range(4))
+    dbf, dbi, dbc, dbo = (zeros((n_a, 1)) for _ in range(4))
 
     for t in reversed(range(T)):
         gradients = _lstm_cell_backward(da[:, :, t] + da_prevt, dc_prevt, cell_caches[t], xp=xp)

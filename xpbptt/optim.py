@@ -1,17 +1,21 @@
 """Optimisers in the style of optax: pairs of pure functions over trees of parameters.
 
 A tree may hold the parameters of several layers, as ``{"lstm": params, "readout": ...}``. Nothing
-is modified in place, and nothing is read on the host: the step count is a Python int.
+is modified in place, and nothing is read on the host: the step count is a Python int, or an array
+where it came as one, as under ``jax.jit``.
 """
 
 import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol
+
+import array_api_compat
 
 from xpbptt import _check
 from xpbptt._norms import clip
 from xpbptt._tree import leaves, map_leaves
+from xpbptt._wide import narrowed, wide_dtype, widened
 
 Array = Any
 Namespace = Any
@@ -87,13 +91,14 @@ class AdamState(NamedTuple):
 
     Attributes
     ----------
-    step : int
-        The number of steps taken, on the host.
+    step : int or array ()
+        The number of steps taken: an int on the host, or an array of integers if it came as one.
     mean, square : tree of arrays
-        The decaying means of the gradients and of their squares, in the tree of the parameters.
+        The decaying means of the gradients and of their squares, in the tree of the parameters;
+        float32 where these are narrower.
     """
 
-    step: int
+    step: Any
     mean: Tree
     square: Tree
 
@@ -192,6 +197,11 @@ def adam(
     At step t, from 1: m ← β₁ m + (1 - β₁) g and s ← β₂ s + (1 - β₂) g², then
     p ← p - η m̂ / (√ŝ + ε) with m̂ = m / (1 - β₁ᵗ) and ŝ = s / (1 - β₂ᵗ) [1]_.
 
+    Parameters narrower than float32 have their moments in float32, where a step is computed, too:
+    in float16 the default ε is 0, and so is the square of any gradient below 2e-4. Only the new
+    parameter is rounded, so steps below half a unit in its last place are lost; where they matter
+    keep the parameters in float32 and hand the net a copy in half precision.
+
     References
     ----------
     .. [1] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015,
@@ -215,24 +225,30 @@ def adam(
 
     def init(params: Tree) -> AdamState:
         xp = _one_namespace("params", params)
-        return AdamState(0, map_leaves(xp.zeros_like, params), map_leaves(xp.zeros_like, params))
+
+        def zeros(p: Array) -> Array:
+            return xp.zeros_like(p, dtype=wide_dtype(p.dtype, xp=xp))
+
+        return AdamState(0, map_leaves(zeros, params), map_leaves(zeros, params))
 
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, AdamState]:
         _check_state(state, AdamState)
         moments = {"state.mean": state.mean, "state.square": state.square}
-        xp = _check_update(grads, params, moments)
-        step = state.step + 1
-        step_size = rate / (1 - beta1**step)
-        root = math.sqrt(1 - beta2**step)
+        xp = _check_update(grads, params, moments, wide=True)
+        step = _next_step(state.step, params, xp=xp)
+        step_size = rate / _gathered(beta1, step, params, xp=xp)
+        root = _gathered(beta2, step, params, xp=xp) ** 0.5
 
         def next_mean(m: Array, g: Array) -> Array:
-            return xp.asarray(beta1 * m + (1 - beta1) * g)
+            return xp.asarray(beta1 * m + (1 - beta1) * widened(g, xp=xp))
 
         def next_square(s: Array, g: Array) -> Array:
+            g = widened(g, xp=xp)
             return xp.asarray(beta2 * s + (1 - beta2) * (g * g))
 
         def next_param(p: Array, m: Array, s: Array) -> Array:
-            return xp.asarray(p - step_size * m / (xp.sqrt(s) / root + epsilon))
+            moved = widened(p, xp=xp) - step_size * m / (xp.sqrt(s) / root + epsilon)
+            return narrowed(moved, p.dtype, xp=xp)
 
         mean = map_leaves(next_mean, state.mean, grads)
         square = map_leaves(next_square, state.square, grads)
@@ -321,10 +337,39 @@ def _check_state(state: object, kind: type) -> None:
         raise TypeError(message)
 
 
-def _check_update(grads: Tree, params: Tree, moments: dict[str, Tree]) -> Namespace:
-    """Check that all trees are like `params`, and return their namespace."""
-    others = {"grads": grads, **moments}
-    xp = _one_namespace("params", params, others)
-    for name, tree in others.items():
-        _check.same_structure(name, tree, "params", params)
+def _check_update(
+    grads: Tree, params: Tree, moments: dict[str, Tree], *, wide: bool = False
+) -> Namespace:
+    """Check that all trees are like `params`, and return their namespace.
+
+    Where `wide` is true, the moments have the wide dtype of the parameters.
+    """
+    xp = _one_namespace("params", params, {"grads": grads})
+    name, like = next(leaves(params, "params"))
+    if wide and wide_dtype(like.dtype, xp=xp) != like.dtype:
+        name, like = f"{name} in single precision", widened(like, xp=xp)
+    in_moments = (found for path, tree in moments.items() for found in leaves(tree, path))
+    _check.one_namespace([(name, like), *in_moments])
+    for path, tree in {"grads": grads, **moments}.items():
+        _check.same_structure(path, tree, "params", params)
     return xp
+
+
+def _next_step(step: Any, params: Tree, *, xp: Namespace) -> Any:
+    """Return the count of the step that follows, on the host or as an array as it came."""
+    if isinstance(step, Integral) or not array_api_compat.is_array_api_obj(step):
+        _check.whole("state.step", step, at_least=0)
+        return int(step) + 1
+    name, like = next(leaves(params, "params"))
+    _check.beside("state.step", step, name, like, kind="integral", xp=xp)
+    _check.shape("state.step", step, (), "one count")
+    return xp.asarray(step + 1)
+
+
+def _gathered(beta: float, step: Any, params: Tree, *, xp: Namespace) -> Any:
+    """Return the total weight 1 - βᵗ of what a decaying mean has seen, on the host if t is."""
+    if isinstance(step, int):
+        return 1 - beta**step
+    _, like = next(leaves(params, "params"))
+    count = xp.astype(step, wide_dtype(like.dtype, xp=xp))
+    return -xp.expm1(count * math.log(beta)) if beta else xp.ones_like(count)

@@ -74,6 +74,7 @@ def test_without_biases(state_dict):
         ({3: np.ones((20, 3))}, TypeError, "keys of `state_dict` must be str"),
         ({"bias_ih_l1": np.ones(19)}, ValueError, r"bias_ih_l1'\]` has shape \(19,\)"),
         ({"bias_ih_l1": np.ones(20, dtype=np.int64)}, TypeError, "bias_ih_l1.*int64"),
+        ({"bias_ih_l1": np.ones(20)}, TypeError, r"bias_ih_l1'\]` has dtype float64, .* float32"),
     ],
 )
 def test_a_state_dict_that_does_not_fit_is_refused(state_dict, change, error, text):
@@ -101,3 +102,56 @@ def test_what_is_no_tree_of_parameters_is_refused(params):
 def test_a_single_entry_is_refused():
     with pytest.raises(TypeError, match="one entry a layer"):
         to_state_dict(xpbptt.RNN(3, 5).init(0)[0])
+
+
+ONE, TWO = xpbptt.RNN(3, 5).init(0), xpbptt.RNN(3, 5, bidirectional=True).init(0)
+WRONG = ONE[0]._replace(bias_ih=np.ones(4, dtype=np.float32))
+DOUBLE = ONE[0]._replace(bias_ih=np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "match"),
+    [
+        ((), ValueError, "`params` must have an entry for at least one layer"),
+        (((),), TypeError, r"`params\[0\]` must be .* got \(\)"),
+        ((ONE,), TypeError, r"`params\[0\]` must be Weights or a pair of Weights"),
+        (
+            (TWO[0], ONE[0]),
+            ValueError,
+            r"`params\[1\]` is in one .*`params\[0\]` in both",
+        ),
+        ((ONE[0], TWO[0]), ValueError, r"`params\[1\]` is in both directions"),
+        ((ONE[0], ONE[0]), ValueError, r"`params\[1\].weight_ih` has shape \(5, 3\)"),
+        ((WRONG,), ValueError, r"`params\[0\].bias_ih` has shape \(4,\)"),
+        ((DOUBLE,), TypeError, r"`params\[0\].bias_ih` has dtype float64"),
+        ((ONE[0]._replace(bias_hh=None),), TypeError, r"`params\[0\].bias_hh` must be an array"),
+        (((TWO[0][0], WRONG),), ValueError, r"`params\[0\]\[1\].bias_ih` has shape \(4,\)"),
+    ],
+)
+def test_a_tree_that_makes_no_net_is_refused(params, error, match):
+    with pytest.raises(error, match=match):
+        to_state_dict(params)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_from_torch_to_torch_without_the_host(torch, bias):
+    """In bfloat16, which NumPy does not have."""
+    module = torch.nn.GRU(3, 5, 2, bias=bias, bidirectional=True, dtype=torch.bfloat16)
+    params = from_state_dict(module.state_dict(keep_vars=True), xp=torch)
+    weight = params[1][1].weight_ih
+    assert weight.dtype == params[1][1].bias_hh.dtype == torch.bfloat16
+    assert not weight.requires_grad
+    assert torch.equal(weight, module.weight_ih_l1_reverse)
+    assert weight.data_ptr() != module.weight_ih_l1_reverse.data_ptr()
+    module.load_state_dict(to_state_dict(params), strict=bias)
+
+
+def test_from_torch_to_torch_stays_on_its_device(torch):
+    module = torch.nn.LSTM(3, 5, device="meta")
+    assert from_state_dict(module.state_dict(), xp=torch)[0].weight_ih.device.type == "meta"
+
+
+def test_a_dtype_that_the_host_does_not_have_is_named(torch):
+    module = torch.nn.LSTM(3, 5, dtype=torch.bfloat16)
+    with pytest.raises(TypeError, match=r"`state_dict\['weight_ih_l0'\]` has dtype .*bfloat16"):
+        from_state_dict(module.state_dict())

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import array_api_compat
 import numpy as np
 
 from xpbptt import _check
@@ -16,6 +17,7 @@ Tree = Any
 
 KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
 SUFFIXES = {False: "", True: "_reverse"}
+Named = tuple[str, Any]
 
 
 class Place(NamedTuple):
@@ -42,7 +44,8 @@ def from_state_dict(
     prefix : str
         Take the keys that start so, as ``"encoder.lstm."``, and leave the others alone.
     device : device, optional
-        Where to put the arrays. Default: the library's default.
+        Where to put the arrays. Default: where they are if they are of that library, otherwise
+        the library's default.
 
     Returns
     -------
@@ -52,7 +55,12 @@ def from_state_dict(
     Raises
     ------
     TypeError, ValueError
-        Where a key is unknown or missing, or shapes do not fit together.
+        Where a key is unknown or missing, shapes do not fit together, or dtypes differ.
+
+    Notes
+    -----
+    From one library to another the numbers go through the host, and so need a dtype that NumPy
+    has. Within one library, as from torch to torch, bfloat16 is as good as any.
 
     Examples
     --------
@@ -86,13 +94,13 @@ def from_state_dict(
     directions = (False, True) if both else (False,)
     entries = [[_entry(tensors, k, reverse) for reverse in directions] for k in range(layers)]
     _check_sizes(entries)
-    return tuple(
-        tuple(weights) if both else weights[0]
-        for weights in (
-            [Weights(*(_convert(*tensor, xp=xp, device=device) for tensor in entry)) for entry in e]
-            for e in entries
-        )
-    )
+    arrays = [
+        [[(name, _convert(name, each, xp=xp, device=device)) for name, each in e] for e in layer]
+        for layer in entries
+    ]
+    _check.one_namespace(named for layer in arrays for entry in layer for named in entry)
+    params = [[Weights(*(array for _, array in entry)) for entry in layer] for layer in arrays]
+    return tuple(tuple(layer) if both else layer[0] for layer in params)
 
 
 def to_state_dict(params: Tree, *, prefix: str = "") -> dict[str, Array]:
@@ -114,26 +122,51 @@ def to_state_dict(params: Tree, *, prefix: str = "") -> dict[str, Array]:
     Raises
     ------
     TypeError, ValueError
-        Where `params` is not such a tree.
+        Where `params` is not such a tree, or its arrays do not make one net.
+
+    Notes
+    -----
+    ``torch.nn.GRU`` resets after the product. The parameters of a GRU with the reset before it
+    have the same names and shapes, so they cannot be told apart here, but give other outputs there.
     """
     if not isinstance(params, (tuple, list)) or isinstance(params, Weights):
         message = f"`params` must be a tuple with one entry a layer, got {type(params).__name__}"
         raise TypeError(message)
-    state_dict = {}
-    for layer, entry in enumerate(params):
-        pair = (entry,) if isinstance(entry, Weights) else entry
-        if not isinstance(pair, (tuple, list)) or len(pair) > len(SUFFIXES):
-            message = f"`params[{layer}]` must be Weights or a pair of Weights, got {pair!r:.80}"
-            raise TypeError(message)
-        for suffix, weights in zip(SUFFIXES.values(), pair, strict=False):
-            if not isinstance(weights, Weights):
-                message = (
-                    f"`params[{layer}]` must be Weights or a pair of them, got {weights!r:.80}"
-                )
-                raise TypeError(message)
-            for field, array in zip(Weights._fields, weights, strict=True):
-                state_dict[f"{prefix}{field}_l{layer}{suffix}"] = array
-    return state_dict
+    if not params:
+        message = "`params` must have an entry for at least one layer, got an empty tuple"
+        raise ValueError(message)
+    pairs = [_pair(f"params[{layer}]", entry) for layer, entry in enumerate(params)]
+    for layer, pair in enumerate(pairs):
+        if len(pair) != len(pairs[0]):
+            ways = {1: "in one direction", 2: "in both directions"}
+            message = (
+                f"`params[{layer}]` is {ways[len(pair)]}, but `params[0]` {ways[len(pairs[0])]}"
+            )
+            raise ValueError(message)
+    _check.one_namespace(tensor for pair in pairs for entry in pair for tensor in entry)
+    _check_sizes(pairs)
+    return {
+        f"{prefix}{field}_l{layer}{suffix}": array
+        for layer, pair in enumerate(pairs)
+        for suffix, entry in zip(SUFFIXES.values(), pair, strict=False)
+        for field, (_, array) in zip(Weights._fields, entry, strict=True)
+    }
+
+
+def _pair(name: str, entry: Any) -> list[list[Named]]:
+    """Return the named arrays of each direction of one layer."""
+    pair = {name: entry}
+    if isinstance(entry, (tuple, list)) and not isinstance(entry, Weights):
+        pair = {f"{name}[{direction}]": weights for direction, weights in enumerate(entry)}
+        if len(pair) != len(SUFFIXES):
+            pair = {name: None}
+    if not all(isinstance(weights, Weights) for weights in pair.values()):
+        message = f"`{name}` must be Weights or a pair of Weights, got {entry!r:.80}"
+        raise TypeError(message)
+    return [
+        [(f"{path}.{field}", array) for field, array in zip(Weights._fields, weights, strict=True)]
+        for path, weights in pair.items()
+    ]
 
 
 def _place(key: str, prefix: str) -> Place:
@@ -151,10 +184,10 @@ def _place(key: str, prefix: str) -> Place:
 
 
 def _entry(
-    tensors: dict[Place, tuple[str, Any]],
+    tensors: dict[Place, Named],
     layer: int,
     reverse: bool,  # noqa: FBT001 - private
-) -> list[tuple[str, Any]]:
+) -> list[Named]:
     """Return the four named tensors of one layer and direction."""
     entry = [tensors.get(Place(layer, reverse, field)) for field in Weights._fields]
     missing = [
@@ -169,12 +202,13 @@ def _entry(
     if biases:
         name, weight = entry[0] or ("", None)
         _check_rank(name, weight, 2)
-        zeros = (name, np.zeros_like(to_numpy(weight)[:, 0]))
+        like: Any = weight if array_api_compat.is_array_api_obj(weight) else np.asarray(weight)
+        zeros = (name, array_api_compat.array_namespace(like).zeros_like(like[:, 0]))
         entry[2:] = [zeros, zeros]
     return [tensor for tensor in entry if tensor is not None]
 
 
-def _check_sizes(entries: list[list[list[tuple[str, Any]]]]) -> None:
+def _check_sizes(entries: list[list[list[Named]]]) -> None:
     """Refuse tensors whose shapes do not make one net."""
     (name, first) = entries[0][0][1]
     _check_rank(name, first, 2)
@@ -200,11 +234,24 @@ def _check_rank(name: str, tensor: Any, rank: int) -> None:
 
 
 def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
-    host = to_numpy(tensor)
-    array = xp.asarray(host, device=device, copy=True)
-    if not xp.isdtype(array.dtype, "real floating") or str(host.dtype) not in str(array.dtype):
+    """Return a copy of a tensor in `xp`, through the host if it is another library's."""
+    tensor = tensor.detach() if hasattr(tensor, "detach") else tensor
+    array_like = array_api_compat.is_array_api_obj(tensor)
+    own = array_like and array_api_compat.array_namespace(tensor) is xp
+    try:
+        source = tensor if own else to_numpy(tensor)
+        array = xp.asarray(source, device=device, copy=True)
+    except TypeError as error:
         message = (
-            f"`{name}` has dtype {host.dtype}, which became {array.dtype}; expected real "
+            f"`{name}` has dtype {tensor.dtype} and did not get through NumPy, the way from one "
+            f"library to another ({error}); what is not on the host, or of a dtype that not both "
+            "libraries have, must be converted first"
+        )
+        raise TypeError(message) from error
+    kept = str(source.dtype).removeprefix("torch.") in str(array.dtype)
+    if not xp.isdtype(array.dtype, "real floating") or not kept:
+        message = (
+            f"`{name}` has dtype {source.dtype}, which became {array.dtype}; expected real "
             "floating-point numbers that the library has (JAX: enable jax_enable_x64 for float64)"
         )
         raise TypeError(message)

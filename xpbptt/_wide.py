@@ -1,0 +1,23 @@
+"""The dtype to add up in: half precision ends at 65504 and counts exactly to 2048 only."""
+
+from typing import Any
+
+Array = Any
+Namespace = Any
+
+SINGLE_BITS = 32
+
+
+def wide_dtype(dtype: Any, *, xp: Namespace) -> Any:
+    """Return float32 for a floating-point dtype that is narrower, otherwise the dtype itself."""
+    return xp.float32 if xp.finfo(dtype).bits < SINGLE_BITS else dtype
+
+
+def widened(array: Array, *, xp: Namespace) -> Array:
+    """Return the array in its `wide_dtype`; the array itself where that is its own."""
+    return xp.astype(array, wide_dtype(array.dtype, xp=xp), copy=False)
+
+
+def narrowed(array: Array, dtype: Any, *, xp: Namespace) -> Array:
+    """Return what was computed in the wide dtype as an array, not a scalar, of `dtype`."""
+    return xp.astype(xp.asarray(array), dtype, copy=False)
