@@ -81,4 +81,3 @@ def retrace(
         gates = gate_norms(recurrence, records.stacked(), xp=xp)
         trace = Trace(recurrence.state(*norms.stacked()), gates)
     return Retraced(dparams, dx, dstate, trace)
-

@@ -1,7 +1,7 @@
 """The recurrence of a cell that is its elementwise maths: one product a step, the rest at once."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights, flat, join, transposed
@@ -20,7 +20,7 @@ class Prepared(NamedTuple):
     extra: dict[str, Any]
 
 
-@lru_cache(maxsize=None)
+@cache
 def recurrence(cell: Cell) -> Recurrence:  # noqa: C901 - eight short functions that share a cell
     """Make the recurrence of a cell, with `Weights` or `ExtraWeights` as its parameters.
 

@@ -162,9 +162,7 @@ def _residuals(
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}
 
 
-def _kernel(
-    recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace
-) -> Kernel | None:
+def _kernel(recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace) -> Kernel | None:
     """Return a kernel, if the recurrence is nothing but its cell and the arrays have elements."""
     cell, x = recurrence.cell, inputs.x
     if cell is None or elementwise(cell) is not recurrence or 0 in x.shape:
@@ -177,7 +175,7 @@ def _empty(
 ) -> Buffers:
     """Make buffers, for so many steps more than the input has."""
     steps, batch, _ = inputs.x.shape
-    sizes = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
+    sizes: dict[Any, int] = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
     like, device = inputs.x, array_api_compat.device(inputs.x)
     return {
         place.name: xp.empty(

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpbptt.cells.cell import Cell
-
 Array = Any
 Namespace = Any
 Tree = Any
@@ -99,7 +97,7 @@ class Recurrence(NamedTuple):
     accumulate: Callable[..., tuple[Tree, Array]]
     recompute: Callable[..., tuple[Array, ...]]
     gates: Callable[[Array], Any]
-    cell: Cell | None = None
+    cell: Any = None
 
 
 def join(blocks: tuple[Array, ...], *, xp: Namespace) -> Array:

@@ -1,7 +1,7 @@
 """The programs of a cell: its step forward and its step back, with and without a mask."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from xpbptt.cells.cell import Cell
@@ -54,7 +54,7 @@ class Backward(NamedTuple):
     direct: bool
 
 
-@lru_cache(maxsize=None)
+@cache
 def forward(cell: Cell, *, masked: bool) -> Forward:
     """Trace the step forward."""
     graph = Graph()
@@ -87,15 +87,20 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def backward(cell: Cell, *, masked: bool) -> Backward:
     """Trace the step back."""
     found = _backward(cell, masked=masked, direct=masked)
-    return found or _backward(cell, masked=masked, direct=True)
+    if masked:
+        return found
+    return _backward(cell, masked=masked, direct=True) if found.direct else found
 
 
-def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward | None:
-    """Trace the step back, or return None if a gradient has to pass that must be `direct`."""
+def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
+    """Trace the step back, with or without a direct part of the output's gradient.
+
+    Without one, `direct` of what is returned tells whether there has to be one.
+    """
     graph = Graph()
     before, after = (
         cell.state(*(_load(graph, part.at(later=later)) for part in states(cell)))
@@ -114,8 +119,6 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward | None:
     du, dv, dbefore, *dextra = cell.backward(
         kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
     )
-    if dbefore[0] is not None and not direct:
-        return None
     names = ("du",) if du is dv else ("du", "dv")
     blocks = [
         Buffer(name, ("t", "b", len(gates), "j"))
@@ -135,7 +138,8 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward | None:
     past = (0 if dbefore[0] is None else dbefore[0], *dbefore[1:])
     passed = zip(gradients(cell), past, dnew, strict=True)
     writes += [
-        (part.at(), chosen(value, whole)) for part, value, whole in list(passed)[0 if direct else 1 :]
+        (part.at(), chosen(value, whole))
+        for part, value, whole in list(passed)[0 if direct else 1 :]
     ]
     stores = [Store(access, value.place) for access, value in writes]
     watched = [
@@ -145,7 +149,7 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward | None:
         back=_program(cell, "back", graph, stores, masked=masked),
         watch=_program(cell, "watch", graph, stores + watched, masked=masked),
         records=(*blocks, *own),
-        direct=direct,
+        direct=direct or dbefore[0] is not None,
     )
 
 

@@ -30,7 +30,7 @@ def plain(array: Any) -> Any:
     """Return the array as a kernel takes it: contiguous, aligned, writable and no subclass."""
     if type(array) is np.ndarray and array.flags.carray:
         return array
-    return np.require(array, requirements="CAWE")
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def kernel(program: Program, dtype: str) -> Callable[..., None]:
@@ -55,7 +55,8 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         for buffer in [*read, *written]
     )
     signature = numba.void(numba.intp, *arguments)
-    return numba.njit(signature, **OPTIONS)(names[program.name])
+    compiled: Callable[..., None] = numba.njit(signature, **OPTIONS)(names[program.name])
+    return compiled
 
 
 def source(program: Program) -> tuple[str, list[str]]:
@@ -67,14 +68,14 @@ def source(program: Program) -> tuple[str, list[str]]:
 
     def row(access: Access) -> str:
         """Return the name of what an access is to, which is taken out of the inner loop."""
-        index = [part for part in access.index if part != "j"]
+        index = [part for part in access.place if part != "j"]
         name = "_".join(["row", access.buffer.name, *(part.replace(" + ", "") for part in index)])
         rows[name] = f"{access.buffer.name}[{', '.join(index)}]" if index else access.buffer.name
         return name
 
     def load(access: Access) -> str:
         name = row(access)
-        return f"load_{name}({name}, j)" if "j" in access.index else name
+        return f"load_{name}({name}, j)" if "j" in access.place else name
 
     python = Language(
         assign=lambda name, value, _: f"{name} = {value}",

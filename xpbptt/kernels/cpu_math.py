@@ -8,7 +8,7 @@ exact values the error of both is at most 2.7 units in the last place.
 import math
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numba
@@ -60,8 +60,15 @@ class Format(NamedTuple):
                 numba.float32, ir.FloatType(), 32, 23, 127, 7, float.fromhex("0x1.62e4p-1"), 10, 104
             ),
             "float64": cls(
-                numba.float64, ir.DoubleType(), 64, 52, 1023, 13, float.fromhex("0x1.62e42feep-1"),
-                22, 746,
+                numba.float64,
+                ir.DoubleType(),
+                64,
+                52,
+                1023,
+                13,
+                float.fromhex("0x1.62e42feep-1"),
+                22,
+                746,
             ),
         }[dtype]
 
@@ -91,7 +98,7 @@ def exp(x):
 """
 
 
-@lru_cache(maxsize=None)
+@cache
 def functions(dtype: str) -> dict[str, Callable[..., Any]]:
     """Return tanh and exp for a dtype, "float32" or "float64"."""
     form = Format.of(dtype)
@@ -110,21 +117,17 @@ def functions(dtype: str) -> dict[str, Callable[..., Any]]:
     )
     exec(source, names)  # noqa: S102 - the source is above
     names["parts"] = numba.njit(inline="always", **OPTIONS)(names["parts"])
-    return {
-        name: numba.njit(inline="always", **OPTIONS)(names[name]) for name in ("tanh", "exp")
-    }
+    return {name: numba.njit(inline="always", **OPTIONS)(names[name]) for name in ("tanh", "exp")}
 
 
 def _power_of_two(form: Format) -> Any:
     """Return 2ⁿ by its bits; n is in the last bits of the sum with the magic number."""
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def power_of_two(typing_context: Any, shifted: Any) -> Any:  # noqa: ARG001 - Numba's signature
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ARG001
             whole = ir.IntType(form.bits)
-            bits = builder.shl(
-                builder.bitcast(values[0], whole), ir.Constant(whole, form.mantissa)
-            )
+            bits = builder.shl(builder.bitcast(values[0], whole), ir.Constant(whole, form.mantissa))
             bits = builder.add(bits, ir.Constant(whole, form.bias << form.mantissa))
             return builder.bitcast(bits, form.type)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 DOMAIN = "xpbptt.kernels"
@@ -26,7 +25,7 @@ def functions(rows: list[str]) -> dict[str, Callable[..., Any]]:
 
 
 def _load(name: str, others: tuple[str, ...]) -> Any:
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def load(typing_context: Any, row: Any, j: Any) -> Any:  # noqa: ARG001 - Numba's signature
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             place = _place(context, builder, signature.args[0], *values)
@@ -40,7 +39,7 @@ def _load(name: str, others: tuple[str, ...]) -> Any:
 
 
 def _store(name: str, others: tuple[str, ...]) -> Any:
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def store(typing_context: Any, row: Any, j: Any, value: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             place = _place(context, builder, signature.args[0], *values[:2])

@@ -88,8 +88,8 @@ def _argument(buffer: Buffer, dtype: str) -> str:
 
 def _element(access: Access) -> str:
     """Return an element of a buffer by its place in memory."""
-    lengths = {"b": "batch", "j": "size"}
-    place = "0"
-    for axis, index in zip(access.buffer.axes, access.index, strict=True):
-        place = f"({place} * {lengths.get(axis, axis)} + {index})" if place != "0" else f"({index})"
+    lengths: dict[str | int, str] = {"b": "batch", "j": "size"}
+    place, *rest = access.place
+    for axis, index in zip(access.buffer.axes[1:], rest, strict=True):
+        place = f"({place}) * {lengths.get(axis, str(axis))} + {index}"
     return f"{access.buffer.name}[{place}]"

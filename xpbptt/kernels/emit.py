@@ -45,7 +45,7 @@ INFIX = {
 
 
 def lines(program: Program, language: Language) -> list[str]:
-    """Return the source of a program: everything is read and computed before anything is written."""
+    """Return the source of a program: everything is read before anything is written."""
     source, names = [], {}
     for place in program.live():
         operation, operands = program.nodes[place]
@@ -58,7 +58,5 @@ def lines(program: Program, language: Language) -> list[str]:
             value = language.operations[operation].format(*(names[each] for each in operands))
         names[place] = f"e{place}"
         source.append(language.assign(names[place], value, operation in LOGICAL))
-    source += [
-        language.store(access, names[place]) for access, place in program.stores
-    ]
+    source += [language.store(access, names[place]) for access, place in program.stores]
     return source

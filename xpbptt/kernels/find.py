@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _find(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | None:  # noqa: FBT001 - a key of the cache
     compiler = _compiler(module)
     if compiler is None or dtype not in compiler.DTYPES:
@@ -85,7 +85,7 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     return Kernel(run, names, compiler.plain)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiler(module: str) -> Any:
     """Return the module that compiles, or None where what it needs is not installed."""
     try:
@@ -99,6 +99,6 @@ def _compiler(module: str) -> Any:
         return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _warn_once(cell: Cell, message: str) -> None:  # noqa: ARG001 - once for each cell
     log.warning(message)

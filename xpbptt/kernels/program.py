@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from xpbptt.kernels.trace import Node
 
-
 LOADS = {"load", "flag"}  # a number, a truth value
 LEAVES = LOADS | {"constant"}
 
@@ -42,7 +41,7 @@ class Access(NamedTuple):
     later: bool
 
     @property
-    def index(self) -> tuple[str, ...]:
+    def place(self) -> tuple[str, ...]:
         """The index of the element, an expression for each axis."""
         step = "t + 1" if self.later else "t"
         return tuple(
