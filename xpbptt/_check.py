@@ -4,9 +4,11 @@ A message names the argument in backticks, says what came and what was expected,
 where that is not plain. The wrong kind of thing is a TypeError, a wrong value a ValueError.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
+from operator import call
 from typing import Any
 
 import array_api_compat
@@ -33,7 +35,7 @@ def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace
     first_name, first = named[0]
     xp = array_namespace(first_name, first)
     dtype, device = first.dtype, array_api_compat.device(first)
-    if floating and not xp.isdtype(dtype, ("real floating", "complex floating")):
+    if floating and not is_floating(dtype, xp=xp):
         message = f"`{first_name}` must be an array of floating-point numbers, got dtype {dtype}"
         raise TypeError(message)
     for name, array in named[1:]:
@@ -56,11 +58,22 @@ def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace
 
 def array_namespace(name: str, array: object) -> Namespace:
     """Return the namespace of `array`, or say that the argument is no array."""
-    if not array_api_compat.is_array_api_obj(array) or isinstance(array, np.ma.MaskedArray):
-        kind = type(array).__name__
-        message = f"`{name}` must be an array of an Array API library, got {kind}"
-        raise TypeError(message)
-    return array_api_compat.array_namespace(array)
+    kind = type(array)
+    if kind not in _NAMESPACES:
+        if not array_api_compat.is_array_api_obj(array) or isinstance(array, np.ma.MaskedArray):
+            message = f"`{name}` must be an array of an Array API library, got {kind.__name__}"
+            raise TypeError(message)
+        _NAMESPACES[kind] = array_api_compat.array_namespace(array)
+    return _NAMESPACES[kind]
+
+
+_NAMESPACES: dict[type, Namespace] = {}  # by the type of the array; looking it up takes a while
+
+
+@lru_cache
+def is_floating(dtype: Any, *, xp: Namespace) -> bool:
+    """Tell whether a dtype is of floating-point numbers; asking the library takes a while."""
+    return bool(xp.isdtype(dtype, ("real floating", "complex floating")))
 
 
 def _same_device(name: str, array: Array, like_name: str, expected: Any) -> None:
@@ -191,23 +204,51 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
     return kind(*children) if fields else tuple(children), found
 
 
-def fits(tree: Tree, expected: Tree, like: Array) -> bool:
-    """Tell quickly whether a tree is as `conform`, `shapes` and `one_namespace` would have it.
+def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
+    """Return a quick test of whether a tree is as `conform` and `shapes` would have it.
 
-    False may also mean that it is in other tuples, or that only the slow checks can tell.
+    The test takes the tree and an array whose library, dtype and device its leaves must share.
+    Where it says no, the tree may just be built of other tuples: the slow checks tell.
     """
-    if isinstance(expected, Expected):
+    kind, count = type(expected), len(expected)
+    if not all(isinstance(child, Expected) for child in expected):
+        below = [
+            _one(child) if isinstance(child, Expected) else fitting(child) for child in expected
+        ]
+
+        def nested(tree: Tree, like: Array) -> bool:
+            return (
+                type(tree) is kind
+                and len(tree) == count
+                and all(map(call, below, tree, [like] * count))
+            )
+
+        return nested
+    wanted = [child.shape for child in expected]
+
+    def flat(tree: Tree, like: Array) -> bool:
         return (
-            type(tree) is type(like)
-            and tuple(tree.shape) == expected.shape
-            and tree.dtype == like.dtype
-            and getattr(tree, "device", None) == getattr(like, "device", None)
+            type(tree) is kind
+            and len(tree) == count
+            and [type(leaf) for leaf in tree].count(type(like)) == count
+            and [leaf.shape for leaf in tree] == wanted
+            and [leaf.dtype for leaf in tree].count(like.dtype) == count
+            and (
+                isinstance(like, np.ndarray)
+                or [getattr(leaf, "device", None) for leaf in tree].count(
+                    getattr(like, "device", None)
+                )
+                == count
+            )
         )
-    return (
-        type(tree) is type(expected)
-        and len(tree) == len(expected)
-        and all(map(fits, tree, expected, [like] * len(expected)))
-    )
+
+    return flat
+
+
+def _one(expected: Expected) -> Callable[[Tree, Array], bool]:
+    """Return the test of a leaf that stands among trees."""
+    fit = fitting((expected,))
+    return lambda leaf, like: fit((leaf,), like)
 
 
 def shapes(found: Iterable[tuple[str, Any, Expected]]) -> None:

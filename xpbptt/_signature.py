@@ -62,6 +62,16 @@ def states(net: "Net", batch: int) -> Tree:
     return _every_layer(net, lambda _: state(*[part] * len(state._fields)))
 
 
+@lru_cache
+def _fitting_parameters(net: "Net") -> Callable[[Tree, Array], bool]:
+    return _check.fitting(parameters(net))
+
+
+@lru_cache
+def _fitting_state(net: "Net", batch: int) -> Callable[[Tree, Array], bool]:
+    return _check.fitting(states(net, batch))
+
+
 def check_forward(
     net: "Net",
     params: Tree,
@@ -75,17 +85,16 @@ def check_forward(
     """Check the arguments of a forward call and fill in the initial state."""
     xp = _check.array_namespace(name, x)
     _check.rank(name, x, axes)
-    expected, batch = parameters(net), x.shape[-2]
-    like = states(net, batch)
+    batch = x.shape[-2]
     if not (
-        xp.isdtype(x.dtype, ("real floating", "complex floating"))
+        _check.is_floating(x.dtype, xp=xp)
         and x.shape[-1] == net.input_size
-        and _check.fits(params, expected, x)
-        and (state is None or _check.fits(state, like, x))
+        and _fitting_parameters(net)(params, x)
+        and (state is None or _fitting_state(net, batch)(state, x))
     ):
-        params, found = _check.conform("params", params, expected)
+        params, found = _check.conform("params", params, parameters(net))
         if state is not None:
-            state, in_state = _check.conform("state", state, like)
+            state, in_state = _check.conform("state", state, states(net, batch))
             found += in_state
         xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
         _check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")

@@ -4,8 +4,8 @@ T time steps, B sequences in the batch, I inputs, H hidden units, D directions (
 bidirectional net), G gates of the cell.
 """
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from numbers import Real
 from typing import Any
 
@@ -96,6 +96,14 @@ class Net:
         if not 0 <= float(self.dropout) < 1:
             message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
             raise ValueError(message)
+
+    def __hash__(self) -> int:
+        """Hash the fields, once: every call looks something up by its net."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, each.name) for each in fields(self)))
 
     @property
     def recurrence(self) -> Recurrence:

@@ -1,7 +1,7 @@
 """Runs over a segment that call a recurrence step by step, on any library."""
 
 from xpbptt._norms import clip, norm
-from xpbptt.bptt.layer import Namespace, Tree
+from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.masks import blank, columns, held, taken
 from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
@@ -81,3 +81,11 @@ def retrace(
         gates = gate_norms(recurrence, records.stacked(), xp=xp)
         trace = Trace(recurrence.state(*norms.stacked()), gates)
     return Retraced(dparams, dx, dstate, trace)
+
+
+def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
+    """Advance by one step, x_t (B, I), and return the state after it."""
+    weights = recurrence.prepare(params, 1, xp=xp)
+    (u,) = recurrence.project(params, x_t[None, ...], xp=xp)
+    new, _ = recurrence.step(weights, u, state, xp=xp)
+    return new

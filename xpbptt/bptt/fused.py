@@ -5,6 +5,7 @@ the step. Whatever has no kernel runs step by step, as it is written.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import array_api_compat
@@ -18,7 +19,7 @@ from xpbptt.bptt.recurrence import Recurrence, flat
 from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, gate_norms
-from xpbptt.kernels import Buffer, Kernel, Kind, find, programs
+from xpbptt.kernels import Buffer, Kernel, Kind, find, loops, programs, stream
 
 Buffers = dict[str, Any]
 
@@ -74,33 +75,49 @@ def retrace(
     buffers = records | arrivals | carried | _named(programs.states(cell), states)
     buffers |= _residuals(recurrence, inputs, segment, before_each, xp=xp)
     buffers |= _given(kernel, recurrence, inputs) | {"dy": kernel.plain(back.dy)}
-    joined = _joined(made.records, records, xp=xp)
-    dv = joined[len(joined) - len(programs.extras(cell)) - 1]
+    dv = records["dv" if "dv" in records else "du"]
 
     dh, direct, *rest = carried.values()
     direct[...] = 0
     for buffer, part in zip((dh, *rest), dstate, strict=True):
         buffer[...] = part
-    run, given, weight = kernel.run, kernel.order(buffers), inputs.params.weight_hh
-    for t, block in reversed(list(enumerate(dv))):
-        run(t, *given)
-        block.dot(weight, out=dh)
-        if watch.clip is not None:
-            parts, _ = clip([dh + direct, *rest], watch.clip, -1, xp=xp)
-            direct[...] = 0
-            for buffer, part in zip((dh, *rest), parts, strict=True):
-                buffer[...] = part
-        if back.cuts(t):
-            for buffer in carried.values():
-                buffer[...] = 0
+    given, weight = kernel.order(buffers), inputs.params.weight_hh
+    if watch.clip is None and back.truncate is None:
+        kernel.backward(kernel.run, given, dv, weight, dh)
+    else:
+        after = partial(_intervene, back, list(carried.values()), xp=xp)
+        loops.backward(kernel.run, given, dv, weight, dh, after)
 
     x = blank(inputs.x, inputs.mask, xp=xp)
-    dparams, dx = recurrence.accumulate(inputs.params, x, before_each, joined, xp=xp)
+    dparams, dx = recurrence.accumulate(
+        inputs.params, x, before_each, tuple(records.values()), xp=xp
+    )
     trace = None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
-        trace = Trace(recurrence.state(*norms), gate_norms(recurrence, joined, xp=xp))
+        trace = Trace(recurrence.state(*norms), gate_norms(recurrence, (records["du"],), xp=xp))
     return Retraced(dparams, dx, recurrence.state(dh + direct, *rest), trace)
+
+
+def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
+    """Advance by one step, x_t (B, I), and return the state after it."""
+    run = stream(recurrence.cell, x_t, xp=xp) if _compilable(recurrence, x_t) else None
+    if run is None:
+        return eager.step(recurrence, params, x_t, state, xp=xp)
+    return recurrence.state(*run(params, x_t, state))
+
+
+def _intervene(back: Back, carried: list[Array], t: int, *, xp: Namespace) -> None:
+    """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
+    dh, direct, *rest = carried
+    if back.watch.clip is not None:
+        parts, _ = clip([dh + direct, *rest], back.watch.clip, -1, xp=xp)
+        direct[...] = 0
+        for buffer, part in zip((dh, *rest), parts, strict=True):
+            buffer[...] = part
+    if back.cuts(t):
+        for buffer in carried:
+            buffer[...] = 0
 
 
 def _forward(
@@ -118,14 +135,12 @@ def _forward(
         buffer[0, ...] = part
     places = programs.products(recurrence.cell)
     products = _empty(places, inputs, state, xp=xp)
-    u, v = _joined(places, products, xp=xp)
+    u, v = products.values()
     x = blank(inputs.x, inputs.mask, xp=xp)
     flat(x, xp=xp).dot(inputs.params.weight_ih.T, out=flat(u, xp=xp))
     buffers = buffers | products | _given(kernel, recurrence, inputs)
-    run, given, weight = kernel.run, kernel.order(buffers), inputs.weights.weight
-    for t, h in enumerate(list(states[0][:-1, ...])):
-        h.dot(weight, out=v)
-        run(t, *given)
+    given, before_each = kernel.order(buffers), states[0][:-1, ...]
+    kernel.forward(kernel.run, given, before_each, inputs.weights.weight, v)
     return recurrence.state(*(xp.asarray(part[-1, ...], copy=True) for part in states))
 
 
@@ -153,7 +168,7 @@ def _residuals(
     state = recurrence.state(*(flat(part, xp=xp) for part in before_each))
     residuals = _empty(places, one, state, xp=xp)
     products = _empty(programs.products(cell), one, state, xp=xp)
-    u, v = _joined(programs.products(cell), products, xp=xp)
+    u, v = products.values()
     flat(one.x, xp=xp).dot(inputs.params.weight_ih.T, out=u[0, ...])
     state[0].dot(inputs.params.weight_hh.T, out=v)
     buffers = residuals | products | _given(kernel, recurrence, one)
@@ -162,12 +177,16 @@ def _residuals(
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}
 
 
+def _compilable(recurrence: Recurrence, x: Array) -> bool:
+    """Tell whether the recurrence is nothing but its cell, and there is anything to compute."""
+    cell = recurrence.cell
+    return cell is not None and elementwise(cell) is recurrence and 0 not in x.shape
+
+
 def _kernel(recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace) -> Kernel | None:
-    """Return a kernel, if the recurrence is nothing but its cell and the arrays have elements."""
-    cell, x = recurrence.cell, inputs.x
-    if cell is None or elementwise(cell) is not recurrence or 0 in x.shape:
+    if not _compilable(recurrence, inputs.x):
         return None
-    return find(cell, kind, x, masked=inputs.mask is not None, xp=xp)
+    return find(recurrence.cell, kind, inputs.x, masked=inputs.mask is not None, xp=xp)
 
 
 def _empty(
@@ -175,11 +194,13 @@ def _empty(
 ) -> Buffers:
     """Make buffers, for so many steps more than the input has."""
     steps, batch, _ = inputs.x.shape
-    sizes: dict[Any, int] = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
+    sizes = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
     like, device = inputs.x, array_api_compat.device(inputs.x)
     return {
         place.name: xp.empty(
-            tuple(sizes.get(axis, axis) for axis in place.axes), dtype=like.dtype, device=device
+            (*(sizes[axis] for axis in place.axes[:-1]), place.blocks * sizes["j"]),
+            dtype=like.dtype,
+            device=device,
         )
         for place in places
     }
@@ -187,11 +208,11 @@ def _empty(
 
 def _given(kernel: Kernel, recurrence: Recurrence, inputs: Inputs) -> Buffers:
     """Return what a kernel reads beside what the loop makes: biases, own parameters, the mask."""
-    params, count = inputs.params, len(recurrence.cell.gates._fields)
+    params = inputs.params
     own = programs.extras(recurrence.cell)
     given = {} if not own else _named(own, map(kernel.plain, params.extra))
     for name in ("bias_ih", "bias_hh"):
-        given[name] = kernel.plain(getattr(params, name)).reshape(count, -1)
+        given[name] = kernel.plain(getattr(params, name))
     if inputs.mask is not None:
         given["mask"] = kernel.plain(inputs.mask)
     return given
@@ -199,14 +220,3 @@ def _given(kernel: Kernel, recurrence: Recurrence, inputs: Inputs) -> Buffers:
 
 def _named(places: Iterable[Buffer], arrays: Iterable[Array]) -> Buffers:
     return {place.name: array for place, array in zip(places, arrays, strict=True)}
-
-
-def _joined(places: Iterable[Buffer], buffers: Buffers, *, xp: Namespace) -> tuple[Array, ...]:
-    """Return buffers with their gates side by side, (…, G·H), as the products have them."""
-    arrays = []
-    for place in places:
-        array = buffers[place.name]
-        if isinstance(place.axes[-2], int):
-            array = xp.reshape(array, (*array.shape[:-2], -1))
-        arrays.append(array)
-    return tuple(arrays)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt._tree import map_leaves
-from xpbptt.bptt.fused import advance, record, retrace
+from xpbptt.bptt.fused import advance, record, retrace, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
@@ -187,9 +187,7 @@ def _advance(
 def _step(
     recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
 ) -> tuple[Array, Tree]:
-    weights = recurrence.prepare(params, 1, xp=xp)
-    (inputs,) = recurrence.project(params, x_t[None, ...], xp=xp)
-    state, _ = recurrence.step(weights, inputs, state, xp=xp)
+    state = step(recurrence, params, x_t, state, xp=xp)
     return state[0], state
 
 

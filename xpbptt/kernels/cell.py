@@ -8,12 +8,12 @@ from xpbptt.cells.cell import Cell
 from xpbptt.kernels.program import Access, Buffer, Program, Store
 from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable
 
-Kind = Literal["record", "advance", "recompute", "back", "watch"]
+Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 
-STEP = ("t", "b", "j")
-MASK = Buffer("mask", ("t", "b"))
+STEP = "tbj"
+MASK = Buffer("mask", "tb")
 DOUTPUT = Buffer("dy", STEP)
-PRODUCT = Buffer("dh", ("b", "j"))
+PRODUCT = Buffer("dh", "bj")
 SIZE = 7919  # a hidden size that stands out among the dimensions of a cell's own parameters
 
 
@@ -58,14 +58,7 @@ class Backward(NamedTuple):
 def forward(cell: Cell, *, masked: bool) -> Forward:
     """Trace the step forward."""
     graph = Graph()
-    count = len(cell.gates._fields)
-
-    u, v = (
-        cell.gates(*(_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(count)))
-        for block, bias in zip(products(cell), biases(cell), strict=True)
-    )
-    before = cell.state(*(_load(graph, part.at()) for part in states(cell)))
-    new, kept = cell.forward(u, v, before, xp=Tracing(graph), **_own(cell, graph))
+    before, new, kept = _forward(cell, graph, products(cell), states(cell))
     held = new
     if masked:
         keep = graph.add("flag", MASK.at())
@@ -85,6 +78,35 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
         recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
         residuals=tuple(places),
     )
+
+
+@cache
+def single(cell: Cell) -> Program:
+    """Trace the step forward of a stream, whose buffers are those of one step."""
+    graph = Graph()
+    u, v = (buffer._replace(axes="bj") for buffer in products(cell))
+    before = [buffer._replace(axes="bj") for buffer in states(cell)]
+    _, new, _ = _forward(cell, graph, (u, v), before)
+    stores = [
+        Store(place.at(), graph.number(part).place)
+        for place, part in zip(followers(cell), new, strict=True)
+    ]
+    return _program(cell, "single", graph, stores, masked=False)
+
+
+def _forward(
+    cell: Cell, graph: Graph, blocks: tuple[Buffer, Buffer], before: list[Buffer]
+) -> tuple[Any, Any, Any]:
+    """Trace a cell's `forward`; return the state before and after it, and the residuals."""
+    u, v = (
+        cell.gates(
+            *(_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks))
+        )
+        for block, bias in zip(blocks, biases(cell), strict=True)
+    )
+    state = cell.state(*(_load(graph, part.at()) for part in before))
+    new, kept = cell.forward(u, v, state, xp=Tracing(graph), **_own(cell, graph))
+    return state, new, kept
 
 
 @cache
@@ -120,10 +142,7 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
     )
     names = ("du",) if du is dv else ("du", "dv")
-    blocks = [
-        Buffer(name, ("t", "b", len(gates), "j"))
-        for name, gates in zip(names, (du, dv), strict=False)
-    ]
+    blocks = [Buffer(name, STEP, len(gates)) for name, gates in zip(names, (du, dv), strict=False)]
     writes = [
         (block.at(k), chosen(gate))
         for block, gates in zip(blocks, (du, dv), strict=False)
@@ -155,6 +174,8 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
 
 def program(cell: Cell, kind: Kind, *, masked: bool) -> Program:
     """Return one program of a cell."""
+    if kind == "single":
+        return single(cell)
     traced = backward if kind in {"back", "watch"} else forward
     found: Program = getattr(traced(cell, masked=masked), kind)
     return found
@@ -165,6 +186,11 @@ def states(cell: Cell) -> list[Buffer]:
     return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
 
 
+def followers(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the state after a step of a stream."""
+    return [Buffer(f"new_{name}", "bj") for name in cell.state._fields]
+
+
 def residuals(cell: Cell) -> tuple[Buffer, ...]:
     """Return the buffers of the residuals."""
     return forward(cell, masked=False).residuals
@@ -173,18 +199,18 @@ def residuals(cell: Cell) -> tuple[Buffer, ...]:
 def products(cell: Cell) -> tuple[Buffer, Buffer]:
     """Return the buffers of the two products of all gates, that of the input and the state's."""
     count = len(cell.gates._fields)
-    return Buffer("u", ("t", "b", count, "j")), Buffer("v", ("b", count, "j"))
+    return Buffer("u", STEP, count), Buffer("v", "bj", count)
 
 
 def biases(cell: Cell) -> tuple[Buffer, Buffer]:
     """Return the buffers of the biases of the two products."""
     count = len(cell.gates._fields)
-    return Buffer("bias_ih", (count, "j")), Buffer("bias_hh", (count, "j"))
+    return Buffer("bias_ih", "j", count), Buffer("bias_hh", "j", count)
 
 
 def gradients(cell: Cell) -> list[Buffer]:
     """Return the buffers of the state's gradient, apart from what comes by the product."""
-    return [Buffer(f"dstate_{name}", ("b", "j")) for name in cell.state._fields]
+    return [Buffer(f"dstate_{name}", "bj") for name in cell.state._fields]
 
 
 def arrivals(cell: Cell) -> list[Buffer]:
@@ -203,7 +229,7 @@ def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
             raise Untraceable(message)
     if gradient:
         return [Buffer(f"dextra_{field}", STEP) for field in shapes._fields]
-    return [Buffer(f"extra_{field}", ("j",)) for field in shapes._fields]
+    return [Buffer(f"extra_{field}", "j") for field in shapes._fields]
 
 
 def _own(cell: Cell, graph: Graph) -> dict[str, Any]:

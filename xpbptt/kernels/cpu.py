@@ -7,10 +7,14 @@ from typing import Any
 import numba
 import numpy as np
 
-from xpbptt.kernels import cpu_math, cpu_rows
+from xpbptt.kernels import cpu_loops, cpu_math, cpu_rows, loops
 from xpbptt.kernels.cpu_math import OPTIONS, select
 from xpbptt.kernels.emit import INFIX, Language, lines
 from xpbptt.kernels.program import Access, Program
+
+Array = Any
+Given = tuple[Array, ...]
+Run = Callable[..., None]
 
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
@@ -26,11 +30,44 @@ OPERATIONS = INFIX | {
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+empty = np.empty
+
+
 def plain(array: Any) -> Any:
     """Return the array as a kernel takes it: contiguous, aligned, writable and no subclass."""
     if type(array) is np.ndarray and array.flags.carray:
         return array
     return np.require(array, requirements=["C", "A", "W"])
+
+
+def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
+    """Run the time loop of `loops`, compiled if it is small."""
+    if cpu_loops.small(rows, weight):
+        cpu_loops.compiled(run, back=False)(rows, plain(weight), product, *given)
+    else:
+        loops.forward(run, given, rows, weight, product)
+
+
+def backward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
+    """Run the time loop of `loops`, compiled if it is small."""
+    if cpu_loops.small(rows, weight):
+        cpu_loops.compiled(run, back=True)(rows, plain(weight), product, *given)
+    else:
+        loops.backward(run, given, rows, weight, product)
+
+
+def single(run: Run, names: tuple[str, ...]) -> Run:
+    """Return the step of a stream, compiled as a whole for one small sequence."""
+    small, large = cpu_loops.single(run, names), loops.single(run, names)
+
+    def step(x: Array, weight_ih: Array, h: Array, weight_hh: Array, *given: Array) -> None:
+        function = small if x.shape[0] == 1 and weight_ih.size <= cpu_loops.SMALL else large
+        try:
+            function(x, weight_ih, h, weight_hh, *given)
+        except TypeError:  # an array is not plain; Numba says so before it runs
+            function(*map(plain, (x, weight_ih, h, weight_hh, *given)))
+
+    return step
 
 
 def kernel(program: Program, dtype: str) -> Callable[..., None]:
@@ -42,13 +79,13 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         ``run(t, *buffers)`` with the buffers that `program.buffers` names, those that are only
         read first; all as `plain` returns them.
     """
-    text, rows = source(program)
+    text, spans = source(program)
     names: dict[str, Any] = {}
     exec(text, names)  # noqa: S102 - the source is our own, made of numbers and names
     number = getattr(numba, dtype)
     names |= {"number": number, "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
     names["select"] = select
-    names |= cpu_math.functions(dtype) | cpu_rows.functions(rows)
+    names |= cpu_math.functions(dtype) | cpu_rows.functions(spans)
     read, written = program.buffers()
     arguments = (
         numba.types.Array(numba.boolean if buffer.name == "mask" else number, len(buffer.axes), "C")
@@ -60,28 +97,40 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
 
 
 def source(program: Program) -> tuple[str, list[str]]:
-    """Return the Python source that Numba compiles, and the names of the rows it works on."""
+    """Return the Python source that Numba compiles, and the names of the spans it works on."""
     read, written = program.buffers()
     buffers = [*read, *written]
-    sized = next(buffer for buffer in buffers if {"b", "j"} <= set(buffer.axes))
+    sized = next(buffer for buffer in buffers if "bj" in buffer.axes)
     rows: dict[str, str] = {}
+    spans: dict[str, None] = {}
 
     def row(access: Access) -> str:
-        """Return the name of what an access is to, which is taken out of the inner loop."""
-        index = [part for part in access.place if part != "j"]
-        name = "_".join(["row", access.buffer.name, *(part.replace(" + ", "") for part in index)])
-        rows[name] = f"{access.buffer.name}[{', '.join(index)}]" if index else access.buffer.name
+        """Return the name of the row that an access is to, taken out of the inner loop."""
+        parts = [access.buffer.name, *(part.replace(" + ", "") for part in access.row)]
+        name = "_".join(["row", *parts])
+        index = ", ".join(access.row)
+        rows[name] = f"{access.buffer.name}[{index}]" if index else access.buffer.name
+        return name
+
+    def span(access: Access) -> str:
+        """Return the name of the part of a row that is one block."""
+        name = f"{row(access)}_{access.block}"
+        spans.setdefault(name)
         return name
 
     def load(access: Access) -> str:
-        name = row(access)
-        return f"load_{name}({name}, j)" if "j" in access.place else name
+        if "j" not in access.buffer.axes:
+            return row(access)
+        return f"load_{span(access)}({row(access)}, {access.column})"
+
+    def store(access: Access, value: str) -> str:
+        return f"store_{span(access)}({row(access)}, {access.column}, {value})"
 
     python = Language(
         assign=lambda name, value, _: f"{name} = {value}",
         constant=lambda value: f"number({value!r})",
         load=load,
-        store=lambda access, value: f"store_{row(access)}({row(access)}, j, {value})",
+        store=store,
         operations=OPERATIONS,
     )
     body = lines(program, python)
@@ -89,11 +138,11 @@ def source(program: Program) -> tuple[str, list[str]]:
         [
             f"def {program.name}(t, {', '.join(buffer.name for buffer in buffers)}):",
             f"    batch = {sized.name}.shape[{sized.axes.index('b')}]",
-            f"    size = {sized.name}.shape[{sized.axes.index('j')}]",
+            f"    size = {sized.name}.shape[{sized.axes.index('j')}] // {sized.blocks}",
             "    for b in range(batch):",
             *(f"        {name} = {place}" for name, place in rows.items()),
             "        for j in range(size):",
             *(f"            {line}" for line in body),
         ]
     )
-    return text, list(rows)
+    return text, list(spans)

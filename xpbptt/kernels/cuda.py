@@ -10,6 +10,7 @@ from typing import Any
 
 import cupy
 
+from xpbptt.kernels import loops
 from xpbptt.kernels.emit import INFIX, Language, lines
 from xpbptt.kernels.program import Access, Buffer, Program
 
@@ -25,7 +26,15 @@ OPERATIONS = INFIX | {
 
 DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
 
+empty = cupy.empty
 plain = cupy.ascontiguousarray
+forward, backward = loops.forward, loops.backward
+
+
+def single(run: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:
+    """Return the step of a stream, see `loops`."""
+    step = loops.single(run, names)
+    return lambda *arrays: step(*map(plain, arrays))
 
 
 def kernel(program: Program, dtype: str) -> Callable[..., None]:
@@ -47,14 +56,12 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         f"xpbptt_{program.name}",
     )
     buffers = [*read, *written]
-    place, sized = next(
-        (k, buffer) for k, buffer in enumerate(buffers) if {"b", "j"} <= set(buffer.axes)
-    )
+    place, sized = next((k, buffer) for k, buffer in enumerate(buffers) if "bj" in buffer.axes)
     b, j = sized.axes.index("b"), sized.axes.index("j")
 
     def run(t: int, *arrays: Any) -> None:
         shape = arrays[place].shape
-        batch, size = shape[b], shape[j]
+        batch, size = shape[b], shape[j] // sized.blocks
         compiled(t, batch, size, *arrays, size=batch * size)
 
     return run
@@ -88,8 +95,8 @@ def _argument(buffer: Buffer, dtype: str) -> str:
 
 def _element(access: Access) -> str:
     """Return an element of a buffer by its place in memory."""
-    lengths: dict[str | int, str] = {"b": "batch", "j": "size"}
-    place, *rest = access.place
+    lengths = {"b": "batch", "j": f"{access.buffer.blocks} * size"}
+    place, *rest = (*access.row, access.column) if "j" in access.buffer.axes else access.row
     for axis, index in zip(access.buffer.axes[1:], rest, strict=True):
-        place = f"({place}) * {lengths.get(axis, str(axis))} + {index}"
+        place = f"({place}) * {lengths[axis]} + {index}"
     return f"{access.buffer.name}[{place}]"

@@ -28,13 +28,23 @@ class Kernel(NamedTuple):
         ``run(t, *buffers)`` computes step `t`.
     names : tuple of str
         The names of the buffers.
+    empty : callable
+        ``empty(shape, dtype)`` is a new array.
     plain : callable
         ``plain(array)`` is the array in the form that `run` takes, a copy where it has to be.
+    forward, backward : callable
+        The time loop, ``forward(run, buffers, rows, weight, product)``, see `loops`.
+    single : callable
+        ``single(run, names)`` is the step of a stream, see `loops`.
     """
 
     run: Callable[..., None]
     names: tuple[str, ...]
+    empty: Callable[..., Any]
     plain: Callable[[Any], Any]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    single: Callable[..., Any]
 
     def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
         """Return the buffers in the order in which `run` takes them."""
@@ -46,13 +56,18 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
 
     Why a cell cannot be compiled is logged, once.
     """
-    if os.environ.get(VARIABLE) == "0":
+    module = _module(xp)
+    if module is None or os.environ.get(VARIABLE) == "0":
         return None
+    return _find(cell, kind, masked, module, like.dtype)
+
+
+@cache
+def _module(xp: Any) -> str | None:
+    """Return the name of the module that compiles for a namespace."""
     if array_api_compat.is_numpy_namespace(xp):
-        return _find(cell, kind, masked, "xpbptt.kernels.cpu", like.dtype)
-    if array_api_compat.is_cupy_namespace(xp):
-        return _find(cell, kind, masked, "xpbptt.kernels.cuda", like.dtype)
-    return None
+        return "xpbptt.kernels.cpu"
+    return "xpbptt.kernels.cuda" if array_api_compat.is_cupy_namespace(xp) else None
 
 
 @cache
@@ -82,7 +97,8 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
         return None
     read, written = traced.buffers()
     names = tuple(buffer.name for buffer in (*read, *written))
-    return Kernel(run, names, compiler.plain)
+    loops = (compiler.forward, compiler.backward, compiler.single)
+    return Kernel(run, names, compiler.empty, compiler.plain, *loops)
 
 
 @cache

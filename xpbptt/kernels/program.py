@@ -20,15 +20,17 @@ class Buffer(NamedTuple):
     ----------
     name : str
         The name of the kernel's argument.
-    axes : tuple
-        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit, and an
-        int for so many blocks side by side, as the gates.
+    axes : str
+        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit.
+    blocks : int
+        How many blocks, as the gates, stand side by side along the last axis.
     """
 
     name: str
-    axes: tuple[str | int, ...]
+    axes: str
+    blocks: int = 1
 
-    def at(self, block: int | None = None, *, later: bool = False) -> "Access":
+    def at(self, block: int = 0, *, later: bool = False) -> "Access":
         """Return the element of this step, or of the one after it, in a block."""
         return Access(self, block, later)
 
@@ -37,17 +39,19 @@ class Access(NamedTuple):
     """One element of a buffer, as a kernel at step t, sequence b, unit j reads or writes it."""
 
     buffer: Buffer
-    block: int | None
+    block: int
     later: bool
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """The index of the element, an expression for each axis."""
+    def row(self) -> tuple[str, ...]:
+        """The index of the row that the element is in, an expression for each axis but "j"."""
         step = "t + 1" if self.later else "t"
-        return tuple(
-            str(self.block) if isinstance(axis, int) else {"t": step}.get(axis, axis)
-            for axis in self.buffer.axes
-        )
+        return tuple(step if axis == "t" else axis for axis in self.buffer.axes if axis != "j")
+
+    @property
+    def column(self) -> str:
+        """The place of the element in its row."""
+        return "j" if self.block == 0 else f"{self.block} * size + j"
 
 
 class Store(NamedTuple):

@@ -1,0 +1,104 @@
+"""The time loop itself compiled by Numba, for one small sequence.
+
+There the products take less time than Python does to ask for them. Larger ones are NumPy's, whose
+BLAS is the faster the larger they are.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from xpbptt.kernels.cpu_math import OPTIONS
+
+Array = Any
+
+SMALL = 2**14  # elements of a matrix that is multiplied with one vector about as fast as by BLAS
+
+SOURCE = """
+def forward(rows, weight, product, {names}):
+    for t in range(rows.shape[0]):
+        multiply(rows[t, 0], weight, product[0])
+        step(t, {names})
+
+def backward(rows, weight, product, {names}):
+    for t in range(rows.shape[0] - 1, -1, -1):
+        step(t, {names})
+        multiply(rows[t, 0], weight, product[0])
+"""
+
+
+SINGLE = """
+def single(x, weight_ih, h, weight_hh, {given}):
+    u = numpy.empty((1, weight_ih.shape[0]), x.dtype)
+    v = numpy.empty((1, weight_hh.shape[0]), x.dtype)
+    apply(weight_ih, x[0], u[0])
+    apply(weight_hh, h[0], v[0])
+    step(0, {names})
+"""
+
+
+def small(rows: Array, weight: Array) -> bool:
+    """Tell whether the compiled loop is the faster one."""
+    return bool(rows.shape[1] == 1 and weight.size <= SMALL)
+
+
+@numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def multiply(left: Array, weight: Array, product: Array) -> None:
+    """Multiply a vector (K,) by a matrix (K, N), four rows of the matrix at a time."""
+    depth = left.shape[0]
+    for j in range(product.shape[0]):
+        product[j] = 0
+    for k in range(0, depth - 3, 4):
+        a0, a1, a2, a3 = left[k], left[k + 1], left[k + 2], left[k + 3]
+        w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
+        for j in range(product.shape[0]):
+            product[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
+    for k in range(depth - depth % 4, depth):
+        for j in range(product.shape[0]):
+            product[j] += left[k] * weight[k, j]
+
+
+@numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+def apply(weight: Array, vector: Array, product: Array) -> None:
+    """Multiply a matrix (N, K) by a vector (K,), one sum a row."""
+    for n in range(product.shape[0]):
+        row, total = weight[n], product.dtype.type(0)
+        for k in range(vector.shape[0]):
+            total += row[k] * vector[k]
+        product[n] = total
+
+
+@cache
+def compiled(step: Any, *, back: bool) -> Callable[..., None]:
+    """Compile the loop forward or back around a compiled step.
+
+    Returns
+    -------
+    run : callable
+        ``run(rows, weight, product, *buffers)``.
+    """
+    ((_, *buffers),) = step.signatures
+    names: dict[str, Any] = {"multiply": multiply, "step": step}
+    exec(SOURCE.format(names=", ".join(f"b{k}" for k in range(len(buffers)))), names)  # noqa: S102 - above
+    matrix, rows = (numba.types.Array(buffers[-1].dtype, rank, "C") for rank in (2, 3))
+    signature = numba.void(rows, matrix, matrix, *buffers)
+    loop = names["backward" if back else "forward"]
+    run: Callable[..., None] = numba.njit(signature, **OPTIONS)(loop)
+    return run
+
+
+@cache
+def single(step: Any, names: tuple[str, ...]) -> Callable[..., None]:
+    """Compile the step of a stream around the kernel of a step; see `loops.single`."""
+    ((_, *kinds),) = step.signatures
+    given = {name: kind for name, kind in zip(names, kinds, strict=True) if name not in {"u", "v"}}
+    known: dict[str, Any] = {"apply": apply, "step": step, "numpy": np}
+    source = SINGLE.format(given=", ".join(given), names=", ".join(names))
+    exec(source, known)  # noqa: S102 - the source is above
+    matrix = numba.types.Array(kinds[-1].dtype, 2, "C")
+    signature = numba.void(*[matrix] * 4, *given.values())
+    run: Callable[..., None] = numba.njit(signature, **OPTIONS)(known["single"])
+    return run
