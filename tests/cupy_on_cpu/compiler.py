@@ -100,5 +100,6 @@ def _symbol(i: int) -> str:
 
 
 def _includes(options: tuple[str, ...]) -> list[str]:
-    """Return the folders of headers, without those of the CUDA toolkit."""
-    return [o for o in options if o.startswith("-I") and "cupy" in o]
+    """Return the folders of headers, without that of the CUDA toolkit, which g++ cannot read."""
+    folders = [o for o in options if o.startswith("-I")]
+    return [o for o in folders if not Path(o.removeprefix("-I"), "cuda_runtime_api.h").exists()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+LIBRARIES = {"array_api_compat", "cupy", "cupyx", "numpy"}
 SIMULATOR = {str(path) for path in HERE.glob("*.py") if not path.match("test_*")}
 
 
@@ -103,11 +104,11 @@ def wait(what: str) -> None:
 
 
 def _line() -> str:
-    """Name the innermost line of Python outside of the simulator and of what is installed."""
+    """Name the innermost line of Python that is neither the simulator's nor CuPy's."""
     frame = sys._getframe(1)
     while frame is not None:
-        path = frame.f_code.co_filename
-        if not (path in SIMULATOR or "site-packages" in path or path.startswith("<")):
+        path, module = frame.f_code.co_filename, frame.f_globals.get("__name__", "")
+        if path not in SIMULATOR and module.partition(".")[0] not in LIBRARIES:
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return "unknown"

@@ -134,6 +134,7 @@ def test_a_launched_kernel_compiles_for_gpus(arch, counting):
 @pytest.mark.usefixtures("needs_nvrtc")
 def test_what_gxx_takes_and_nvrtc_refuses_is_caught(cache, monkeypatch):
     source = 'extern "C" __global__ void f(double* x) { *x = std::lgamma(*x); }'
+    monkeypatch.delenv("CUPY_ON_CPU_CUBIN", raising=False)
     fine_here = cupy.RawKernel(source, "f")
     fine_here.compile()
 

@@ -79,6 +79,7 @@ def run_sanitized(comparison):
         "LD_PRELOAD": library,
         "ASAN_OPTIONS": "detect_leaks=0",
         "CUPY_ON_CPU_SANITIZE": "1",
+        "CUPY_ON_CPU_CUBIN": "",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     command = [sys.executable, "-c", SANITIZED % comparison]
