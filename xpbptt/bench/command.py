@@ -115,7 +115,7 @@ def run(chosen: argparse.Namespace, arguments: Sequence[str], *, show: Show, out
         shown.
     """
     asked = plan(chosen)
-    head = machine.describe(asked.backend, chosen.threads, arguments)
+    head = machine.describe(asked.backend, chosen.threads, arguments, xp=asked.xp)
     for line in report.head(head, asked.missing):
         show(line)
     document, failure = (_profile if chosen.profile else _compare)(asked, head, show)

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 import xpbptt
@@ -18,7 +19,7 @@ from xpbptt.bench.threads import fixed
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
-def describe(backend: str, threads: int, arguments: Sequence[str]) -> dict[str, Any]:
+def describe(backend: str, threads: int, arguments: Sequence[str], *, xp: Any) -> dict[str, Any]:
     """Return the head of the report.
 
     Parameters
@@ -29,6 +30,8 @@ def describe(backend: str, threads: int, arguments: Sequence[str]) -> dict[str, 
         The number of threads asked for.
     arguments : sequence of str
         The arguments of the command.
+    xp : namespace
+        The array library.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def describe(backend: str, threads: int, arguments: Sequence[str]) -> dict[str, 
         "command": " ".join(["python -m xpbptt", *arguments]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "backend": backend,
-        "device": _gpu() if backend == "cupy" else "host",
+        "device": _gpu() if backend == "cupy" else str(array_api_compat.device(xp.ones(1))),
         "threads": threads,
         "threads_fixed": fixed(threads, os.environ),
         "machine": f"{platform.system()} {platform.machine()}",

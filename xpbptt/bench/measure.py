@@ -1,5 +1,6 @@
 """Measuring a row: first whether everyone computes the same, then how long each takes."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -63,8 +64,8 @@ class Row(NamedTuple):
     per_step: counts.PerStep | None
 
     def ratio(self, other: Times) -> float:
-        """Return the time of xpbptt by another one of the same run."""
-        return self.ours.median / other.median
+        """Return the time of xpbptt by another one of the same run; infinite by none at all."""
+        return self.ours.median / other.median if other.median else math.inf
 
 
 class Effort(NamedTuple):

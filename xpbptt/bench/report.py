@@ -131,13 +131,13 @@ def _record(row: Row) -> dict[str, Any]:
     return {
         **row.case._asdict(),
         "xpbptt": row.ours._asdict(),
-        "floor": {**row.floor._asdict(), "ratio": row.ratio(row.floor)},
+        "floor": {**row.floor._asdict(), "ratio": _finite(row.ratio(row.floor))},
         "peers": {
             name: {
                 "note": entry.note,
                 "difference": _finite(entry.difference),
                 **(
-                    {**entry.times._asdict(), "ratio": row.ratio(entry.times)}
+                    {**entry.times._asdict(), "ratio": _finite(row.ratio(entry.times))}
                     if entry.times
                     else {}
                 ),
