@@ -69,7 +69,7 @@ def _complain(error: object, code: int) -> int:
 
 
 def _bench(chosen: argparse.Namespace) -> int:
-    if not threads.fixed(chosen.threads, os.environ):
+    if threads.again_needed(chosen.threads, os.environ):
         return threads.again(chosen.threads, chosen.arguments)
     stream = sys.stderr if chosen.json == "-" else sys.stdout
     show = partial(print, file=stream, flush=True)

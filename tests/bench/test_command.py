@@ -62,6 +62,14 @@ def test_it_runs_in_a_process_that_has_begun_with_the_threads_asked_for(monkeypa
     assert row["peers"]["notebook"]["note"] == "no GRU"
 
 
+def test_a_new_process_starts_no_other(bench, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    code, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
+    assert code == 0
+    assert "threads   1, but not for all libraries" in out
+
+
 def test_a_library_that_is_not_there_is_named(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # import torch raises
     monkeypatch.setattr(peers, "NAMES", ("torch", "notebook"))

@@ -17,6 +17,7 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+STARTED = "XPBPTT_BENCH_STARTED"  # set in the new process, which is never to start another
 XLA_ONE = "--xla_cpu_multi_thread_eigen=false"  # JAX takes one thread or all cores
 
 
@@ -38,6 +39,19 @@ def fixed(threads: int, environ: Mapping[str, str]) -> bool:
     return all(environ.get(name) == str(threads) for name in VARIABLES)
 
 
+def again_needed(threads: int, environ: Mapping[str, str]) -> bool:
+    """Tell whether to start a new process: once at most, whatever the environment does.
+
+    Parameters
+    ----------
+    threads : int
+        How many.
+    environ : mapping
+        The environment.
+    """
+    return STARTED not in environ and not fixed(threads, environ)
+
+
 def environment(threads: int, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that asks for so many threads, the rest as it was.
 
@@ -48,7 +62,7 @@ def environment(threads: int, environ: Mapping[str, str]) -> dict[str, str]:
     environ : mapping
         The environment.
     """
-    changed = dict(environ) | dict.fromkeys(VARIABLES, str(threads))
+    changed = {**environ, **dict.fromkeys(VARIABLES, str(threads)), STARTED: "1"}
     flags = environ.get("XLA_FLAGS", "")
     if threads == 1 and XLA_ONE not in flags:
         changed["XLA_FLAGS"] = f"{flags} {XLA_ONE}".strip()
