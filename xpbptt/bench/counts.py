@@ -33,11 +33,6 @@ class PerStep(NamedTuple):
 COUNTERS = ("numpy", "cupy", "torch")  # the modules in `counters`
 
 
-def compiled(problem: Problem) -> PerStep | None:  # noqa: ARG001 - for all that will need it
-    """Return the calls of a step that is compiled, which no counter sees; None if it is not."""
-    return None
-
-
 def per_step(problem: Problem) -> PerStep | None:
     """Count the calls of a time step.
 
@@ -51,9 +46,8 @@ def per_step(problem: Problem) -> PerStep | None:
     calls : PerStep or None
         None where they cannot be counted on this library.
     """
-    known = compiled(problem)
-    if known is not None or problem.backend not in COUNTERS:
-        return known
+    if problem.backend not in COUNTERS:
+        return None
     count = import_module(f"xpbptt.bench.counters.{problem.backend}").count
     case = problem.case
     longer = case._replace(steps=2 * case.steps)

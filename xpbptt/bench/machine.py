@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import array_api_compat
 import numpy as np
 
 import xpbptt
+from xpbptt import kernels
 from xpbptt.bench.threads import fixed
 
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -53,7 +55,7 @@ def describe(backend: str, threads: int, arguments: Sequence[str], *, xp: Any) -
         "python": platform.python_version(),
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-        "warnings": warnings(os.environ),
+        "warnings": [*warnings(os.environ), *_as_written(backend)],
     }
 
 
@@ -89,6 +91,16 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
     if environ.get("CUPY_TF32", "0") != "0":
         lines.append("CUPY_TF32 is set: CuPy's float32 products have factors of 10 bits")
     return lines
+
+
+def _as_written(backend: str) -> list[str]:
+    """Say why the cells are not compiled where they could be."""
+    if os.environ.get(kernels.VARIABLE) == "0":
+        return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run as written"]
+    if backend == "numpy" and find_spec("numba") is None:
+        how = 'python -m pip install "xpbptt[fast]"'
+        return [f"Numba is not installed: the cells are not compiled but run as written: {how}"]
+    return []
 
 
 def _cpu() -> str:

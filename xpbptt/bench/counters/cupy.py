@@ -1,7 +1,7 @@
 """Counting on CuPy: arrays of a subclass are asked before a kernel is launched on them.
 
-Seen are the kernels of ufuncs, `ElementwiseKernel`s and reductions, assignments, products, and
-the functions of the namespace that launch without asking. A `RawKernel` is not seen.
+Seen are the kernels of ufuncs and reductions, assignments, products, the functions of the namespace
+that launch without asking, and the compiled kernels of the cells.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,16 @@ from importlib import import_module
 from typing import Any
 
 from xpbptt.bench import ours
-from xpbptt.bench.counters.tally import Counter, Tally, Wrap, replaced, same_memory
+from xpbptt.bench.counters.tally import (
+    Counter,
+    Tally,
+    Wrap,
+    counting_kernels,
+    replaced,
+    same_memory,
+)
 from xpbptt.bench.problem import Problem
+from xpbptt.bptt import fused
 
 FREE = ("empty", "empty_like")
 ONE_LAUNCH = ("zeros", "zeros_like", "ones", "full")
@@ -46,6 +54,9 @@ def count(problem: Problem) -> Tally:  # noqa: C901 - short functions that share
         def __matmul__(self, other: Any) -> Any:
             return counted(ndarray.__matmul__, self, other, product=True)
 
+        def dot(self, other: Any, out: Any = None) -> Any:
+            return counted(ndarray.dot, self, other, out, product=True)
+
         def __setitem__(self, key: Any, value: Any) -> None:
             array, value = plain(self), plain(value)
             if not same_memory(array[key], value):  # else an `array[key] += x` has just ended
@@ -74,7 +85,7 @@ def count(problem: Problem) -> Tally:  # noqa: C901 - short functions that share
     wraps |= dict.fromkeys(COPIES, through)
     wraps |= dict.fromkeys(ONE_LAUNCH, launching(product=False))
     wraps |= dict.fromkeys(PRODUCTS, launching(product=True))
-    with replaced(problem.xp, wraps):
+    with replaced(problem.xp, wraps), replaced(fused, counting_kernels(counter, plain)):
         run = ours.make(problem).run
         run()
         counter.restart()

@@ -6,15 +6,22 @@ from typing import Any
 import numpy as np
 
 from xpbptt.bench import ours
-from xpbptt.bench.counters.tally import Counter, Tally, replaced, same_memory
+from xpbptt.bench.counters.tally import (
+    Counter,
+    Tally,
+    counting_kernels,
+    replaced,
+    same_memory,
+)
 from xpbptt.bench.problem import Problem
+from xpbptt.bptt import fused
 
 CREATORS = ("empty", "empty_like", "zeros", "zeros_like", "ones", "full", "asarray")
 EMPTY = (np.empty_like,)
 PRODUCTS = (np.matmul, np.dot, np.tensordot, np.einsum)
 
 
-def count(problem: Problem) -> Tally:
+def count(problem: Problem) -> Tally:  # noqa: C901 - short functions that share a counter
     """Count the calls of NumPy's ufuncs and functions, and the assignments to arrays."""
     counter = Counter()
 
@@ -39,6 +46,10 @@ def count(problem: Problem) -> Tally:
                 counter.add(product=func in PRODUCTS)
             return watched(result)
 
+        def dot(self, other: Any, out: Any = None) -> Any:
+            counter.add(product=True)
+            return watched(plain(self).dot(plain(other), out=plain(out)))
+
         def __setitem__(self, key: Any, value: Any) -> None:
             array, value = plain(self), plain(value)
             if not same_memory(array[key], value):  # else an `array[key] += x` has just ended
@@ -51,7 +62,10 @@ def count(problem: Problem) -> Tally:
     def watching(make: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: watched(make(*args, **options))
 
-    with replaced(problem.xp, dict.fromkeys(CREATORS, watching)):
+    with (
+        replaced(problem.xp, dict.fromkeys(CREATORS, watching)),
+        replaced(fused, counting_kernels(counter, plain)),
+    ):
         run = ours.make(problem).run
         run()  # what is found out once only, as the plan of a strategy
         counter.restart()

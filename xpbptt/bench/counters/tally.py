@@ -72,3 +72,31 @@ def same_memory(target: Any, value: Any) -> bool:
         for array in (target, value)
     )
     return len(set(address)) == 1 and (target.shape, target.strides) == (value.shape, value.strides)
+
+
+def counting_kernels(counter: Counter, plain: Callable[[Any], Any]) -> dict[str, Wrap]:
+    """Return what to replace in `xpbptt.bptt.fused` so that compiled kernels count.
+
+    Parameters
+    ----------
+    counter : Counter
+        What counts.
+    plain : callable
+        Makes arrays of a library's own class of those that report.
+    """
+
+    def wrap(find: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:
+            kernel = find(*args, **options)
+            if kernel is None:
+                return None
+
+            def run(t: int, *buffers: Any) -> None:
+                counter.add()
+                kernel.run(t, *map(plain, buffers))
+
+            return kernel._replace(run=run)
+
+        return counted
+
+    return {"find": wrap}
