@@ -171,6 +171,16 @@ def test_what_slows_the_products_is_said(bench, monkeypatch):
     assert "10 bits" in machine.warnings({"CUPY_TF32": "1"})[0]
 
 
+def test_cells_that_are_not_compiled_are_said(bench, monkeypatch):
+    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    _, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
+    assert "WARNING   XPBPTT_FUSE=0 is set: the cells are not compiled" in out
+    monkeypatch.delenv("XPBPTT_FUSE")
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    _, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
+    assert "WARNING   Numba is not installed" in out
+
+
 def test_ctrl_c_stops_it_with_one_line(bench, monkeypatch):
     def pressed(self):
         raise KeyboardInterrupt
