@@ -91,6 +91,16 @@ def doctest(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Time every row beside torch and JAX with pytest-benchmark, on one thread."""
+    install(session, "test", "bench", "torch", "jax")
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    suite = "tests/benchmarks/bench_rows.py"
+    names = ["-o", "python_functions=bench_*"]
+    session.run("pytest", suite, *names, *session.posargs, env=one_thread)
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the dependencies that pyproject.toml admits."""
     lowest = [name.replace(">=", "==") for name in PYPROJECT["project"]["dependencies"]]

@@ -1,13 +1,16 @@
-"""The command line: train a character model, sample from it, list the array libraries."""
+"""The command line: train a character model, sample from it, time the nets, list the libraries."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xpbptt import backends
+from xpbptt.bench import command as bench
+from xpbptt.bench import threads
 from xpbptt.charlm import baselines, checkpoint, loop, options
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.display import Display
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     code : int
-        The exit code: 0 done, 1 training or saving failed, 2 refused, 130 stopped by Ctrl-C.
+        The exit code: 0 done, 1 failed on the way, 2 refused, 130 stopped by Ctrl-C.
 
     Raises
     ------
@@ -42,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a sample may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    chosen = options.parser(train=_train, sample=_sample, table=_table).parse_args(argv)
+    parser = options.parser(train=_train, sample=_sample, bench=_bench, table=_table)
+    chosen = parser.parse_args(argv)
+    chosen.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code: int = chosen.run(chosen)
         sys.stdout.flush()
@@ -61,6 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _complain(error: object, code: int) -> int:
     print(f"xpbptt: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    if threads.again_needed(chosen.threads, os.environ):
+        return threads.again(chosen.threads, chosen.arguments)
+    stream = sys.stderr if chosen.json == "-" else sys.stdout
+    show = partial(print, file=stream, flush=True)
+    bench.run(chosen, chosen.arguments, show=show, output=print)
+    return 0
 
 
 def _table(_: argparse.Namespace) -> int:

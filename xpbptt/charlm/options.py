@@ -1,11 +1,12 @@
 """The options of the command line."""
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import Any
 
-from xpbptt import __version__, backends
+from xpbptt import __version__
+from xpbptt._arguments import add_backend, number
+from xpbptt.bench import options as bench_options
 from xpbptt.charlm import text
 from xpbptt.charlm.settings import CELLS, Settings
 
@@ -19,7 +20,9 @@ EPILOG = (
 )
 
 
-def parser(*, train: Command, sample: Command, table: Command) -> argparse.ArgumentParser:
+def parser(
+    *, train: Command, sample: Command, bench: Command, table: Command
+) -> argparse.ArgumentParser:
     """Return the parser of the command line; ``options.run`` is then the command to run."""
     top = argparse.ArgumentParser(
         prog="xpbptt",
@@ -31,6 +34,7 @@ def parser(*, train: Command, sample: Command, table: Command) -> argparse.Argum
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands, train)
     _add_sample(commands, sample)
+    bench_options.add(commands, bench)
     what = "list the array libraries, and what is usable here"
     commands.add_parser("backends", help=what, description=what).set_defaults(run=table)
     return top
@@ -47,12 +51,12 @@ def _add_train(commands: Any, run: Command) -> None:
     train.set_defaults(run=run)
     add = train.add_argument
     add("--text", metavar="FILE", help=f"a text in UTF-8 (default: {text.DEFAULT_NAME})")
-    _add_backend(train)
+    add_backend(train)
     _add_settings(train)
     about = "stop after so many more steps"
-    add("--steps", type=_number(int, 1), metavar="N", help=about)
+    add("--steps", type=number(int, 1), metavar="N", help=about)
     about = f"stop after so much time (default: {SECONDS:.0f} if there is no --steps either)"
-    add("--seconds", type=_number(float, 0, above=True), metavar="S", help=about)
+    add("--seconds", type=number(float, 0, above=True), metavar="S", help=about)
     about = f"where to save the model (default: the file resumed from, or {OUT})"
     add("--out", metavar="FILE", help=about)
     about = "go on with a saved model and its settings (default FILE: that of --out)"
@@ -63,14 +67,14 @@ def _add_settings(train: argparse.ArgumentParser) -> None:
     default = Settings()
     about = f"the recurrent cell (default: {default.cell})"
     train.add_argument("--cell", choices=CELLS, help=about)
-    positive = _number(int, 1)
+    positive = number(int, 1)
     for name, kind, what in [
         ("hidden", positive, "hidden units of a layer"),
         ("layers", positive, "layers"),
         ("batch", positive, "streams of text read side by side"),
         ("chunk", positive, "characters between two updates; gradients flow no further back"),
-        ("learning_rate", _number(float, 0, above=True), "learning rate of Adam"),
-        ("seed", _number(int, 0), "what the initial weights follow from"),
+        ("learning_rate", number(float, 0, above=True), "learning rate of Adam"),
+        ("seed", number(int, 0), "what the initial weights follow from"),
     ]:
         about = f"{what} (default: {getattr(default, name)})"
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=about)
@@ -83,33 +87,10 @@ def _add_sample(commands: Any, run: Command) -> None:
     add = sample.add_argument
     add("model", metavar="FILE", help="a model that `xpbptt train` saved")
     about = "how many characters (default: %(default)s)"
-    add("--length", type=_number(int, 1), default=500, metavar="N", help=about)
+    add("--length", type=number(int, 1), default=500, metavar="N", help=about)
     about = "below 1 the likely becomes likelier, 0 is the likeliest only (default: %(default)s)"
-    add("--temperature", type=_number(float, 0), default=0.8, metavar="X", help=about)
+    add("--temperature", type=number(float, 0), default=0.8, metavar="X", help=about)
     about = "what the draws follow from (default: %(default)s)"
-    add("--seed", type=_number(int, 0), default=0, metavar="N", help=about)
+    add("--seed", type=number(int, 0), default=0, metavar="N", help=about)
     add("--prompt", default="", metavar="TEXT", help="the text to continue")
-    _add_backend(sample)
-
-
-def _add_backend(command: argparse.ArgumentParser) -> None:
-    about = f"the array library (default: ${backends.VARIABLE}, or numpy)"
-    command.add_argument("--backend", choices=backends.NAMES, help=about)
-
-
-def _number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
-    """Return a function that reads a number of at least, or above, `least`."""
-    what = "an integer" if kind is int else "a number"
-    expected = f"{what} {'above' if above else 'of at least'} {least}"
-
-    def read(word: str) -> Any:
-        try:
-            value = kind(word)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or value < least or (above and value == least):
-            message = f"must be {expected}, got {word!r}"
-            raise argparse.ArgumentTypeError(message)
-        return value
-
-    return read
+    add_backend(sample)

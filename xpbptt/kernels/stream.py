@@ -23,11 +23,12 @@ def stream(cell: Cell, x_t: Array, *, xp: Any) -> Stream | None:
         ``step(params, x_t, state)`` returns the parts of the state after the step.
     """
     kernel = find(cell, "single", x_t, masked=False, xp=xp)
-    return None if kernel is None else _stream(cell, kernel)
+    return None if kernel is None else around(cell, kernel)
 
 
 @cache
-def _stream(cell: Cell, kernel: Kernel) -> Stream:
+def around(cell: Cell, kernel: Kernel) -> Stream:
+    """Return the step around a kernel."""
     biases = programs.biases(cell)
     buffers = (*biases, *programs.extras(cell), *programs.states(cell), *programs.followers(cell))
     places = [buffer.name for buffer in buffers]

@@ -1,0 +1,1 @@
+"""What ``python -m xpbptt bench`` does: times on this machine, beside those of other libraries."""
