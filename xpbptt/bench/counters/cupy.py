@@ -85,7 +85,10 @@ def count(problem: Problem) -> Tally:  # noqa: C901 - short functions that share
     wraps |= dict.fromkeys(COPIES, through)
     wraps |= dict.fromkeys(ONE_LAUNCH, launching(product=False))
     wraps |= dict.fromkeys(PRODUCTS, launching(product=True))
-    with replaced(problem.xp, wraps), replaced(fused, counting_kernels(counter, plain)):
+    with (
+        replaced(problem.xp, wraps),
+        replaced(fused, counting_kernels(counter, plain, xp=problem.xp)),
+    ):
         run = ours.make(problem).run
         run()
         counter.restart()

@@ -64,7 +64,7 @@ def count(problem: Problem) -> Tally:  # noqa: C901 - short functions that share
 
     with (
         replaced(problem.xp, dict.fromkeys(CREATORS, watching)),
-        replaced(fused, counting_kernels(counter, plain)),
+        replaced(fused, counting_kernels(counter, plain, xp=problem.xp)),
     ):
         run = ours.make(problem).run
         run()  # what is found out once only, as the plan of a strategy

@@ -77,7 +77,7 @@ def same_memory(target: Any, value: Any) -> bool:
     return len(set(address)) == 1 and (target.shape, target.strides) == (value.shape, value.strides)
 
 
-def counting_kernels(counter: Counter, plain: Callable[[Any], Any]) -> dict[str, Wrap]:
+def counting_kernels(counter: Counter, plain: Callable[[Any], Any], *, xp: Any) -> dict[str, Wrap]:
     """Return what to replace in `xpbptt.bptt.fused` so that compiled kernels count.
 
     Parameters
@@ -86,6 +86,8 @@ def counting_kernels(counter: Counter, plain: Callable[[Any], Any]) -> dict[str,
         What counts.
     plain : callable
         Makes arrays of a library's own class of those that report.
+    xp : namespace
+        Makes arrays that report.
     """
 
     def counted(kernel: Kernel) -> Kernel:
@@ -95,7 +97,11 @@ def counting_kernels(counter: Counter, plain: Callable[[Any], Any]) -> dict[str,
 
         # The loops that are not compiled, whose products can be counted.
         return kernel._replace(
-            run=run, forward=loops.forward, backward=loops.backward, single=loops.single
+            run=run,
+            empty=lambda shape, dtype: xp.empty(shape, dtype=dtype),
+            forward=loops.forward,
+            backward=loops.backward,
+            single=loops.single,
         )
 
     def wrap_find(find: Callable[..., Any]) -> Callable[..., Any]:
