@@ -2,13 +2,9 @@
 
 import logging
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import array_api_compat.numpy as np
-
-from xpbptt._tree import leaves, map_shapes
-from xpbptt.bptt.segments import CHUNK
+from xpbptt._memory import Memory, footprint
 from xpbptt.bptt.strategies import (
     Binomial,
     Budget,
@@ -26,7 +22,7 @@ log = logging.getLogger("xpbptt")
 
 
 class Cost(NamedTuple):
-    """What a forward and backward pass without a mask will cost.
+    """What a forward and backward pass will cost.
 
     Attributes
     ----------
@@ -36,8 +32,9 @@ class Cost(NamedTuple):
         What `Net.forward` keeps for `Net.backward`, beside the caller's parameters and input. The
         hidden states are counted where `y` shares their memory.
     peak : int
-        The most memory at any time, with what both passes use on their way; `y` and the gradients
-        themselves not counted. An estimate, to within the arrays of a few steps.
+        The most memory at any time, with what both passes use on their way, beside the caller's
+        arrays, `y` and the gradients that are returned. An estimate, to within the arrays of a
+        few steps, for libraries whose `flip` is a view.
     steps : int
         The time steps that are run forward, of all layers and directions.
     """
@@ -48,97 +45,54 @@ class Cost(NamedTuple):
     steps: int
 
 
-class Footprint(NamedTuple):
-    """The numbers that one step of one sequence makes: its state, residuals, inputs, record."""
-
-    state: int
-    residuals: int
-    inputs: int
-    record: int
-
-    @property
-    def ratio(self) -> float:
-        """What a step of a segment needs while it is gone back over, relative to a state."""
-        return sum(self) / self.state
-
-
-@lru_cache
-def footprint(net: "Net") -> Footprint:
-    """Count by running one step of zeros."""
-    cell, size = net.recurrence, net.hidden_size
-    params = map_shapes(np.zeros, cell.shapes(net.input_size, size))
-    state = cell.state(*(np.zeros((1, size)) for _ in cell.state._fields))
-    (inputs,) = cell.project(params, np.zeros((1, 1, net.input_size)), xp=np)
-    new, residuals = cell.step(cell.prepare(params, 1, xp=np), inputs, state, xp=np)
-    record, _ = cell.step_backward(params, residuals, state, new, state, xp=np)
-    trees = (tuple(state), tuple(residuals), inputs, tuple(record))
-    return Footprint(*(sum(leaf.size for _, leaf in leaves(tree)) for tree in trees))
-
-
-def make_plan(net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy) -> Plan:
+def make_plan(
+    net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
+) -> Plan:
     """Return the plan of a strategy for a sequence."""
     if isinstance(bptt, Budget):
-        bptt = cost(net, length, batch, itemsize, bptt).strategy
+        bptt = cost(net, length, batch, itemsize, bptt, masked=masked).strategy
         log.info("the budget is met by %r", bptt)
     return bptt.plan(length, lambda: footprint(net).ratio)
 
 
-def cost(net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy) -> Cost:
+def cost(
+    net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
+) -> Cost:
     """Return what a strategy costs for a sequence."""
     if isinstance(bptt, Budget):
-        return _within(net, length, batch, itemsize, bptt.bytes)
-    one = footprint(net)
-    plan = bptt.plan(length, lambda: one.ratio)
+        return _within(net, length, batch, itemsize, bptt.bytes, masked=masked)
+    plan = bptt.plan(length, lambda: footprint(net).ratio)
+    memory = Memory(net, plan, length, batch, masked=masked)
     runs = net.num_layers * net.directions
-    between = (net.num_layers - 1) * _between(net, length, plan)
-    kept = batch * itemsize * (runs * _kept(plan, length, one) + between)
-    working = batch * itemsize * _working(plan, length, one)
-    return Cost(bptt, kept, kept + working, runs * plan.steps(length))
+    steps = runs * plan.steps(length)
+    return Cost(bptt, itemsize * memory.kept, itemsize * memory.peak, steps)
 
 
-def _kept(plan: Plan, length: int, one: Footprint) -> int:
-    """Count the numbers that a layer keeps of one sequence in one direction."""
-    tail = length - plan.tail
-    residuals = tail * one.residuals if plan.residuals else 0
-    return len(plan.snapshots) * one.state + (tail + 1) * one.state + residuals
-
-
-def _between(net: "Net", length: int, plan: Plan) -> int:
-    """Count the numbers that a layer keeps of the output of the one below."""
-    if net.bidirectional:
-        return 2 * length * net.hidden_size
-    return 0 if plan.tail == 0 else (length + 1) * net.hidden_size
-
-
-def _working(plan: Plan, length: int, one: Footprint) -> int:
-    """Count the numbers that going back over the longest segment needs beside what is kept."""
-    longest = max((move.stop - move.start for move in plan.moves()), default=0)
-    again = any(map(plan.runs_again, plan.moves()))
-    records = longest * one.record
-    if not plan.residuals:
-        return records + longest * (one.residuals + 2 * one.inputs)
-    if not again:
-        return max(records, length * one.inputs)
-    segment = longest * (one.residuals + one.inputs) + (longest + 1) * one.state
-    return max(segment + records, min(CHUNK, length) * one.inputs)
-
-
-def _within(net: "Net", length: int, batch: int, itemsize: int, budget: int) -> Cost:
+def _within(
+    net: "Net", length: int, batch: int, itemsize: int, budget: int, *, masked: bool
+) -> Cost:
     """Return the cost of the fastest strategy whose peak is within the budget."""
-    for strategy in (KeepAll(), KeepStates(), Segments()):
-        found = cost(net, length, batch, itemsize, strategy)
+
+    def of(strategy: Strategy) -> Cost:
+        return cost(net, length, batch, itemsize, strategy, masked=masked)
+
+    plain = [of(KeepAll()), of(KeepStates()), of(Segments())]
+    for found in plain:
         if found.peak <= budget:
             return found
-    least = cost(net, length, batch, itemsize, Binomial(1))
-    if least.peak > budget:
+    doubling = [of(Binomial(2**k)) for k in range(max(length, 1).bit_length())]
+    fitting = [found for found in doubling if found.peak <= budget]
+    if not fitting:
+        least = min(plain + doubling, key=lambda found: found.peak)
         message = (
             f"`bptt` has a budget of {budget} bytes, but the least possible is {least.peak}, "
             f"with {least.strategy}, for T = {length}, B = {batch} in {net}"
         )
         raise ValueError(message)
+    fastest = min(fitting, key=lambda found: found.steps)
     one = net.num_layers * net.directions * batch * itemsize * footprint(net).state
-    snapshots = min(1 + (budget - least.peak) // one, max(length - 1, 1))
-    return cost(net, length, batch, itemsize, Binomial(snapshots))
+    more = (budget - fastest.peak) // max(one, 1)
+    return of(Binomial(min(fastest.strategy.snapshots + more, max(length - 1, 1))))
 
 
 def check_strategy(bptt: object) -> None:

@@ -213,7 +213,8 @@ class Net:
         """
         xp, params, state = _signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
-        plan = make_plan(self, x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp), bptt)
+        sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
+        plan = make_plan(self, *sizes, bptt, masked=mask is not None)
         run = Run(mask, plan, self._key(dropout_seed))
         y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
         return y, state, Cache(self, x, layers)
@@ -369,6 +370,7 @@ class Net:
         dtype: Any = "float32",
         *,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
+        masked: bool = False,
     ) -> Cost:
         """Say what a strategy will cost, without running anything.
 
@@ -380,6 +382,8 @@ class Net:
             Of the arrays, of any library.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             The strategy.
+        masked : bool
+            Whether there is a mask.
 
         Returns
         -------
@@ -405,7 +409,7 @@ class Net:
         _check.whole("steps", steps, at_least=0)
         _check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
-        return cost(self, steps, batch, dtype_bytes(dtype), bptt)
+        return cost(self, steps, batch, dtype_bytes(dtype), bptt, masked=bool(masked))
 
     def _key(self, seed: Any) -> int:
         """Return the number that dropout follows from."""

@@ -66,9 +66,11 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         dy1, dy2 = dy[..., : cache.width], dy[..., cache.width :]
         grads1, trace1 = first.backward(cache.first, dy1, dstate[0], watch, xp=xp)
         grads2, trace2 = second.backward(cache.second, dy2, dstate[1], watch, xp=xp)
+        dx = grads1.x
+        dx += grads2.x
         grads = Gradients(
             params=(grads1.params, grads2.params),
-            x=grads1.x + grads2.x,
+            x=dx,
             state=(grads1.state, grads2.state),
         )
         return grads, (trace1, trace2)

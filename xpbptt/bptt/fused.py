@@ -68,13 +68,13 @@ def retrace(
         return eager.retrace(recurrence, inputs, segment, back, dstate, xp=xp)
     states = segment.states.stacked()
     before_each = segment.states.stacked(0, inputs.x.shape[0])
+    residuals = _residuals(recurrence, inputs, segment, before_each, xp=xp)
     made = programs.backward(cell, masked=inputs.mask is not None)
     records = _empty(made.records, inputs, dstate, xp=xp)
     arrivals = _empty(programs.arrivals(cell) if watch.trace else (), inputs, dstate, xp=xp)
     carried = _empty([programs.PRODUCT, *programs.gradients(cell)], inputs, dstate, xp=xp)
     buffers = records | arrivals | carried | _named(programs.states(cell), states)
-    buffers |= _residuals(recurrence, inputs, segment, before_each, xp=xp)
-    buffers |= _given(kernel, recurrence, inputs) | {"dy": kernel.plain(back.dy)}
+    buffers |= residuals | _given(kernel, recurrence, inputs) | {"dy": kernel.plain(back.dy)}
     dv = records["dv" if "dv" in records else "du"]
 
     dh, direct, *rest = carried.values()

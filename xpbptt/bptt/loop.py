@@ -102,12 +102,12 @@ def _backward(
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
         back = Back(dy[steps, ...], start, plan.truncate, watch)
         found = retrace(recurrence, part, segment, back, dstate, xp=xp)
-        del segment  # or it is still there when the next one is made
         dparams = found.params if dparams is None else map_leaves(_add, dparams, found.params)
         dx.write(steps, found.x)
         dstate = found.state
         if found.trace is not None:
             traces.append(found.trace)
+        del segment, found, back  # or they are still there when the next ones are made
     return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
 
 
