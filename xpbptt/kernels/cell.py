@@ -252,5 +252,7 @@ def _program(
     cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
 ) -> Program:
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
+    if letters[:1].isdigit():  # the name of no function
+        letters = f"_{letters}"
     name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
     return Program(name, tuple(graph.nodes), tuple(stores))
