@@ -199,7 +199,7 @@ def _empty(
     return {
         place.name: xp.empty(
             (*(sizes[axis] for axis in place.axes[:-1]), place.blocks * sizes["j"]),
-            dtype=like.dtype,
+            dtype=xp.bool if place.logical else like.dtype,
             device=device,
         )
         for place in places

@@ -24,6 +24,7 @@ OPERATIONS = INFIX | {
     "maximum": "select({0} > {1} or {0} != {0}, {0}, {1})",
     "minimum": "select({0} < {1} or {0} != {0}, {0}, {1})",
     "where": "select({0}, {1}, {2})",
+    "not": "not {0}",
 }
 
 
@@ -88,7 +89,7 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
     names |= cpu_math.functions(dtype) | cpu_rows.functions(spans)
     read, written = program.buffers()
     arguments = (
-        numba.types.Array(numba.boolean if buffer.name == "mask" else number, len(buffer.axes), "C")
+        numba.types.Array(numba.boolean if buffer.logical else number, len(buffer.axes), "C")
         for buffer in [*read, *written]
     )
     signature = numba.void(numba.intp, *arguments)

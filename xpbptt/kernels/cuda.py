@@ -22,6 +22,7 @@ OPERATIONS = INFIX | {
     "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
     "minimum": "({0} < {1} || {0} != {0}) ? {0} : {1}",
     "where": "{0} ? {1} : {2}",
+    "not": "!{0}",
 }
 
 DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
@@ -90,7 +91,7 @@ def source(program: Program, dtype: str) -> str:
 
 
 def _argument(buffer: Buffer, dtype: str) -> str:
-    return f"raw {'bool' if buffer.name == 'mask' else dtype} {buffer.name}"
+    return f"raw {'bool' if buffer.logical else dtype} {buffer.name}"
 
 
 def _element(access: Access) -> str:
