@@ -28,6 +28,10 @@ OPERATIONS = INFIX | {
 }
 
 
+if numba.config.DISABLE_JIT:
+    MESSAGE = "NUMBA_DISABLE_JIT is set"
+    raise ImportError(MESSAGE)
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
