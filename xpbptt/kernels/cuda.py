@@ -65,6 +65,7 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         batch, size = shape[b], shape[j] // sized.blocks
         compiled(t, batch, size, *arrays, size=batch * size)
 
+    run(0, *(_smallest(buffer, dtype) for buffer in buffers))  # CuPy compiles at the first launch
     return run
 
 
@@ -90,8 +91,19 @@ def source(program: Program, dtype: str) -> str:
     return "\n".join([*place, *lines(program, cuda)])
 
 
+def _smallest(buffer: Buffer, dtype: str) -> Any:
+    """Return an array for a step of one sequence and one unit, with the step after it."""
+    lengths: dict[Any, int] = {"t": 2, "b": 1, "j": 1}
+    shape = tuple(lengths.get(axis, axis) for axis in buffer.axes)
+    return cupy.empty(shape, dtype=_dtype(buffer, dtype))
+
+
+def _dtype(buffer: Buffer, dtype: str) -> str:
+    return "bool" if buffer.logical else dtype
+
+
 def _argument(buffer: Buffer, dtype: str) -> str:
-    return f"raw {'bool' if buffer.logical else dtype} {buffer.name}"
+    return f"raw {_dtype(buffer, dtype)} {buffer.name}"
 
 
 def _element(access: Access) -> str:
