@@ -42,7 +42,7 @@ def plain(array: Any) -> Any:
     """Return the array as a kernel takes it: contiguous, aligned, writable and no subclass."""
     if type(array) is np.ndarray and array.flags.carray:
         return array
-    return np.require(array, requirements=["C", "A", "W"])
+    return np.require(array, requirements=["C", "A", "W", "E"])
 
 
 def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
