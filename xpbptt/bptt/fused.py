@@ -101,7 +101,8 @@ def retrace(
 
 def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
     """Advance by one step, x_t (B, I), and return the state after it."""
-    run = stream(recurrence.cell, x_t, xp=xp) if _compilable(recurrence, x_t) else None
+    compilable = _compilable(recurrence, x_t)
+    run = stream(recurrence.cell, params.weight_hh, xp=xp) if compilable else None
     if run is None:
         return eager.step(recurrence, params, x_t, state, xp=xp)
     return recurrence.state(*run(params, x_t, state))
@@ -186,7 +187,8 @@ def _compilable(recurrence: Recurrence, x: Array) -> bool:
 def _kernel(recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace) -> Kernel | None:
     if not _compilable(recurrence, inputs.x):
         return None
-    return find(recurrence.cell, kind, inputs.x, masked=inputs.mask is not None, xp=xp)
+    like = inputs.params.weight_hh  # above the first layer x may be in another byte order
+    return find(recurrence.cell, kind, like, masked=inputs.mask is not None, xp=xp)
 
 
 def _empty(
@@ -199,7 +201,7 @@ def _empty(
     return {
         place.name: xp.empty(
             (*(sizes[axis] for axis in place.axes[:-1]), place.blocks * sizes["j"]),
-            dtype=like.dtype,
+            dtype=xp.bool if place.logical else like.dtype,
             device=device,
         )
         for place in places

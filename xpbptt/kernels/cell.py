@@ -11,7 +11,7 @@ from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable
 Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 
 STEP = "tbj"
-MASK = Buffer("mask", "tb")
+MASK = Buffer("mask", "tb", logical=True)
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj")
 SIZE = 7919  # a hidden size that stands out among the dimensions of a cell's own parameters
@@ -61,16 +61,18 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
     before, new, kept = _forward(cell, graph, products(cell), states(cell))
     held = new
     if masked:
-        keep = graph.add("flag", MASK.at())
+        keep = _load(graph, MASK.at())
         held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
     stores = [
         Store(buffer.at(later=True), graph.number(part).place)
         for buffer, part in zip(states(cell), held, strict=True)
     ]
-    places = [Buffer(f"residual_{k}", STEP) for k in range(len(kept))]
+    places = [
+        Buffer(f"residual_{k}", STEP, logical=graph.is_truth_value(part))
+        for k, part in enumerate(kept)
+    ]
     kept_too = [
-        Store(place.at(), graph.number(part).place)
-        for place, part in zip(places, kept, strict=True)
+        Store(place.at(), graph.lift(part).place) for place, part in zip(places, kept, strict=True)
     ]
     return Forward(
         record=_program(cell, "record", graph, stores + kept_too, masked=masked),
@@ -129,7 +131,7 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         for later in (False, True)
     )
     kept = tuple(_load(graph, part.at()) for part in residuals(cell))
-    keep = graph.add("flag", MASK.at()) if masked else None
+    keep = _load(graph, MASK.at()) if masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
         return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
@@ -241,7 +243,7 @@ def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
 
 
 def _load(graph: Graph, access: Access) -> Symbol:
-    return graph.add("load", access)
+    return graph.add("flag" if access.buffer.logical else "load", access)
 
 
 def _where(graph: Graph, keep: Symbol, value: Any, otherwise: Any) -> Symbol:
@@ -252,5 +254,7 @@ def _program(
     cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
 ) -> Program:
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
+    if letters[:1].isdigit():  # the name of no function
+        letters = f"_{letters}"
     name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
     return Program(name, tuple(graph.nodes), tuple(stores))

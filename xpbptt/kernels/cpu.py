@@ -24,8 +24,13 @@ OPERATIONS = INFIX | {
     "maximum": "select({0} > {1} or {0} != {0}, {0}, {1})",
     "minimum": "select({0} < {1} or {0} != {0}, {0}, {1})",
     "where": "select({0}, {1}, {2})",
+    "not": "not {0}",
 }
 
+
+if numba.config.DISABLE_JIT:
+    MESSAGE = "NUMBA_DISABLE_JIT is set"
+    raise ImportError(MESSAGE)
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -37,7 +42,7 @@ def plain(array: Any) -> Any:
     """Return the array as a kernel takes it: contiguous, aligned, writable and no subclass."""
     if type(array) is np.ndarray and array.flags.carray:
         return array
-    return np.require(array, requirements=["C", "A", "W"])
+    return np.require(array, requirements=["C", "A", "W", "E"])
 
 
 def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
@@ -88,7 +93,7 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
     names |= cpu_math.functions(dtype) | cpu_rows.functions(spans)
     read, written = program.buffers()
     arguments = (
-        numba.types.Array(numba.boolean if buffer.name == "mask" else number, len(buffer.axes), "C")
+        numba.types.Array(numba.boolean if buffer.logical else number, len(buffer.axes), "C")
         for buffer in [*read, *written]
     )
     signature = numba.void(numba.intp, *arguments)

@@ -81,9 +81,10 @@ def compiled(step: Any, *, back: bool) -> Callable[..., None]:
         ``run(rows, weight, product, *buffers)``.
     """
     ((_, *buffers),) = step.signatures
+    dtype = next(buffer.dtype for buffer in buffers if buffer.dtype != numba.boolean)
     names: dict[str, Any] = {"multiply": multiply, "step": step}
     exec(SOURCE.format(names=", ".join(f"b{k}" for k in range(len(buffers)))), names)  # noqa: S102 - above
-    matrix, rows = (numba.types.Array(buffers[-1].dtype, rank, "C") for rank in (2, 3))
+    matrix, rows = (numba.types.Array(dtype, rank, "C") for rank in (2, 3))
     signature = numba.void(rows, matrix, matrix, *buffers)
     loop = names["backward" if back else "forward"]
     run: Callable[..., None] = numba.njit(signature, **OPTIONS)(loop)

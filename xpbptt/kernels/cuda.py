@@ -22,6 +22,7 @@ OPERATIONS = INFIX | {
     "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
     "minimum": "({0} < {1} || {0} != {0}) ? {0} : {1}",
     "where": "{0} ? {1} : {2}",
+    "not": "!{0}",
 }
 
 DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
@@ -64,6 +65,7 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         batch, size = shape[b], shape[j] // sized.blocks
         compiled(t, batch, size, *arrays, size=batch * size)
 
+    run(0, *(_smallest(buffer, dtype) for buffer in buffers))  # CuPy compiles at the first launch
     return run
 
 
@@ -89,8 +91,19 @@ def source(program: Program, dtype: str) -> str:
     return "\n".join([*place, *lines(program, cuda)])
 
 
+def _smallest(buffer: Buffer, dtype: str) -> Any:
+    """Return an array for a step of one sequence and one unit, with the step after it."""
+    lengths: dict[Any, int] = {"t": 2, "b": 1, "j": 1}
+    shape = tuple(lengths.get(axis, axis) for axis in buffer.axes)
+    return cupy.empty(shape, dtype=_dtype(buffer, dtype))
+
+
+def _dtype(buffer: Buffer, dtype: str) -> str:
+    return "bool" if buffer.logical else dtype
+
+
 def _argument(buffer: Buffer, dtype: str) -> str:
-    return f"raw {'bool' if buffer.name == 'mask' else dtype} {buffer.name}"
+    return f"raw {_dtype(buffer, dtype)} {buffer.name}"
 
 
 def _element(access: Access) -> str:

@@ -106,11 +106,9 @@ def _compiler(module: str) -> Any:
     """Return the module that compiles, or None where what it needs is not installed."""
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != "numba":
-            raise
-        return None  # the extra `fast` was not asked for
-    except ImportError as error:  # Numba does not support this NumPy
+    except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            return None  # the extra `fast` was not asked for
         log.warning("cells are not compiled but run as written, slower: %s", error)
         return None
 

@@ -24,11 +24,14 @@ class Buffer(NamedTuple):
         What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit.
     blocks : int
         How many blocks, as the gates, stand side by side along the last axis.
+    logical : bool
+        Whether its elements are truth values.
     """
 
     name: str
     axes: str
     blocks: int = 1
+    logical: bool = False
 
     def at(self, block: int = 0, *, later: bool = False) -> "Access":
         """Return the element of this step, or of the one after it, in a block."""

@@ -14,15 +14,17 @@ Arrays = tuple[Array, ...]
 Stream = Callable[[Any, Array, Arrays], Arrays]
 
 
-def stream(cell: Cell, x_t: Array, *, xp: Any) -> Stream | None:
-    """Return a function that computes one step, or None to run the cell as written.
+def stream(cell: Cell, like: Array, *, xp: Any) -> Stream | None:
+    """Return a function that computes one step of arrays like `like`.
+
+    None is to run the cell as written.
 
     Returns
     -------
     step : callable
         ``step(params, x_t, state)`` returns the parts of the state after the step.
     """
-    kernel = find(cell, "single", x_t, masked=False, xp=xp)
+    kernel = find(cell, "single", like, masked=False, xp=xp)
     return None if kernel is None else around(cell, kernel)
 
 

@@ -52,19 +52,39 @@ class Graph:
     def number(self, value: Any) -> "Symbol":
         """Return the symbol of a number; of a truth value, 1 or 0."""
         symbol = self.lift(value)
-        if self.nodes[symbol.place].operation in LOGICAL:
+        if self.is_truth_value(symbol):
             return self.add("where", symbol.place, self.lift(1).place, self.lift(0).place)
         return symbol
 
+    def is_truth_value(self, value: Any) -> bool:
+        """Tell whether a value is what a comparison gives."""
+        if isinstance(value, Symbol):
+            return self.nodes[value.place].operation in LOGICAL
+        return isinstance(value, bool)
+
 
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
-LOGICAL = COMPARISONS | {"flag"}
+LOGICAL = COMPARISONS | {"flag", "not", "and", "or"}
 
 
 def _binary(operation: str, *, swapped: bool = False) -> Callable[["Symbol", Any], "Symbol"]:
     def method(self: "Symbol", other: Any) -> "Symbol":
+        if operation not in COMPARISONS and all(map(self.graph.is_truth_value, (self, other))):
+            message = "it computes with two truth values; use `&`, `|` or `xp.where`"
+            raise Untraceable(message)  # in NumPy True + True is True
         first, second = self.graph.number(self).place, self.graph.number(other).place
         return self.graph.add(operation, *((second, first) if swapped else (first, second)))
+
+    return method
+
+
+def _logical(operation: str) -> Callable[..., "Symbol"]:
+    def method(self: "Symbol", *other: Any) -> "Symbol":
+        values = [self, *other]
+        if not all(isinstance(v, Symbol) and self.graph.is_truth_value(v) for v in values):
+            message = "it uses `&`, `|` or `~` on what is no comparison"
+            raise Untraceable(message)
+        return self.graph.add(operation, *(value.place for value in values))
 
     return method
 
@@ -94,6 +114,10 @@ class Symbol:
     __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
     __eq__, __ne__ = _binary("equal"), _binary("not_equal")  # type: ignore[assignment]
     __hash__ = object.__hash__
+
+    __and__ = __rand__ = _logical("and")
+    __or__ = __ror__ = _logical("or")
+    __invert__ = _logical("not")
 
     def __neg__(self) -> "Symbol":
         """Return its negative."""
@@ -166,7 +190,7 @@ class Tracing:
     def where(self, condition: Any, x1: Any, x2: Any) -> Symbol:
         """As in the standard."""
         chosen = self.graph.lift(condition)
-        if self.graph.nodes[chosen.place].operation not in LOGICAL:
+        if not self.graph.is_truth_value(chosen):
             message = "it calls `xp.where` with what is no comparison"
             raise Untraceable(message)
         values = (self.graph.number(value).place for value in (x1, x2))
