@@ -1,0 +1,247 @@
+"""Cells to compile, and what tells a compiled run from one as written."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import array_api_compat
+import numpy as np
+import pytest
+
+import xpbptt
+from xpbptt._tree import leaves, map_leaves
+from xpbptt.bptt import fused
+from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, sigmoid
+
+T, B, I, H = 6, 4, 3, 5
+
+
+class Pair(NamedTuple):
+    a: object
+    b: object
+
+
+class One(NamedTuple):
+    h: object
+
+
+class Two(NamedTuple):
+    """The second name is also that of the number of the step."""
+
+    h: object
+    t: object
+
+
+def mgu_forward(u, v, state, *, xp):
+    """The minimal gated unit of the README: du is not dv, and the output has a way of its own."""
+    f = sigmoid(u.a + v.a, xp=xp)
+    n = xp.tanh(u.b + f * v.b)
+    return One(state.h + f * (n - state.h)), (f, n, v.b)
+
+
+def mgu_backward(residuals, state, new, dnew, *, xp):
+    f, n, v_n = residuals
+    dn = dnew.h * f * (1 - n * n)
+    df = (dnew.h * (n - state.h) + dn * v_n) * f * (1 - f)
+    return Pair(df, dn), Pair(df, dn * f), One(dnew.h * (1 - f))
+
+
+class Own(NamedTuple):
+    decay: object
+    scale: object
+
+
+def own_forward(u, v, state, *, extra, xp):
+    """Parameters of its own, (H,) each."""
+    t = sigmoid(extra.decay, xp=xp) * state.t + xp.tanh(u.a + v.a)
+    o = sigmoid(u.b + v.b + extra.scale * t, xp=xp)
+    return Two(o * t, t), (o,)
+
+
+def own_backward(residuals, state, new, dnew, *, extra, xp):
+    (o,) = residuals
+    decay = sigmoid(extra.decay, xp=xp)
+    do = dnew.h * new.t * o * (1 - o)
+    dt = dnew.t + dnew.h * o + do * extra.scale
+    inner = new.t - decay * state.t
+    da = dt * (1 - inner * inner)
+    dz = Pair(da, do)
+    dextra = Own(dt * state.t * decay * (1 - decay), do * new.t)
+    return dz, dz, Two(None, dt * decay), dextra
+
+
+def every_forward(u, v, state, *, xp):
+    """Every function and operator that can be compiled; one residual is a truth value."""
+    a = u.a + v.a
+    inside = (a > -1) & ~(a >= 2) | (a != a)
+    soft = a / (1 + xp.abs(a))
+    bell = a / xp.sqrt(a**2 + 1) * xp.exp(-(a**2))
+    clipped = xp.minimum(xp.maximum(v.b, -0.5), 0.5)
+    h = xp.where(inside, soft, bell) + u.b * clipped
+    return One(xp.tanh(h) + xp.zeros_like(h)), (a, inside, u.b, v.b)
+
+
+def every_backward(residuals, state, new, dnew, *, xp):
+    a, inside, u_b, v_b = residuals
+    dh = dnew.h * (xp.ones_like(new.h) - new.h * new.h)
+    root = xp.sqrt(a * a + 1)
+    bell = xp.exp(-(a * a))
+    outside = bell / (root * root * root) - 2 * a * a / root * bell
+    da = dh * xp.where(inside, 1 / (1 + abs(a)) ** 2, outside)
+    within = (v_b > -0.5) & (v_b < 0.5)
+    clipped = xp.where(v_b <= -0.5, -0.5, xp.where(v_b >= 0.5, 0.5, v_b))
+    dv_b = xp.where(within, dh * u_b, xp.zeros_like(dh))
+    return Pair(da, dh * clipped), Pair(da, +dv_b), One(None)
+
+
+def bare_forward(u, v, state, *, xp):
+    """No residuals, two gates of which one is not used, a way past the product, two states."""
+    t = 0.5 * (state.t + xp.tanh(u.b + v.b))
+    return Two(t - 0.5 * state.h, t), ()
+
+
+def bare_backward(residuals, state, new, dnew, *, xp):
+    inner = 2 * new.t - state.t
+    dt = dnew.h + dnew.t
+    dz = Pair(xp.zeros_like(dt), 0.5 * dt * (1 - inner * inner))
+    return dz, dz, Two(-0.5 * dnew.h, 0.5 * dt)
+
+
+CELLS = {
+    "rnn-tanh": RNN_TANH,
+    "rnn-relu": RNN_RELU,
+    "lstm": LSTM,
+    "gru": GRU,
+    "mgu": xpbptt.Cell("MGU", Pair, One, mgu_forward, mgu_backward),
+    "own": xpbptt.Cell("own", Pair, Two, own_forward, own_backward, extra=lambda H: Own((H,), (H,))),
+    "every": xpbptt.Cell("3rd, every", Pair, One, every_forward, every_backward),
+    "bare": xpbptt.Cell("bare", Pair, Two, bare_forward, bare_backward),
+}
+
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    return CELLS[request.param]
+
+
+@pytest.fixture(scope="session")
+def cells():
+    return CELLS
+
+
+@pytest.fixture(scope="session")
+def compiler(xp):
+    """The module that compiles for `xp`, or skip."""
+    if array_api_compat.is_cupy_namespace(xp):
+        from xpbptt.kernels import cuda  # noqa: PLC0415
+
+        return cuda
+    if not array_api_compat.is_numpy_namespace(xp):
+        pytest.skip("cells are compiled for NumPy and CuPy only")
+    if not find_spec("numba"):
+        pytest.skip("compiles with Numba, which is not installed: nox -s fast runs it")
+    from xpbptt.kernels import cpu  # noqa: PLC0415
+
+    return cpu
+
+
+@pytest.fixture(params=["float16", "float32", "float64"])
+def dtype(request, compiler):
+    if np.dtype(request.param) not in compiler.DTYPES:
+        pytest.skip(f"{request.param} is not compiled for NumPy")
+    return request.param
+
+
+class AsWritten:
+    """Stands in for the functions that run a cell as it is written."""
+
+    def __getattr__(self, name):
+        message = f"`{name}` ran as written"
+        raise AssertionError(message)
+
+
+@pytest.fixture
+def compiled(monkeypatch, compiler, caplog):
+    """Call a function with kernels and nothing but kernels."""
+
+    def call(function, *arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.delenv("XPBPTT_FUSE", raising=False)
+            patch.setattr(fused, "eager", AsWritten())
+            result = function(*arguments, **options)
+        assert not caplog.records
+        return result
+
+    return call
+
+
+@pytest.fixture
+def as_written(monkeypatch):
+    """Call a function without kernels."""
+
+    def call(function, *arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.setenv("XPBPTT_FUSE", "0")
+            return function(*arguments, **options)
+
+    return call
+
+
+@pytest.fixture
+def make(xp):
+    """Make what a net takes: parameters, input, state, mask and gradients of all outputs."""
+
+    def make(net, dtype="float64", steps=T, batch=B):
+        random = np.random.default_rng(8)
+        here = lambda a: xp.asarray(a if a.dtype == bool else a.astype(dtype))  # noqa: E731
+        draw = lambda like: random.standard_normal(like.shape)  # noqa: E731
+        params = map_leaves(lambda p: 3 * p, net.init(1, dtype="float64"))  # gates that saturate
+        x = random.standard_normal((steps, batch, net.input_size))
+        y, state = net.infer(params, x)
+        mask = random.random((steps, batch)) < 0.7
+        mask[:, -1] = False
+        tree = {
+            "params": params,
+            "x": x,
+            "state": map_leaves(draw, state),
+            "mask": mask,
+            "dy": draw(y),
+            "dstate": map_leaves(draw, state),
+        }
+        return SimpleNamespace(net=net, **map_leaves(here, tree))
+
+    return make
+
+
+def host(array):
+    return np.asarray(array.get() if hasattr(array, "get") else array)
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """List the arrays of a tree by the expressions that reach them, as NumPy's."""
+    return lambda tree: {path: host(leaf) for path, leaf in leaves(tree)}
+
+
+TOLERANCE = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-14}
+
+
+@pytest.fixture
+def assert_same(numbers):
+    """Compare two trees; within rounding of `dtype`, or bit for bit without one."""
+
+    def check(actual, expected, dtype=None):
+        found, wanted = numbers(actual), numbers(expected)
+        assert found.keys() == wanted.keys()
+        for path, array in found.items():
+            assert (array.dtype, array.shape) == (wanted[path].dtype, wanted[path].shape), path
+            if dtype is None:
+                assert array.tobytes() == wanted[path].tobytes(), path
+            else:
+                # Relative to the largest element: a sum is as exact as its largest term.
+                unit = max(1, np.max(np.abs(wanted[path]), initial=0))
+                np.testing.assert_allclose(
+                    array / unit, wanted[path] / unit, rtol=0, atol=TOLERANCE[dtype], err_msg=path
+                )
+
+    return check
