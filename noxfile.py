@@ -62,6 +62,13 @@ def tests(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def fast(session: nox.Session) -> None:
+    """Run the tests on NumPy with the cells compiled."""
+    install(session, "test", "numpy", options=PYPROJECT["project"]["optional-dependencies"]["fast"])
+    session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+
+
+@nox.session
 def mlx(session: nox.Session) -> None:
     """Run every public call on mlx, whose slices are copies; it is not supported otherwise."""
     install(session, "test", "mlx")

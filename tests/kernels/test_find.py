@@ -1,0 +1,106 @@
+"""What is compiled, what is not, and what is said about it."""
+
+from importlib import import_module
+
+import pytest
+
+import xpbptt
+from xpbptt.bptt import recurrence
+from xpbptt.cells import LSTM
+from xpbptt.kernels import find
+
+One = xpbptt.cells.RNN_TANH.state
+
+
+@pytest.fixture
+def fresh():
+    """Forget which kernels there are, before and after a test."""
+    finding = import_module("xpbptt.kernels.find")
+    caches = (finding._find, finding._compiler, finding._warn_once)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def run(net, make):
+    of = make(net)
+    y, _, cache = net.forward(of.params, of.x, of.state)
+    return y, net.backward(cache, of.dy)
+
+
+def branching(u, v, state, *, xp):
+    a = u.a + v.a
+    if xp.max(a) > 1e6:
+        a = a / 2
+    return One(xp.tanh(a)), ()
+
+
+def unknown(u, v, state, *, xp):
+    return One(xp.sin(u.a + v.a)), ()
+
+
+def reading(u, v, state, *, xp):
+    return One((u.a + v.a) * float(u.a.shape[0] > 0)), ()
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [(branching, "xp.max"), (unknown, "xp.sin"), (reading, "attribute `shape`")],
+)
+@pytest.mark.usefixtures("compiler")
+def test_what_stops_it_is_said_once(forward, reason, make, caplog, xp):
+    cell = xpbptt.cells.RNN_TANH._replace(name=f"odd {forward.__name__}", forward=forward)
+    net = xpbptt.Net(cell, 3, 5)
+    params, x = net.init(0, xp=xp), xp.ones((6, 4, 3), dtype=xp.float32)
+    for _ in range(2):
+        y, _, _ = net.forward(params, x)
+        assert y.shape == (6, 4, 5)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{cell.name} is not compiled but runs as written" in record.message
+    assert reason in record.message
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_kernel_that_cannot_be_built(
+    monkeypatch, compiler, make, caplog, as_written, assert_same
+):
+    def broken(*_):
+        message = "no such instruction\nsecond line"
+        raise RuntimeError(message)
+
+    expected = as_written(run, xpbptt.GRU(3, 5), make)
+    monkeypatch.setattr(compiler, "kernel", broken)
+    assert_same(run(xpbptt.GRU(3, 5), make), expected)
+    assert "could not be built, so GRU runs as written" in caplog.text
+    assert "RuntimeError: no such instruction" in caplog.text
+    assert "second line" not in caplog.text
+
+
+def test_the_switch(monkeypatch, compiler, xp):
+    like = xp.ones(3, dtype=xp.float32)
+    assert find(LSTM, "record", like, masked=False, xp=xp) is not None
+    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    assert find(LSTM, "record", like, masked=False, xp=xp) is None
+
+
+def test_other_libraries_and_dtypes_run_as_written(xp, compiler):
+    complex_ = xp.ones(3, dtype=xp.complex128)
+    assert find(LSTM, "record", complex_, masked=False, xp=xp) is None
+
+
+def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, caplog):
+    lstm = recurrence(LSTM)
+    calls = []
+
+    def step(*arguments, xp):
+        calls.append(1)
+        return lstm.step(*arguments, xp=xp)
+
+    of = make(xpbptt.Net(lstm._replace(step=step), 3, 5))
+    calls.clear()
+    of.net.forward(of.params, of.x, of.state)
+    assert len(calls) == 6
+    assert not caplog.records

@@ -1,0 +1,48 @@
+"""tanh and exp of the kernels for the CPU, in units in the last place."""
+
+import math
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba", reason="compiles with Numba: nox -s fast runs it")
+
+
+def mapped(name, dtype):
+    from xpbptt.kernels import cpu_math  # noqa: PLC0415
+
+    function = cpu_math.functions(dtype)[name]
+
+    @numba.njit(**cpu_math.OPTIONS)
+    def fill(x, y):
+        for i in range(x.shape[0]):
+            y[i] = function(x[i])
+
+    def call(x):
+        y = np.empty_like(x)
+        fill(x, y)
+        return y
+
+    return call
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "exact"), [("tanh", np.tanh), ("exp", np.exp)])
+def test_the_error_is_at_most_three_units_in_the_last_place(name, exact, dtype):
+    random = np.random.default_rng(0)
+    scales = (1e-20, 1e-4, 0.01, 0.1, 1, 3, 10, 30)
+    x = np.concatenate([random.standard_normal(50_000) * scale for scale in scales]).astype(dtype)
+    x = np.clip(x, -80, 80)  # beyond, float32 has no normal numbers for exp
+    y, true = mapped(name, dtype)(x), exact(x.astype(np.longdouble))
+    unit = np.spacing(np.abs(true.astype(dtype)))
+    assert np.max(np.abs(y - true) / unit) <= 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_special_values(dtype):
+    special = np.array([math.inf, -math.inf, 0, 1e-40, 1e4, -1e4], dtype=dtype)
+    for name, exact in (("tanh", np.tanh), ("exp", np.exp)):
+        with np.errstate(over="ignore", under="ignore"):
+            expected = exact(special)
+        np.testing.assert_allclose(mapped(name, dtype)(special), expected, rtol=1e-6)
+        assert np.isnan(mapped(name, dtype)(np.array([math.nan], dtype=dtype)))
