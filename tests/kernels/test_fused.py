@@ -76,6 +76,7 @@ def test_one_sequence(cell, dtype, make, compiled, as_written, assert_same):
     assert_same(compiled(stream, of), as_written(stream, of), dtype)
 
 
+@pytest.mark.usefixtures("compiler")
 def test_the_gradient_is_that_of_the_cell(cell, make):
     """The derivative of the forward pass is taken by complex numbers, which run as written."""
     of = make(xpbptt.Net(cell, I, H))
