@@ -6,7 +6,6 @@ where that is not plain. The wrong kind of thing is a TypeError, a wrong value a
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from numbers import Integral
 from operator import call
 from typing import Any
@@ -70,10 +69,15 @@ def array_namespace(name: str, array: object) -> Namespace:
 _NAMESPACES: dict[type, Namespace] = {}  # by the type of the array; looking it up takes a while
 
 
-@lru_cache
 def is_floating(dtype: Any, *, xp: Namespace) -> bool:
-    """Tell whether a dtype is of floating-point numbers; asking the library takes a while."""
-    return bool(xp.isdtype(dtype, ("real floating", "complex floating")))
+    """Tell whether a dtype is of floating-point numbers."""
+    key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
+    if key not in _FLOATING:
+        _FLOATING[key] = bool(xp.isdtype(dtype, ("real floating", "complex floating")))
+    return _FLOATING[key]
+
+
+_FLOATING: dict[tuple[type, Any], bool] = {}  # asking the library takes a while
 
 
 def _same_device(name: str, array: Array, like_name: str, expected: Any) -> None:
