@@ -1,5 +1,10 @@
 """The laws that every net obeys, on every library."""
 
+import os
+import pickle
+import subprocess
+import sys
+
 import array_api_compat
 import numpy as np
 import pytest
@@ -239,3 +244,22 @@ def test_jax_compiles_a_short_run():
     for compiled in (jax.jit(run)(params, x), jax.jit(lambda x: run(params, x))(x)):
         for a, b in zip(jax.tree.leaves(compiled), jax.tree.leaves(run(params, x)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_is_pickled_without_its_hash():
+    """Strings have another hash in another process."""
+    net = xpbptt.LSTM(3, 5, 2, bidirectional=True)
+    hash(net)
+    code = (
+        "import pickle, sys; net = pickle.load(sys.stdin.buffer); print(net in {eval(repr(net))})"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    names = "from xpbptt import LSTM; "
+    read = subprocess.run(
+        [sys.executable, "-c", names + code],
+        input=pickle.dumps(net),
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    assert read.stdout.strip() == b"True"

@@ -7,7 +7,6 @@ where that is not plain. The wrong kind of thing is a TypeError, a wrong value a
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
-from operator import call
 from typing import Any
 
 import array_api_compat
@@ -221,32 +220,31 @@ def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
         ]
 
         def nested(tree: Tree, like: Array) -> bool:
-            return (
-                type(tree) is kind
-                and len(tree) == count
-                and all(map(call, below, tree, [like] * count))
-            )
+            if type(tree) is not kind or len(tree) != count:
+                return False
+            for k, child in enumerate(tree):  # noqa: SIM110 - twice as fast as `all`
+                if not below[k](child, like):
+                    return False
+            return True
 
         return nested
     wanted = [child.shape for child in expected]
 
     def flat(tree: Tree, like: Array) -> bool:
-        return (
-            type(tree) is kind
-            and len(tree) == count
-            and [type(leaf) for leaf in tree].count(type(like)) == count
-            and [leaf.shape for leaf in tree] == wanted
-            and [leaf.dtype for leaf in tree].count(like.dtype) == count
-            and (
-                isinstance(like, np.ndarray)
-                or [getattr(leaf, "device", None) for leaf in tree].count(
-                    getattr(like, "device", None)
-                )
-                == count
-            )
-        )
+        if type(tree) is not kind or len(tree) != count:
+            return False
+        library, dtype = type(like), like.dtype
+        for k, leaf in enumerate(tree):
+            if type(leaf) is not library or leaf.shape != wanted[k] or leaf.dtype != dtype:
+                return False
+        return library is np.ndarray or _together(tree, like)
 
     return flat
+
+
+def _together(arrays: Iterable[Array], like: Array) -> bool:
+    device = getattr(like, "device", None)
+    return all(getattr(array, "device", None) == device for array in arrays)
 
 
 def _one(expected: Expected) -> Callable[[Tree, Array], bool]:

@@ -63,13 +63,9 @@ def states(net: "Net", batch: int) -> Tree:
 
 
 @lru_cache
-def _fitting_parameters(net: "Net") -> Callable[[Tree, Array], bool]:
-    return _check.fitting(parameters(net))
-
-
-@lru_cache
-def _fitting_state(net: "Net", batch: int) -> Callable[[Tree, Array], bool]:
-    return _check.fitting(states(net, batch))
+def _fitting(net: "Net", batch: int) -> tuple[Callable[[Tree, Array], bool], ...]:
+    """Return the quick tests of parameters and of a state."""
+    return _check.fitting(parameters(net)), _check.fitting(states(net, batch))
 
 
 def check_forward(
@@ -85,12 +81,13 @@ def check_forward(
     """Check the arguments of a forward call and fill in the initial state."""
     xp = _check.array_namespace(name, x)
     _check.rank(name, x, axes)
-    batch = x.shape[-2]
+    *_, batch, width = x.shape
+    params_fit, state_fits = _fitting(net, batch)
     if not (
-        _check.is_floating(x.dtype, xp=xp)
-        and x.shape[-1] == net.input_size
-        and _fitting_parameters(net)(params, x)
-        and (state is None or _fitting_state(net, batch)(state, x))
+        width == net.input_size
+        and params_fit(params, x)
+        and (state is None or state_fits(state, x))
+        and _check.is_floating(x.dtype, xp=xp)
     ):
         params, found = _check.conform("params", params, parameters(net))
         if state is not None:

@@ -101,6 +101,10 @@ class Net:
         """Hash the fields, once: every call looks something up by its net."""
         return self._hash
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields; the hash of another process would be another."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     @cached_property
     def _hash(self) -> int:
         return hash(tuple(getattr(self, each.name) for each in fields(self)))

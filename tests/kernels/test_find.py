@@ -16,7 +16,7 @@ One = xpbptt.cells.RNN_TANH.state
 def fresh():
     """Forget which kernels there are, before and after a test."""
     finding = import_module("xpbptt.kernels.find")
-    caches = (finding._find, finding._compiler, finding._warn_once)
+    caches = (finding.build, finding._compiler, finding._warn_once)
     for cache in caches:
         cache.cache_clear()
     yield

@@ -127,13 +127,13 @@ def chain(layers: Sequence[Layer]) -> Layer:
             states.append(final)
         return x, tuple(states)
 
+    steps = [layer.step for layer in layers if layer.step is not None]
+
     def step(params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> tuple[Array, Tree]:
         states = []
-        for layer, weights, before in zip(layers, params, state, strict=True):
-            assert layer.step is not None  # noqa: S101 - what `chain` returns below
-            x_t, after = layer.step(weights, x_t, before, xp=xp)
+        for k, one in enumerate(steps):
+            x_t, after = one(params[k], x_t, state[k], xp=xp)
             states.append(after)
         return x_t, tuple(states)
 
-    steppable = all(layer.step is not None for layer in layers)
-    return Layer(forward, backward, infer, step if steppable else None)
+    return Layer(forward, backward, infer, step if len(steps) == len(layers) else None)

@@ -99,13 +99,17 @@ def retrace(
     return Retraced(dparams, dx, recurrence.state(dh + direct, *rest), trace)
 
 
-def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
-    """Advance by one step, x_t (B, I), and return the state after it."""
+def step(
+    recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
+) -> tuple[Array, Tree]:
+    """Advance by one step, x_t (B, I), and return the output and the state after it."""
     compilable = _compilable(recurrence, x_t)
     run = stream(recurrence.cell, params.weight_hh, xp=xp) if compilable else None
     if run is None:
-        return eager.step(recurrence, params, x_t, state, xp=xp)
-    return recurrence.state(*run(params, x_t, state))
+        state = eager.step(recurrence, params, x_t, state, xp=xp)
+    else:
+        state = run(params, x_t, state)
+    return state[0], state
 
 
 def _intervene(back: Back, carried: list[Array], t: int, *, xp: Namespace) -> None:

@@ -43,7 +43,7 @@ def unroll(recurrence: Recurrence) -> Layer:
         forward=partial(_forward, recurrence),
         backward=partial(_backward, recurrence),
         infer=partial(_infer, recurrence),
-        step=partial(_step, recurrence),
+        step=partial(step, recurrence),
     )
 
 
@@ -182,13 +182,6 @@ def _advance(
         target = None if outputs is None else outputs.part(chunk.start, chunk.stop + 1)
         state = advance(recurrence, inputs.part(chunk), state, target, xp=xp)
     return state
-
-
-def _step(
-    recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
-) -> tuple[Array, Tree]:
-    state = step(recurrence, params, x_t, state, xp=xp)
-    return state[0], state
 
 
 def _add(a: Array, b: Array) -> Array:

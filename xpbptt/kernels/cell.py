@@ -193,6 +193,12 @@ def followers(cell: Cell) -> list[Buffer]:
     return [Buffer(f"new_{name}", "bj") for name in cell.state._fields]
 
 
+def arguments(cell: Cell) -> tuple[str, ...]:
+    """Return what the step of a stream is given: input, parameters, the state before and after."""
+    buffers = (*biases(cell), *extras(cell), *states(cell), *followers(cell))
+    return ("x", "weight_ih", "weight_hh", *(buffer.name for buffer in buffers))
+
+
 def residuals(cell: Cell) -> tuple[Buffer, ...]:
     """Return the buffers of the residuals."""
     return forward(cell, masked=False).residuals

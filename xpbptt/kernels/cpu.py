@@ -61,16 +61,17 @@ def backward(run: Run, given: Given, rows: Array, weight: Array, product: Array)
         loops.backward(run, given, rows, weight, product)
 
 
-def single(run: Run, names: tuple[str, ...]) -> Run:
+def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
     """Return the step of a stream, compiled as a whole for one small sequence."""
-    small, large = cpu_loops.single(run, names), loops.single(run, names)
+    small = cpu_loops.single(run, names, given)
+    large = loops.single(run, names, given)
 
-    def step(x: Array, weight_ih: Array, h: Array, weight_hh: Array, *given: Array) -> None:
+    def step(x: Array, weight_ih: Array, *others: Array) -> None:
         function = small if x.shape[0] == 1 and weight_ih.size <= cpu_loops.SMALL else large
         try:
-            function(x, weight_ih, h, weight_hh, *given)
+            function(x, weight_ih, *others)
         except TypeError:  # an array is not plain; Numba says so before it runs
-            function(*map(plain, (x, weight_ih, h, weight_hh, *given)))
+            function(*map(plain, (x, weight_ih, *others)))
 
     return step
 

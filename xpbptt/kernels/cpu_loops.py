@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from xpbptt.kernels import loops
 from xpbptt.kernels.cpu_math import OPTIONS
 
 Array = Any
@@ -31,11 +32,11 @@ def backward(rows, weight, product, {names}):
 
 
 SINGLE = """
-def single(x, weight_ih, h, weight_hh, {given}):
+def single({given}):
     u = numpy.empty((1, weight_ih.shape[0]), x.dtype)
     v = numpy.empty((1, weight_hh.shape[0]), x.dtype)
     apply(weight_ih, x[0], u[0])
-    apply(weight_hh, h[0], v[0])
+    apply(weight_hh, {h}[0], v[0])
     step(0, {names})
 """
 
@@ -92,14 +93,15 @@ def compiled(step: Any, *, back: bool) -> Callable[..., None]:
 
 
 @cache
-def single(step: Any, names: tuple[str, ...]) -> Callable[..., None]:
+def single(step: Any, names: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., None]:
     """Compile the step of a stream around the kernel of a step; see `loops.single`."""
-    ((_, *kinds),) = step.signatures
-    given = {name: kind for name, kind in zip(names, kinds, strict=True) if name not in {"u", "v"}}
     known: dict[str, Any] = {"apply": apply, "step": step, "numpy": np}
-    source = SINGLE.format(given=", ".join(given), names=", ".join(names))
+    hidden = given[loops.first_state(given)]
+    source = SINGLE.format(given=", ".join(given), h=hidden, names=", ".join(names))
     exec(source, known)  # noqa: S102 - the source is above
-    matrix = numba.types.Array(kinds[-1].dtype, 2, "C")
-    signature = numba.void(*[matrix] * 4, *given.values())
+    ((_, *kinds),) = step.signatures
+    dtype = kinds[-1].dtype  # of what is written
+    ranks = (1 if name.startswith(("bias", "extra")) else 2 for name in given)
+    signature = numba.void(*(numba.types.Array(dtype, rank, "C") for rank in ranks))
     run: Callable[..., None] = numba.njit(signature, **OPTIONS)(known["single"])
     return run

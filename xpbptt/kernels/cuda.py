@@ -32,9 +32,11 @@ plain = cupy.ascontiguousarray
 forward, backward = loops.forward, loops.backward
 
 
-def single(run: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:
+def single(
+    run: Callable[..., None], names: tuple[str, ...], given: tuple[str, ...]
+) -> Callable[..., None]:
     """Return the step of a stream, see `loops`."""
-    step = loops.single(run, names)
+    step = loops.single(run, names, given)
     return lambda *arrays: step(*map(plain, arrays))
 
 

@@ -38,7 +38,7 @@ class Kernel(NamedTuple):
     forward, backward : callable
         The time loop, ``forward(run, buffers, rows, weight, product)``, see `loops`.
     single : callable
-        ``single(run, names)`` is the step of a stream, see `loops`.
+        ``single(run, names, given)`` is the step of a stream, see `loops`.
     """
 
     run: Callable[..., None]
@@ -59,14 +59,19 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
 
     Why a cell cannot be compiled is logged, once.
     """
+    module = compiler_of(xp)
+    return None if module is None else build(cell, kind, masked, module, like.dtype)
+
+
+def compiler_of(xp: Any) -> str | None:
+    """Return the module that compiles for a namespace; None if there is none or it is off."""
     module = COMPILERS.get(getattr(xp, "__name__", ""))
-    if module is None or os.environ.get(VARIABLE) == "0":
-        return None
-    return _find(cell, kind, masked, module, like.dtype)
+    return None if module is None or os.environ.get(VARIABLE) == "0" else module
 
 
 @cache
-def _find(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | None:  # noqa: FBT001 - a key of the cache
+def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | None:  # noqa: FBT001 - a key of the cache
+    """Compile a kernel with a module for arrays of a dtype; see `find`."""
     compiler = _compiler(module)
     if compiler is None or dtype not in compiler.DTYPES:
         return None

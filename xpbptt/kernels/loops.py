@@ -30,19 +30,30 @@ def backward(
             after(t)
 
 
-def single(run: Run, names: tuple[str, ...]) -> Callable[..., None]:
-    """Return the step of a stream, given the kernel of a step and the names of its buffers.
+def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., None]:
+    """Return the step of a stream.
 
-    Returns
-    -------
-    step : callable
-        ``step(x, weight_ih, h, weight_hh, *buffers)``, with the buffers of the kernel but u and v,
-        the two products.
+    Parameters
+    ----------
+    run : callable
+        The kernel of a step.
+    names : tuple of str
+        Its buffers; u and v are the two products.
+    given : tuple of str
+        The arguments of the step, see `arguments` in `kernels.cell`.
     """
+    order = [("u", "v", *given).index(name) for name in names]
+    x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))
+    h = first_state(given)
 
-    def step(x: Array, weight_ih: Array, h: Array, weight_hh: Array, *given: Array) -> None:
-        products = {"u": x.dot(weight_ih.T), "v": h.dot(weight_hh.T)}
-        rest = iter(given)
-        run(0, *(products[name] if name in products else next(rest) for name in names))
+    def step(*arrays: Array) -> None:
+        u, v = arrays[x].dot(arrays[weight_ih].T), arrays[h].dot(arrays[weight_hh].T)
+        everything = (u, v, *arrays)
+        run(0, *[everything[place] for place in order])
 
     return step
+
+
+def first_state(given: tuple[str, ...]) -> int:
+    """Return the place of the hidden state, the first part of the state, among the arguments."""
+    return next(k for k, name in enumerate(given) if name.startswith("state_"))

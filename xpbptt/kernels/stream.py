@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import cell as programs
-from xpbptt.kernels.find import Kernel, find
+from xpbptt.kernels.find import Kernel, build, compiler_of
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -22,27 +21,30 @@ def stream(cell: Cell, like: Array, *, xp: Any) -> Stream | None:
     Returns
     -------
     step : callable
-        ``step(params, x_t, state)`` returns the parts of the state after the step.
+        ``step(params, x_t, state)`` returns the state after the step.
     """
-    kernel = find(cell, "single", like, masked=False, xp=xp)
-    return None if kernel is None else around(cell, kernel)
+    module = compiler_of(xp)
+    return None if module is None else _stream(cell, module, like.dtype)
 
 
 @cache
+def _stream(cell: Cell, module: str, dtype: Any) -> Stream | None:
+    kernel = build(cell, "single", False, module, dtype)  # noqa: FBT003 - no mask
+    return None if kernel is None else around(cell, kernel)
+
+
 def around(cell: Cell, kernel: Kernel) -> Stream:
     """Return the step around a kernel."""
-    biases = programs.biases(cell)
-    buffers = (*biases, *programs.extras(cell), *programs.states(cell), *programs.followers(cell))
-    places = [buffer.name for buffer in buffers]
-    names = [name for name in kernel.names if name not in {"u", "v"}]
-    order = itemgetter(*map(places.index, names), 0)  # one more, so that it is always a tuple
-    run, empty = kernel.single(kernel.run, kernel.names), kernel.empty
+    run = kernel.single(kernel.run, kernel.names, programs.arguments(cell))
+    empty, named = kernel.empty, cell.state
 
     def step(params: Any, x_t: Array, state: Arrays) -> Arrays:
-        own = () if cell.extra is None else params.extra
-        new = tuple([empty(part.shape, part.dtype) for part in state])
-        *given, _ = order((params.bias_ih, params.bias_hh, *own, *state, *new))
-        run(x_t, params.weight_ih, state[0], params.weight_hh, *given)
+        new: Arrays = named(*[empty(part.shape, part.dtype) for part in state])
+        run(x_t, *params, *state, *new)
         return new
 
-    return step
+    def step_with_extra(params: Any, x_t: Array, state: Arrays) -> Arrays:
+        *weights, extra = params
+        return step((*weights, *extra), x_t, state)
+
+    return step if cell.extra is None else step_with_extra
