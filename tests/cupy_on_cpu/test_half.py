@@ -106,24 +106,29 @@ def test_a_step_rounds_its_products_and_its_results_and_nothing_between(draw):
         assert np.all(error <= 0.51 * np.spacing(np.abs(expected).astype("float16")))
 
 
-@pytest.mark.parametrize("bptt", [xpbptt.KeepAll(), xpbptt.KeepStates()], ids=repr)
-def test_gradients_count_beyond_2048(bptt):
-    """In float16 2048 + 1 is 2048: a sum of more ones shows what it is made in."""
+def gradients_of_a_sum(dy, bptt):
+    """Return the gradients of a net that is given ones and whose state forgets."""
     net = xpbptt.RNN(1, 1, nonlinearity="relu")
     one, zero = (cupy.full((1, 1), value, dtype="float16") for value in (1, 0))
-    params = (
-        net.init(0, xp=cupy)[0]._replace(
-            weight_ih=one, weight_hh=zero, bias_ih=one[0], bias_hh=zero[0]
-        ),
+    weights = net.init(0, xp=cupy)[0]._replace(
+        weight_ih=one, weight_hh=zero, bias_ih=one[0], bias_hh=zero[0]
     )
-    x = cupy.ones((T, 100, 1), dtype="float16")
+    _, _, cache = net.forward((weights,), cupy.ones_like(dy), bptt=bptt)
+    (grads,) = net.backward(cache, dy).params
+    return {float(grads.weight_ih[0, 0]), float(grads.bias_ih[0]), float(grads.bias_hh[0])}
 
-    y, _, cache = net.forward(params, x, bptt=bptt)
-    (grads,) = net.backward(cache, cupy.ones_like(y)).params
 
-    assert {float(grads.weight_ih[0, 0]), float(grads.bias_ih[0]), float(grads.bias_hh[0])} == {
-        4000
-    }
+@pytest.mark.parametrize("bptt", STRATEGIES, ids=repr)
+def test_gradients_count_beyond_2048(bptt):
+    """In float16 2048 + 1 is 2048: a sum of more ones shows what it is made in."""
+    assert gradients_of_a_sum(cupy.ones((T, 100, 1), dtype="float16"), bptt) == {4000}
+
+
+@pytest.mark.parametrize("bptt", [xpbptt.Segments(1), xpbptt.Binomial(3)], ids=repr)
+def test_the_gradients_of_segments_count_beyond_2048(bptt):
+    dy = cupy.ones((T + 1, 1, 1), dtype="float16")
+    dy[-1] = 2048
+    assert gradients_of_a_sum(dy, bptt) == {2048 + T}
 
 
 def test_a_readout_counts_beyond_2048():
