@@ -2,6 +2,7 @@
 
 import re
 
+import array_api_compat.cupy
 import cupy
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_sums_of_float16_are_made_in_float32(name, draw, counting):
         if "typedef float16 type_in0_raw;" in source and "_type_reduce" in source
     }
     assert types == {"float"}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_sum_of_float16_is_one_that_cub_makes(name, draw, monkeypatch):
+    """On a GPU CUB adds up along the last axes, float16 perhaps in float16; CuPy does the rest."""
+    seen, real = [], array_api_compat.cupy.sum
+
+    def add_up(array, *, axis=None, **options):
+        seen.append((str(array.dtype), array.ndim, axis))
+        return real(array, axis=axis, **options)
+
+    monkeypatch.setattr(array_api_compat.cupy, "sum", add_up)
+    train(NETS[name], draw)
+    axes = {(ndim, axis) for dtype, ndim, axis in seen if dtype == "float16"}
+    assert axes == {(2, 0)}
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
