@@ -1,6 +1,8 @@
 """What several test files share: the nets under test and arrays to feed them."""
 
 import itertools
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -117,3 +119,15 @@ def assert_close(xp):
             assert difference <= tolerance * max(1.0, scale)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def examples():
+    """Return the Python code of a section of the README, block by block."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+    def of(section):
+        body = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        return re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+
+    return of

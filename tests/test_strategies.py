@@ -203,13 +203,13 @@ def test_the_bytes_kept_are_those_said_beforehand(make, layers, both, bptt):
     assert said <= bytes_kept(net, bptt) <= 1.02 * said + objects
 
 
-def most_bytes(net, bptt, *, masked):
+def most_bytes(net, bptt, *, masked, sizes=(200, 32), dtype="float32"):
     """Measure the peak of both passes on NumPy, beside inputs, output and gradients."""
-    steps, batch = 200, 32
+    steps, batch = sizes
     random = np.random.default_rng(0)
-    x = random.standard_normal((steps, batch, net.input_size), dtype=np.float32)
+    x = random.standard_normal((steps, batch, net.input_size)).astype(dtype)
     mask = random.random((steps, batch)) < 0.8 if masked else None
-    params, seed = net.init(0), 1 if net.dropout else None
+    params, seed = net.init(0, dtype=dtype), 1 if net.dropout else None
     for traced in (False, True):  # what is made once for all, as kernels, is not counted
         if traced:
             tracemalloc.start()
@@ -218,7 +218,7 @@ def most_bytes(net, bptt, *, masked):
         shape = y.shape
         del y
         held, _ = tracemalloc.get_traced_memory()
-        dy = np.ones(shape, dtype=np.float32)
+        dy = np.ones(shape, dtype=dtype)
         tracemalloc.reset_peak()
         grads = net.backward(kept, dy)
         _, back = tracemalloc.get_traced_memory()
@@ -226,7 +226,7 @@ def most_bytes(net, bptt, *, masked):
     tracemalloc.stop()
     own = sum(a.nbytes for a in flatten((*grads.params, *grads.state))) + grads.x.nbytes
     return max(ahead - (before - held), back - dy.nbytes - own), net.cost(
-        steps, batch, bptt=bptt, masked=masked
+        steps, batch, dtype, bptt=bptt, masked=masked
     )
 
 
@@ -244,6 +244,12 @@ def test_the_peak_is_that_said_beforehand(make, layers, both, masked, bptt):
     objects = 2**19  # Python's own
     assert measured <= said.peak + objects
     assert said.peak <= 2 * measured + objects
+
+
+def test_adding_up_half_precision_in_single_is_counted():
+    net = xpbptt.GRU(24, 128)  # its parameters are most of it
+    measured, said = most_bytes(net, Segments(10), masked=False, sizes=(40, 2), dtype="float16")
+    assert measured <= said.peak <= 1.5 * measured
 
 
 def test_dropout_and_masks_are_counted():

@@ -18,6 +18,8 @@ from xpbptt.bptt.strategies import (
 if TYPE_CHECKING:
     from xpbptt.net import Net
 
+SINGLE_BYTES = 4
+
 log = logging.getLogger("xpbptt")
 
 
@@ -62,7 +64,7 @@ def cost(
     if isinstance(bptt, Budget):
         return _within(net, length, batch, itemsize, bptt.bytes, masked=masked)
     plan = bptt.plan(length, lambda: footprint(net).ratio)
-    memory = Memory(net, plan, length, batch, masked=masked)
+    memory = Memory(net, plan, length, batch, masked=masked, half=itemsize < SINGLE_BYTES)
     runs = net.num_layers * net.directions
     steps = runs * plan.steps(length)
     return Cost(bptt, itemsize * memory.kept, itemsize * memory.peak, steps)

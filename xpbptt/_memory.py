@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STEPS = 2  # as much as so many steps make is allowed for what a single step has on its way
 DROPPING = 5  # arrays of the size of what is dropped from, while the dropped are picked
+WIDE = 5  # times the gradient of a segment, while it is added to others in twice the width
 
 
 class Footprint(NamedTuple):
@@ -62,10 +63,15 @@ class Memory:
         T and B.
     masked : bool
         Whether there is a mask.
+    half : bool
+        Whether the numbers are of half precision.
     """
 
-    def __init__(self, net: "Net", plan: Plan, length: int, batch: int, *, masked: bool) -> None:
+    def __init__(
+        self, net: "Net", plan: Plan, length: int, batch: int, *, masked: bool, half: bool
+    ) -> None:
         self.net, self.plan, self.length, self.batch, self.masked = net, plan, length, batch, masked
+        self.adding = WIDE if half else 1
         self.one = footprint(net)
         self.longest = max((move.stop - move.start for move in plan.moves()), default=0)
         self.reruns = any(map(plan.runs_again, plan.moves()))
@@ -163,7 +169,7 @@ class Memory:
             for direction in range(self.net.directions):
                 slabs = self.length * dx * (direction + (layer > 0))
                 work = between + slabs + self._retracing(layer)
-                extra = self._square * self.reruns + dparams * (not self.whole)
+                extra = self._square * self.reruns + dparams * self.adding * (not self.whole)
                 moments.append(self.kept + self.batch * work + extra)
         return moments
 

@@ -593,7 +593,11 @@ def _softmax(z: Array, *, xp: Namespace) -> Array:
 
 
 def _over_time(steps: list[Array], n: int, x: Array, *, xp: Namespace) -> Array:
-    """Return arrays (n, m), one a step, as one (n, m, T): not every library writes into arrays."""
-    if steps:
+    """Return arrays (n, m), one a step, as one (n, m, T)."""
+    shape = (n, x.shape[1], len(steps))
+    array = xp.empty(shape, dtype=x.dtype, device=array_api_compat.device(x))
+    if steps and not array_api_compat.is_writeable_array(array):  # JAX
         return xp.stack(steps, axis=2)
-    return xp.zeros((n, x.shape[1], 0), dtype=x.dtype, device=array_api_compat.device(x))
+    for t, step in enumerate(steps):  # to stack many, CuPy copies a table from the host
+        array[:, :, t] = step
+    return array

@@ -39,6 +39,8 @@ class Count:
         Copies, by direction. A kernel that copies is a launch.
     synchronisations : int
         Waits of the host for the device, a blocking copy to the host among them.
+    fills : int
+        Stretches of memory set to one byte, as by `zeros`. A kernel that fills is a launch.
     allocations : int
         Arrays that were given memory. CuPy's memory pool is switched off, so each one shows.
     waits : list of str
@@ -46,6 +48,9 @@ class Count:
         brought it about.
     kernels : dict of str to set of Kernel
         The sources of the launched kernels, by name.
+    streams : dict of int to Counter of str
+        By the handle of each stream, 0 for the default one, what was asked of it: ``"launches"``,
+        ``"products"``, ``"fills"`` and copies. Left out where two counts are compared.
     """
 
     launches: Counter[str] = field(default_factory=Counter)
@@ -54,9 +59,11 @@ class Count:
     to_host: int = 0
     on_device: int = 0
     synchronisations: int = 0
+    fills: int = 0
     allocations: int = 0
     waits: list[str] = field(default_factory=list)
     kernels: dict[str, set[Kernel]] = field(default_factory=dict)
+    streams: dict[int, Counter[str]] = field(default_factory=dict, compare=False)
 
 
 _counting: list[Count] = []
@@ -81,26 +88,34 @@ def counting() -> Iterator[Count]:
         _counting[:] = [other for other in _counting if other is not count]
 
 
-def launch(name: str, kernel: Kernel) -> None:
+def launch(name: str, kernel: Kernel, stream: int) -> None:
     """Count a launch."""
+    _place("launches", stream)
     for count in _counting:
         count.launches[name] += 1
         count.kernels.setdefault(name, set()).add(kernel)
 
 
-def add(what: str) -> None:
-    """Count one of the attributes of `Count` that are numbers."""
+def add(what: str, stream: int | None = None) -> None:
+    """Count one of the attributes of `Count` that are numbers, and the stream that it went to."""
+    if stream is not None:
+        _place(what, stream)
     for count in _counting:
         setattr(count, what, getattr(count, what) + 1)
 
 
-def wait(what: str) -> None:
+def wait(what: str, stream: int | None = None) -> None:
     """Count one that concerns the host, and note the line that brought it about."""
-    add(what)
+    add(what, stream)
     if _counting:
         line = _line()
         for count in _counting:
             count.waits.append(f"{what}: {line}")
+
+
+def _place(what: str, stream: int) -> None:
+    for count in _counting:
+        count.streams.setdefault(stream, Counter())[what] += 1
 
 
 def _line() -> str:

@@ -71,9 +71,9 @@ def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any
 
     def launch(handle: int, *rest: int) -> None:
         function = loaded[handle]
-        grid, block, shared, (_stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
+        grid, block, shared, (stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
-        counters.launch(function.name, function.kernel)
+        counters.launch(function.name, function.kernel, stream)
         function.launch(Size3(*grid), Size3(*block), arguments)
 
     def set_attribute(handle: int, attribute: int, value: int) -> None:

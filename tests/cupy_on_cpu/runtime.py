@@ -1,6 +1,7 @@
 """The CUDA runtime: one device, memory, copies, streams and events.
 
 Everything is done at once, in the order of the calls, so a stream or an event is only a number.
+Which stream each thing was asked of is counted; what blocks the host goes to the default one, 0.
 The functions have the names and arguments of ``cupy_backends.cuda.api.runtime``.
 """
 
@@ -131,21 +132,29 @@ def _memory(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
 
 
 def _copy(
-    device: Memory, target: int, source: int, size: int, kind: int, *_: object, blocking: bool
+    device: Memory,
+    target: int,
+    source: int,
+    size: int,
+    kind: int,
+    stream: int = 0,
+    *,
+    blocking: bool,
 ) -> None:
     to_host = kind == TO_HOST or (kind == DEFAULT and target not in device)
     if to_host:
-        counters.wait("to_host")
+        counters.wait("to_host", stream)
         if blocking:
             _wait()
     elif kind == TO_DEVICE or (kind == DEFAULT and source not in device):
-        counters.wait("to_device")
+        counters.wait("to_device", stream)
     else:
-        counters.add("on_device")
+        counters.add("on_device", stream)
     ctypes.memmove(target, source, size)
 
 
-def _fill(pointer: int, value: int, size: int, *_: object) -> None:
+def _fill(pointer: int, value: int, size: int, stream: int = 0) -> None:
+    counters.add("fills", stream)
     ctypes.memset(pointer, value, size)
 
 

@@ -50,6 +50,31 @@ def test_copies_by_direction():
     assert on_device == Count(on_device=1)
 
 
+def test_the_stream_that_each_thing_goes_to():
+    def everything():
+        a = cupy.zeros((3, 3), dtype=cupy.float32)  # a fill
+        b = cupy.tanh(a) @ a
+        b.data.copy_from_device_async(a.data, 36)
+        return cupy.asarray(np.ones(3)).get()
+
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        there = counted(everything)
+    here = counted(everything)
+
+    asked = ("launches", "products", "fills", "on_device", "to_device", "to_host")
+    assert there.streams == {stream.ptr: dict.fromkeys(asked, 1)}
+    assert here.streams == {0: dict.fromkeys(asked, 1)}
+
+
+def test_what_blocks_goes_to_the_default_stream():
+    device, host = cupy.ones(3), np.empty(3)
+    with cupy.cuda.Stream(non_blocking=True):
+        count = counted(lambda: device.data.copy_to_host(host.ctypes.data, 24))
+        count_fill = counted(lambda: device.data.memset(0, 24))
+    assert [*count.streams, *count_fill.streams] == [0, 0]
+
+
 def test_synchronisations():
     def wait():
         cupy.cuda.Device().synchronize()

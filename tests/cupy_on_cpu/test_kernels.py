@@ -7,39 +7,88 @@ import pytest
 import xpbptt
 from cupy_on_cpu import ARCHITECTURES, cubin
 from xpbptt import KeepAll, KeepStates
+from xpbptt.bptt.segments import CHUNK
 
 B, I, H = 4, 3, 5
 NETS = {"rnn": xpbptt.RNN(I, H), "lstm": xpbptt.LSTM(I, H), "gru": xpbptt.GRU(I, H)}
+DEEP = NETS | {
+    "rnn-relu": xpbptt.RNN(I, H, nonlinearity="relu", bidirectional=True),
+    "lstm-deep": xpbptt.LSTM(I, H, 2, bidirectional=True, dropout=0.5),
+    "gru-deep": xpbptt.GRU(I, H, 2),
+}
 
 
-def passes(net, counting, steps, *, masked, bptt, dtype="float32"):
-    """Count what a forward and a backward pass ask of the device."""
+def passes(net, counting, steps, *, masked, bptt):
+    """Count what a forward pass, a backward pass and inference ask of the device."""
     random = np.random.default_rng(0)
-    draw = lambda *shape: cupy.asarray(random.standard_normal(shape).astype(dtype))  # noqa: E731
-    params, x, dy = net.init(0, xp=cupy, dtype=dtype), draw(steps, B, I), draw(steps, B, H)
+    draw = lambda *shape: cupy.asarray(random.standard_normal(shape).astype("float32"))  # noqa: E731
+    params, x = net.init(0, xp=cupy), draw(steps, B, I)
     mask = cupy.asarray(random.random((steps, B)) < 0.7) if masked else None
-    _, _, cache = net.forward(params, x, None, mask, bptt=bptt)  # builds what is built once
-    net.backward(cache, dy)
-    with counting() as ahead:
-        _, _, cache = net.forward(params, x, None, mask, bptt=bptt)
-    with counting() as back:
-        net.backward(cache, dy)
-    return ahead, back
+    seed = 1 if net.dropout else None
+
+    def forward():
+        return net.forward(params, x, None, mask, bptt=bptt, dropout_seed=seed)
+
+    y, _, cache = forward()
+    dy = draw(*y.shape)
+    counts = []
+    for call in (
+        forward,
+        lambda: net.backward(cache, dy),
+        lambda: net.infer(params, x, None, mask),
+    ):
+        call()  # builds what is built once
+        with counting() as count:
+            call()
+        assert count.waits == []
+        asked = count.launches.total(), count.products, count.allocations
+        counts.append((*asked, count.on_device, count.fills))
+    return np.asarray(counts)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
-@pytest.mark.parametrize("bptt", [KeepAll(), KeepStates()], ids=repr)
-@pytest.mark.parametrize("name", NETS)
+@pytest.fixture(params=[KeepAll(), KeepStates()], ids=repr)
+def bptt(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "masked"])
+def masked(request):
+    return request.param
+
+
+@pytest.mark.parametrize("name", DEEP)
 def test_a_step_is_one_product_and_one_kernel(name, bptt, masked, counting, simulator):
-    less, more = (
-        passes(NETS[name], counting, steps, masked=masked, bptt=bptt) for steps in (12, 22)
+    """All else, every allocation among it, is there once, whatever the number of steps."""
+    net = DEEP[name]
+    runs = net.num_layers * net.directions
+    less, more = (passes(net, counting, steps, masked=masked, bptt=bptt) for steps in (12, 22))
+    np.testing.assert_array_equal(more - less, [[10 * runs, 10 * runs, 0, 0, 0]] * 3)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_what_goes_by_chunks_does_little_for_each(name, bptt, counting, simulator):
+    """So that little is there at once, inference and `KeepStates` go on by 32 steps at a time."""
+    net = DEEP[name]
+    two, three, four = (
+        passes(net, counting, CHUNK * chunks, masked=True, bptt=bptt) for chunks in (2, 3, 4)
     )
-    for few, many in zip(less, more, strict=True):
-        assert sum(many.launches.values()) - sum(few.launches.values()) == 10
-        assert many.products - few.products == 10
-        assert many.allocations == few.allocations
-        assert many.on_device == few.on_device
-        assert many.to_device == many.to_host == many.synchronisations == 0
+    np.testing.assert_array_equal(four - three, three - two)
+    once = (four - three) / (net.num_layers * net.directions) - [CHUNK, CHUNK, 0, 0, 0]
+    launches, products, allocations, copies, fills = once.T
+    assert np.all(products <= [1, 5, 1])
+    assert np.all(launches + copies + fills <= [7, 18, 7])
+    assert np.all(allocations <= [8, 24, 8])
+    if bptt == KeepAll():
+        np.testing.assert_array_equal(once[:2], 0)
+
+
+def test_what_is_not_compiled_does_the_same_at_every_step(bptt, masked, counting, simulator):
+    net = xpbptt.GRU(I, H, reset_after=False)
+    one, two, three = (
+        passes(net, counting, steps, masked=masked, bptt=bptt) for steps in (12, 18, 24)
+    )
+    np.testing.assert_array_equal(three - two, two - one)
+    np.testing.assert_array_equal((two - one)[:, 1], [2 * 6] * 3)
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -51,6 +51,11 @@ def test_one_argument(name, dtype):
     both(lambda xp, a: getattr(xp, name)(a), array)
 
 
+@pytest.mark.parametrize("name", ["sinc", "i0"])
+def test_what_filters_are_made_of(name):
+    both(lambda xp, a: getattr(xp, name)(a), np.linspace(-4, 4, 17))
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 2)])
 @pytest.mark.parametrize("name", ["sum", "max", "mean", "prod"])
 def test_reductions(name, axis, dtype):

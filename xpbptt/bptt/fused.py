@@ -81,7 +81,7 @@ def retrace(
     direct[...] = 0
     for buffer, part in zip((dh, *rest), dstate, strict=True):
         buffer[...] = part
-    given, weight = kernel.order(buffers), inputs.params.weight_hh
+    given, weight = kernel.order(buffers), kernel.plain(inputs.params.weight_hh)
     if watch.clip is None and back.truncate is None:
         kernel.backward(kernel.run, given, dv, weight, dh)
     else:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt._tree import map_leaves
+from xpbptt._wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.fused import advance, record, retrace, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
@@ -87,6 +88,8 @@ def _backward(
         return _no_steps(recurrence, inputs, dstate, watch, xp=xp)
     if any(map(plan.runs_again, plan.moves())):
         inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
+    half = wide_dtype(dy.dtype, xp=xp) != dy.dtype  # what is added up is added up in single
+    add = partial(_add_in_single, xp=xp) if half else _add
     dparams, dx = None, Slab(inputs.x, xp=xp)
     traces: list[Trace] = []
     for move in plan.moves():
@@ -102,12 +105,14 @@ def _backward(
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
         back = Back(dy[steps, ...], start, plan.truncate, watch)
         found = retrace(recurrence, part, segment, back, dstate, xp=xp)
-        dparams = found.params if dparams is None else map_leaves(_add, dparams, found.params)
+        dparams = found.params if dparams is None else map_leaves(add, dparams, found.params)
         dx.write(steps, found.x)
         dstate = found.state
         if found.trace is not None:
             traces.append(found.trace)
         del segment, found, back  # or they are still there when the next ones are made
+    if half:
+        dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
 
 
@@ -187,3 +192,7 @@ def _advance(
 def _add(a: Array, b: Array) -> Array:
     a += b
     return a
+
+
+def _add_in_single(a: Array, b: Array, *, xp: Namespace) -> Array:
+    return _add(widened(a, xp=xp), widened(b, xp=xp))

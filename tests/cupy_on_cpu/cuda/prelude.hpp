@@ -22,6 +22,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __builtin_assume(condition)
 
 // Vectors and indices ---------------------------------------------------------------------------
 #define CUPY_ON_CPU_VECTORS(T, NAME)                                             \
@@ -78,6 +79,10 @@ static inline float __fdividef(float x, float y) { return x / y; }
 static inline float __frcp_rn(float x) { return 1.0f / x; }
 static inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 static inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; }
+
+static inline double sinpi(double x) { return std::sin(3.141592653589793 * std::fmod(x, 2.0)); }
+static inline float sinpi(float x) { return static_cast<float>(sinpi(static_cast<double>(x))); }
+static inline double cyl_bessel_i0(double x) { return std::cyl_bessel_i(0.0, std::fabs(x)); }
 
 // As in CUDA, a NaN loses against a number.
 template <class A, class B, class = std::enable_if_t<std::is_arithmetic_v<A> && std::is_arithmetic_v<B>>>
