@@ -99,7 +99,8 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     try:
         run = compiler.kernel(traced, str(dtype))
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        first, _, _ = str(error).strip().partition("\n")
+        reason = f"{type(error).__name__}: {first}"
         failed = f"the kernel {traced.name} for {dtype} could not be built"
         _warn_once(cell, f"{failed}, so {cell.name} runs as written, slower: {reason}")
         return f"{failed}: {reason}"
