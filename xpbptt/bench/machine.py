@@ -124,9 +124,16 @@ def _gpu() -> str:
         f"{version // 1000}.{version % 1000 // 10}"
         for version in (cuda.runtime.driverGetVersion(), cuda.runtime.runtimeGetVersion())
     )
-    compiler = ".".join(map(str, cuda.nvrtc.getVersion()))
-    versions = f"driver for CUDA {driver}, runtime {runtime}, NVRTC {compiler}"
+    versions = f"driver for CUDA {driver}, runtime {runtime}, NVRTC {_nvrtc(cuda)}"
     return f"{found['name'].decode()}, {capability}; {versions}"
+
+
+def _nvrtc(cuda: Any) -> str:
+    """Return the version of what compiles CuPy's kernels, found only where there is one to load."""
+    try:
+        return ".".join(map(str, cuda.nvrtc.getVersion()))
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"unknown ({type(error).__name__})"
 
 
 def _version(package: str) -> str | None:

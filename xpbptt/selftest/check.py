@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 OK, FAILED, NOT_APPLICABLE, NOT_RUN = "ok", "FAILED", "not applicable", "not run"
-PACKAGE = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent
 
 
 class CheckError(AssertionError):
@@ -112,13 +113,12 @@ def plural(number: int, what: str) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Name the innermost line of the library that an exception came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
-    if not inside:
-        return ""
-    path = Path(inside[-1].filename).relative_to(PACKAGE.parent).as_posix()
-    return f" (at {path}:{inside[-1].lineno})"
+    """Name the innermost line of the library, not of the checks, that an exception came through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(PACKAGE) and not path.is_relative_to(HERE):
+            return f" (at {path.relative_to(PACKAGE.parent).as_posix()}:{frame.lineno})"
+    return ""
 
 
 class _Listener(logging.Handler):

@@ -103,7 +103,7 @@ def run(
         _sections(found, setup, timing, folder, asked=chosen.suite is not None,
                   show=show, progress=progress)  # fmt: skip
     except KeyboardInterrupt as pressed:
-        found.interrupted, stopped = list(found.sections)[-1], pressed
+        found.interrupted, stopped = next(reversed(found.sections), "checks"), pressed
     for line in report.result(found.sections, found.interrupted):
         show(line)
     show(report.FENCE)
@@ -155,7 +155,7 @@ def _show(outcome: Outcome, show: Show) -> None:
 
 def _times(found: Found, setup: Setup, timing: times.Timing, show: Show) -> None:
     done = _begin("bench", found, show)
-    for line in bench.LEGEND[1:]:
+    for line in (*bench.LEGEND[1:], times.clock(setup)):
         show(line)
     kinds = [case.kind for case in timing.cases]
     for place, check in enumerate(times.checks(timing, setup, found.rows)):

@@ -73,9 +73,13 @@ def run(folder: Path, backend: str, *, asked: bool, show: Callable[[str], None])
     with subprocess.Popen(  # noqa: S603 - this Python and what was asked for
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            show(lines[-1])
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                show(lines[-1])
+        except BaseException:
+            process.terminate()
+            raise
     said = [line for line in lines if line]
     if process.returncode == 0:
         return Outcome(NAME, OK, said[-1].strip("= ") if said else "")

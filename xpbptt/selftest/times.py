@@ -45,6 +45,14 @@ def plan(setup: Setup) -> Timing:
     return Timing(cases, [name for name in found if name not in missing], missing)
 
 
+def clock(setup: Setup) -> str:
+    """Say what the times are measured with."""
+    cpu = 1  # the device type of the DLPack protocol
+    on_gpu = setup.xp.ones(1).__dlpack_device__()[0] != cpu
+    events = setup.backend == "cupy" or (setup.backend == "torch" and on_gpu)
+    return f"Measured with {'events of the GPU' if events else 'the clock of the host'}."
+
+
 def checks(timing: Timing, setup: Setup, rows: list[Row]) -> Iterator[Check]:
     """Yield a check for each row; what was measured is added to `rows`."""
     return (Check(case.name, partial(_measure, case, timing, setup, rows)) for case in timing.cases)

@@ -1,12 +1,12 @@
-"""Nothing in training or inference waits for the host, as CuPy itself sees it.
+"""Nothing in training or inference waits for the host.
 
-CuPy's watch sees reads on the host and waits for the whole device; it does not see copies to the
-device, nor waits for a stream or an event.
+CuPy itself sees reads on the host and waits for the whole device. Watched beside it are waits for
+a stream or an event, and NumPy's arrays that are sent to the device.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import xpbptt
+from xpbptt.bench.counters.tally import replaced
 from xpbptt.selftest.check import Check, CheckError, NotApplicable, Setup, not_applicable
 from xpbptt.selftest.nets import NETS, B, H, I, Layout, T, cases, draw, train
 
@@ -34,22 +35,44 @@ def checks(setup: Setup) -> Iterator[Check]:
 
 @contextmanager
 def no_waits() -> Iterator[None]:
-    """Let every wait that CuPy sees raise ``cupyx.DeviceSynchronized``.
+    """Let every wait that is seen raise, what CuPy sees as ``cupyx.DeviceSynchronized``.
 
     Raises
     ------
     NotApplicable
         If this version of CuPy has no such watch.
     """
-    cupyx = import_module("cupyx")
+    cupy, cupyx = import_module("cupy"), import_module("cupyx")
     if not hasattr(cupyx, "allow_synchronize"):
         message = "this version of CuPy has no cupyx.allow_synchronize"
         raise NotApplicable(message)
-    with warnings.catch_warnings():
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         # CuPy warns that it does not see every wait.
         warnings.filterwarnings("ignore", message="cupyx.allow_synchronize")
-        with cupyx.allow_synchronize(False):  # noqa: FBT003 - CuPy's
-            yield
+        stack.enter_context(cupyx.allow_synchronize(False))  # noqa: FBT003 - CuPy's
+        for kind in (cupy.cuda.Stream, cupy.cuda.Event):
+            stack.enter_context(replaced(kind, {"synchronize": _refused}))
+        stack.enter_context(replaced(cupy, dict.fromkeys(("array", "asarray"), _from_device)))
+        yield
+
+
+def _refused(_: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(waited_for: object) -> None:
+        message = f"the host waited for {type(waited_for).__name__}"
+        raise RuntimeError(message)
+
+    return refuse
+
+
+def _from_device(make: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(source: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(source, (np.ndarray, np.generic)):
+            message = "an array of NumPy was sent to the device"
+            raise TypeError(message)
+        return make(source, *arguments, **options)
+
+    return checked
 
 
 def _watch(setup: Setup) -> str:
