@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, get_args
@@ -11,6 +10,7 @@ from xpbptt.kernels import VARIABLE, Kind, programs, why_not
 from xpbptt.selftest.check import Check, CheckError, NotApplicable, Setup
 from xpbptt.selftest.compare import close
 from xpbptt.selftest.nets import AS_WRITTEN, NETS, cases, smooth, train
+from xpbptt.selftest.switch import as_written
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2}
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
@@ -43,20 +43,6 @@ def require_kernels(name: str, setup: Setup) -> None:
     else:
         return
     raise NotApplicable(reason)
-
-
-@contextmanager
-def as_written() -> Iterator[None]:
-    """Run cells as they are written for a while."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
 
 
 def _built(name: str, setup: Setup) -> str:

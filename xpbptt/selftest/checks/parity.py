@@ -5,9 +5,9 @@ from functools import partial
 
 from xpbptt._tree import leaves
 from xpbptt.selftest.check import Check, CheckError, NotApplicable, Setup, plural
-from xpbptt.selftest.checks.kernels import as_written
 from xpbptt.selftest.compare import close
 from xpbptt.selftest.nets import NETS, Result, cases, smooth, train
+from xpbptt.selftest.switch import as_written
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "float16": 3e-2}
 
