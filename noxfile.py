@@ -43,6 +43,14 @@ except RuntimeError as error:
 """
 
 
+def skip_without_gpu(session: nox.Session) -> None:
+    """Skip the session where CuPy has no GPU, and say why."""
+    # With stderr left where it is, a warning is not taken for the reason.
+    reason = session.run("python", "-c", NO_DEVICE, silent=True, stderr=None)
+    if reason:
+        session.skip(str(reason).strip())
+
+
 def install(session: nox.Session, *groups: str, options: Sequence[str] = ()) -> None:
     """Install the package and groups of dependencies in one go, so that versions fit together."""
     session.install(".", *nox.project.dependency_groups(PYPROJECT, *groups), *options)
@@ -54,11 +62,17 @@ def tests(session: nox.Session, backend: str) -> None:
     """Run the tests on one array library; where it has no device, say so and skip."""
     install(session, "test", backend)
     if backend == "cupy":
-        # With stderr left where it is, a warning is not taken for the reason.
-        reason = session.run("python", "-c", NO_DEVICE, silent=True, stderr=None)
-        if reason:
-            session.skip(str(reason).strip())
+        skip_without_gpu(session)
     session.run("pytest", "tests", "--backend", backend, *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Check everything on a GPU and print a report to paste; without a GPU, say so and skip."""
+    install(session, "test", "cupy")
+    skip_without_gpu(session)
+    selftest = ["selftest", "--backend", "cupy", "--suite", "tests"]
+    session.run("python", "-m", "xpbptt", *selftest, *session.posargs)
 
 
 @nox.session

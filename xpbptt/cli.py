@@ -1,4 +1,4 @@
-"""The command line: train a character model, sample from it, time the nets, list the libraries."""
+"""The command line: train a character model and sample, time and check the nets, list libraries."""
 
 import argparse
 import os
@@ -20,6 +20,7 @@ from xpbptt.charlm.interrupt import Interrupt
 from xpbptt.charlm.job import Job, load_backend, prepare
 from xpbptt.charlm.sample import sample
 from xpbptt.charlm.settings import NAMES
+from xpbptt.selftest import command as selftest
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what shells have for Ctrl-C
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a sample may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    parser = options.parser(train=_train, sample=_sample, bench=_bench, table=_table)
+    parser = options.parser(
+        train=_train, sample=_sample, bench=_bench, selftest=_selftest, table=_table
+    )
     chosen = parser.parse_args(argv)
     chosen.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -75,6 +78,15 @@ def _bench(chosen: argparse.Namespace) -> int:
     show = partial(print, file=stream, flush=True)
     bench.run(chosen, chosen.arguments, show=show, output=print)
     return 0
+
+
+def _selftest(chosen: argparse.Namespace) -> int:
+    show, progress = (
+        partial(print, file=stream, flush=True)
+        for stream in (sys.stderr if chosen.json == "-" else sys.stdout, sys.stderr)
+    )
+    well = selftest.run(chosen, chosen.arguments, show=show, progress=progress, output=print)
+    return 0 if well else FAILED
 
 
 def _table(_: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import pytest
 import xpbptt
 from xpbptt.bptt import recurrence
 from xpbptt.cells import LSTM
-from xpbptt.kernels import find
+from xpbptt.kernels import find, why_not
 
 One = xpbptt.cells.RNN_TANH.state
 
@@ -77,6 +77,28 @@ def test_a_kernel_that_cannot_be_built(
     assert "could not be built, so GRU runs as written" in caplog.text
     assert "RuntimeError: no such instruction" in caplog.text
     assert "second line" not in caplog.text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_kernel_that_cannot_be_built_and_does_not_say_why(monkeypatch, compiler, caplog, xp):
+    def broken(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(compiler, "kernel", broken)
+    like = xp.ones(3, dtype=xp.float32)
+    assert find(LSTM, "record", like, masked=False, xp=xp) is None
+    said = "the kernel LSTM_record for float32 could not be built: AssertionError: "
+    assert why_not(LSTM, "record", like, masked=False, xp=xp) == said
+    assert "so LSTM runs as written" in caplog.text
+
+
+def test_why_there_is_no_kernel(monkeypatch, compiler, xp):
+    like = xp.ones(3, dtype=xp.float32)
+    ask = lambda xp: why_not(LSTM, "record", like, masked=False, xp=xp)  # noqa: E731
+    assert ask(xp) == ""
+    assert ask(pytest) == "cells are compiled for NumPy and CuPy only"
+    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    assert ask(xp) == "XPBPTT_FUSE=0 is set"
 
 
 def test_the_switch(monkeypatch, compiler, xp):

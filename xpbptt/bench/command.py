@@ -5,15 +5,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from xpbptt import backends
-from xpbptt.bench import machine, peers, profile, report
+from xpbptt.bench import document, machine, peers, profile, report
 from xpbptt.bench.cases import Case, select
 from xpbptt.bench.measure import Effort, Row, measure
 from xpbptt.bench.options import QUICK, SECONDS
-from xpbptt.charlm import atomic
 from xpbptt.charlm.errors import TrainingError, UserError
 from xpbptt.charlm.job import load_backend
 
@@ -66,17 +64,8 @@ def plan(chosen: argparse.Namespace) -> Plan:
     if chosen.profile and chosen.peer:
         message = "--profile looks at xpbptt alone: leave --peer out"
         raise UserError(message)
-    if chosen.json not in {None, "-"}:
-        try:
-            atomic.probe(Path(chosen.json))
-        except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
-            reason = getattr(error, "strerror", None) or error
-            message = f"--json {chosen.json} cannot be written: {reason}"
-            raise UserError(message) from error
-    xp = load_backend(chosen.backend)
-    backend = chosen.backend or backends.default()
-    if backend == "jax":
-        import_module("jax").config.update("jax_enable_x64", val=True)
+    document.probe(chosen.json)
+    xp, backend = library(chosen.backend)
     found = {} if chosen.profile else {name: peers.missing(name) for name in peers.NAMES}
     missing = {name: reason for name, reason in found.items() if reason}
     for name in chosen.peer or ():
@@ -90,6 +79,21 @@ def plan(chosen: argparse.Namespace) -> Plan:
     )
     cases = select(chosen.kind, chosen.cell, chosen.dtype, chosen.size)
     return Plan(xp, backend, cases, effort, missing, list(dict.fromkeys(names)))
+
+
+def library(name: str | None) -> tuple[Any, str]:
+    """Return the namespace of an array library, or of the default one, and its name.
+
+    Raises
+    ------
+    UserError
+        If it is not usable.
+    """
+    xp = load_backend(name)
+    backend = name or backends.default()
+    if backend == "jax":
+        import_module("jax").config.update("jax_enable_x64", val=True)
+    return xp, backend
 
 
 def run(chosen: argparse.Namespace, arguments: Sequence[str], *, show: Show, output: Show) -> None:
@@ -118,11 +122,8 @@ def run(chosen: argparse.Namespace, arguments: Sequence[str], *, show: Show, out
     head = machine.describe(asked.backend, chosen.threads, arguments, xp=asked.xp)
     for line in report.head(head, asked.missing):
         show(line)
-    document, failure = (_profile if chosen.profile else _compare)(asked, head, show)
-    if chosen.json == "-":
-        output(document)
-    elif chosen.json is not None:
-        _save(Path(chosen.json), document)
+    found, failure = (_profile if chosen.profile else _compare)(asked, head, show)
+    document.write(chosen.json, found, output)
     if failure:
         raise TrainingError(failure)
 
@@ -161,11 +162,3 @@ def _profile(asked: Plan, head: Head, show: Show) -> tuple[str, str]:
         found.append({**parts._asdict(), "case": case._asdict()})
         show(profile.line(parts))
     return json.dumps({**head, "profiles": found}, indent=1, ensure_ascii=False), ""
-
-
-def _save(path: Path, document: str) -> None:
-    try:
-        atomic.write(path, (document + "\n").encode())
-    except OSError as error:
-        message = f"--json {path} could not be written: {error.strerror}"
-        raise TrainingError(message) from error

@@ -21,15 +21,17 @@ from xpbptt.bench.threads import fixed
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
-def describe(backend: str, threads: int, arguments: Sequence[str], *, xp: Any) -> dict[str, Any]:
+def describe(
+    backend: str, threads: int | None, arguments: Sequence[str], *, xp: Any
+) -> dict[str, Any]:
     """Return the head of the report.
 
     Parameters
     ----------
     backend : str
         The name of the array library.
-    threads : int
-        The number of threads asked for.
+    threads : int or None
+        The number of threads asked for; None if none was.
     arguments : sequence of str
         The arguments of the command.
     xp : namespace
@@ -48,7 +50,7 @@ def describe(backend: str, threads: int, arguments: Sequence[str], *, xp: Any) -
         "backend": backend,
         "device": _gpu() if backend == "cupy" else str(array_api_compat.device(xp.ones(1))),
         "threads": threads,
-        "threads_fixed": fixed(threads, os.environ),
+        "threads_fixed": threads is not None and fixed(threads, os.environ),
         "machine": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -60,7 +62,8 @@ def describe(backend: str, threads: int, arguments: Sequence[str], *, xp: Any) -
 
 
 _PACKAGES = (
-    "numpy", "array-api-compat", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "jaxlib"
+    "numpy", "array-api-compat", "array-api-strict", "numba",
+    "cupy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "jaxlib",
 )  # fmt: skip
 
 
@@ -113,10 +116,24 @@ def _cpu() -> str:
 
 
 def _gpu() -> str:
-    """Return the name of CuPy's current device."""
-    cupy = import_module("cupy")
-    name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"]
-    return str(name.decode())
+    """Return the name of CuPy's current device, and the versions of what runs it."""
+    cuda = import_module("cupy").cuda
+    found = cuda.runtime.getDeviceProperties(cuda.Device().id)
+    capability = f"compute capability {found['major']}.{found['minor']}"
+    driver, runtime = (
+        f"{version // 1000}.{version % 1000 // 10}"
+        for version in (cuda.runtime.driverGetVersion(), cuda.runtime.runtimeGetVersion())
+    )
+    versions = f"driver for CUDA {driver}, runtime {runtime}, NVRTC {_nvrtc(cuda)}"
+    return f"{found['name'].decode()}, {capability}; {versions}"
+
+
+def _nvrtc(cuda: Any) -> str:
+    """Return the version of what compiles CuPy's kernels, found only where there is one to load."""
+    try:
+        return ".".join(map(str, cuda.nvrtc.getVersion()))
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"unknown ({type(error).__name__})"
 
 
 def _version(package: str) -> str | None:

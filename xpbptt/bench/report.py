@@ -38,7 +38,9 @@ def head(found: Mapping[str, Any], missing: Mapping[str, str]) -> Iterator[str]:
     yield f"command   {found['command']}"
     yield f"machine   {found['cpu']}, {found['cores']} cores; {found['machine']}"
     yield f"device    {found['device']}"
-    yield f"threads   {threads}{'' if found['threads_fixed'] else ', but not for all libraries'}"
+    if threads is not None:
+        but = "" if found["threads_fixed"] else ", but not for all libraries"
+        yield f"threads   {threads}{but}"
     yield f"software  Python {found['python']}, {versions}; BLAS {found['blas']}"
     for name, reason in missing.items():
         yield f"missing   {name}: {reason}"

@@ -9,6 +9,7 @@ from xpbptt._arguments import add_backend, number
 from xpbptt.bench import options as bench_options
 from xpbptt.charlm import text
 from xpbptt.charlm.settings import CELLS, Settings
+from xpbptt.selftest import options as selftest_options
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -21,7 +22,7 @@ EPILOG = (
 
 
 def parser(
-    *, train: Command, sample: Command, bench: Command, table: Command
+    *, train: Command, sample: Command, bench: Command, selftest: Command, table: Command
 ) -> argparse.ArgumentParser:
     """Return the parser of the command line; ``options.run`` is then the command to run."""
     top = argparse.ArgumentParser(
@@ -35,6 +36,7 @@ def parser(
     _add_train(commands, train)
     _add_sample(commands, sample)
     bench_options.add(commands, bench)
+    selftest_options.add(commands, selftest)
     what = "list the array libraries, and what is usable here"
     commands.add_parser("backends", help=what, description=what).set_defaults(run=table)
     return top

@@ -9,8 +9,8 @@ something cannot be compiled, the functions run as they are written. The environ
 from xpbptt.kernels import cell as programs
 from xpbptt.kernels import loops
 from xpbptt.kernels.cell import Kind
-from xpbptt.kernels.find import VARIABLE, Kernel, find
+from xpbptt.kernels.find import VARIABLE, Kernel, find, why_not
 from xpbptt.kernels.program import Buffer
 from xpbptt.kernels.stream import stream
 
-__all__ = ["Buffer", "Kernel", "Kind", "VARIABLE", "find", "loops", "programs", "stream"]
+__all__ = ["Buffer", "Kernel", "Kind", "VARIABLE", "find", "loops", "programs", "stream", "why_not"]

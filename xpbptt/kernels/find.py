@@ -60,7 +60,18 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
     Why a cell cannot be compiled is logged, once.
     """
     module = compiler_of(xp)
-    return None if module is None else build(cell, kind, masked, module, like.dtype)
+    found = "" if module is None else build(cell, kind, masked, module, like.dtype)
+    return None if isinstance(found, str) else found
+
+
+def why_not(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> str:
+    """Return why `find` gives no kernel; empty where it gives one."""
+    module = compiler_of(xp)
+    if module is None:
+        named = getattr(xp, "__name__", "") in COMPILERS
+        return f"{VARIABLE}=0 is set" if named else "cells are compiled for NumPy and CuPy only"
+    found = build(cell, kind, masked, module, like.dtype)
+    return found if isinstance(found, str) else ""
 
 
 def compiler_of(xp: Any) -> str | None:
@@ -70,31 +81,31 @@ def compiler_of(xp: Any) -> str | None:
 
 
 @cache
-def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | None:  # noqa: FBT001 - a key of the cache
-    """Compile a kernel with a module for arrays of a dtype; see `find`."""
+def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
+    """Compile a kernel with a module for arrays of a dtype, or say why there is none."""
     compiler = _compiler(module)
-    if compiler is None or dtype not in compiler.DTYPES:
-        return None
+    if isinstance(compiler, str):
+        return compiler
+    if dtype not in compiler.DTYPES:
+        return f"{dtype} is not compiled on this library"
     try:
         traced = program(cell, kind, masked=masked)
     except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on symbols
         reason = str(error) if isinstance(error, Untraceable) else f"tracing raised {error!r}"
         _warn_once(cell, f"{cell.name} is not compiled but runs as written, slower: {reason}")
-        return None
+        return reason
     return _compiled(compiler, cell, traced, dtype)
 
 
-def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel | None:
+def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel | str:
     try:
         run = compiler.kernel(traced, str(dtype))
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        _warn_once(
-            cell,
-            f"the kernel {traced.name} for {dtype} could not be built, so {cell.name} runs as "
-            f"written, slower: {reason}",
-        )
-        return None
+        first, _, _ = str(error).strip().partition("\n")
+        reason = f"{type(error).__name__}: {first}"
+        failed = f"the kernel {traced.name} for {dtype} could not be built"
+        _warn_once(cell, f"{failed}, so {cell.name} runs as written, slower: {reason}")
+        return f"{failed}: {reason}"
     read, written = traced.buffers()
     names = tuple(buffer.name for buffer in (*read, *written))
     loops = (compiler.forward, compiler.backward, compiler.single)
@@ -103,14 +114,14 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
 
 @cache
 def _compiler(module: str) -> Any:
-    """Return the module that compiles, or None where what it needs is not installed."""
+    """Return the module that compiles, or why what it needs is not there."""
     try:
         return import_module(module)
     except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":
-            return None  # the extra `fast` was not asked for
+            return "Numba is not installed"  # the extra `fast` was not asked for
         log.warning("cells are not compiled but run as written, slower: %s", error)
-        return None
+        return str(error)
 
 
 @cache

@@ -30,7 +30,7 @@ def stream(cell: Cell, like: Array, *, xp: Any) -> Stream | None:
 @cache
 def _stream(cell: Cell, module: str, dtype: Any) -> Stream | None:
     kernel = build(cell, "single", False, module, dtype)  # noqa: FBT003 - no mask
-    return None if kernel is None else around(cell, kernel)
+    return None if isinstance(kernel, str) else around(cell, kernel)
 
 
 def around(cell: Cell, kernel: Kernel) -> Stream:

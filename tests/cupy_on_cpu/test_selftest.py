@@ -1,0 +1,203 @@
+"""The GPU check on a simulated GPU, which tells no time, and mistakes that it must report."""
+
+from importlib import import_module
+
+import cupy
+import numpy as np
+import pytest
+
+from xpbptt.bench import peers
+from xpbptt.bptt import fused, loop
+from xpbptt.cli import main
+from xpbptt.kernels import cuda
+from xpbptt.selftest import command
+from xpbptt.selftest.budgets import allocations, calls, waits
+from xpbptt.selftest.checks import kernels
+
+
+@pytest.fixture
+def selftest(monkeypatch, capsys):
+    """Run the command; with modules, only their checks and no times."""
+    monkeypatch.setattr(peers, "NAMES", ("notebook",))
+    monkeypatch.delenv("XPBPTT_FUSE", raising=False)
+
+    def run(*only):
+        if only:
+            for name in ("CHECKS", "BUDGETS"):
+                kept = [module for module in getattr(command, name) if module in only]
+                monkeypatch.setattr(command, name, kept)
+            monkeypatch.setattr(command.times, "checks", lambda *_: iter(()))
+        code = main(["selftest", "--backend", "cupy", "--quick"])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return code, out
+
+    return run
+
+
+@pytest.fixture
+def fresh():
+    """Forget which kernels there are, before and after a test."""
+    finding = import_module("xpbptt.kernels.find")
+    caches = (finding.build, finding._warn_once)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_everything_with_a_clock(selftest, monkeypatch):
+    monkeypatch.setattr(cupy.cuda, "get_elapsed_time", lambda start, stop: 1.0)
+    code, out = selftest()
+    assert code == 0, out
+    lines = out.splitlines()
+    assert "device    the CPU, in the role of a GPU, compute capability 9.0; driver for" in out
+    assert "Measured with events of the GPU." in lines
+    unchecked = [line.split("  ")[1] for line in lines if line.startswith("not applicable")]
+    assert unchecked == ["kernels are built, GRU before", "compiled as written, GRU before"]
+    for check in (
+        "gradients, LSTM", "as NumPy in float16, GRU", "a read on the host is seen",
+        "no wait, GRU before", "calls per time step, RNN tanh", "allocations, GRU",
+    ):  # fmt: skip
+        assert sum(line.startswith(f"ok              {check}  ") for line in lines) == 1, check
+    (row,) = [line for line in lines if line.startswith("lstm float32")]
+    assert row.endswith("2 + 2")
+
+
+def test_without_a_clock_the_times_are_not_applicable(selftest, monkeypatch):
+    monkeypatch.setattr(command, "CHECKS", ())
+    monkeypatch.setattr(command, "BUDGETS", ())
+    code, out = selftest()
+    assert code == 0
+    assert "not applicable  train-lstm-float32-8-4-8" in out
+    assert "eventElapsedTime is not in the simulator" in out
+
+
+def plant(monkeypatch, module, name, extra):
+    """Let a function of the library do something else first, on the device."""
+    real = getattr(module, name)
+
+    def planted(recurrence, inputs, *arguments, **options):
+        if isinstance(inputs.x, cupy.ndarray):  # not where the numbers are drawn, on the host
+            extra(inputs)
+        return real(recurrence, inputs, *arguments, **options)
+
+    monkeypatch.setattr(module, name, planted)
+
+
+WAITS = {
+    "float": (lambda inputs: float(inputs.x[0, 0, 0]), "DeviceSynchronized: "),
+    "bool": (lambda inputs: bool(cupy.any(inputs.x > 0)), "DeviceSynchronized: "),
+    "get": (lambda inputs: inputs.x.get(), "DeviceSynchronized: "),
+    "device": (lambda _: cupy.cuda.Device().synchronize(), "DeviceSynchronized: "),
+    "stream": (lambda _: cupy.cuda.get_current_stream().synchronize(), "the host waited for Str"),
+    "null": (lambda _: cupy.cuda.Stream.null.synchronize(), "the host waited for Stream"),
+    "event": (lambda _: cupy.cuda.Event().synchronize(), "the host waited for Event"),
+    "copy": (lambda _: cupy.asarray(np.ones(3)), "an array of NumPy was sent to the device"),
+}
+
+
+@pytest.mark.parametrize("function", ["record", "advance", "retrace"])
+@pytest.mark.parametrize("name", WAITS)
+def test_a_wait_is_reported_with_its_place(selftest, monkeypatch, name, function):
+    wait, said = WAITS[name]
+    plant(monkeypatch, loop, function, wait)
+    code, out = selftest(waits)
+    assert code == 1
+    failed = [line for line in out.splitlines() if line.startswith("FAILED  ")]
+    assert len(failed) == 5
+    assert all(said in line and "(at xpbptt/bptt/loop.py:" in line for line in failed)
+    assert "ok              no wait, readout, losses, optimisers" in out
+
+
+def test_a_wait_in_an_optimiser_is_reported(selftest, monkeypatch):
+    optim = import_module("xpbptt.optim")
+    real = optim._next_step
+
+    def waiting(step, params, *, xp):
+        float(params.bias[0])
+        return real(step, params, xp=xp)
+
+    monkeypatch.setattr(optim, "_next_step", waiting)
+    code, out = selftest(waits)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("FAILED  ")]
+    assert "no wait, readout, losses, optimisers" in line
+    assert "(at xpbptt/optim.py:" in line
+
+
+def test_what_was_watched_is_as_it_was(selftest):
+    before = cupy.asarray, cupy.array
+    code, _ = selftest(waits)
+    assert code == 0
+    assert (cupy.asarray, cupy.array) == before
+    cupy.cuda.Stream.null.synchronize()
+    assert float(cupy.asarray(np.ones(3))[0]) == 1
+
+
+def test_a_watch_that_sees_nothing_is_reported(selftest, monkeypatch):
+    import cupyx  # noqa: PLC0415
+
+    real = cupyx.allow_synchronize
+    monkeypatch.setattr(cupyx, "allow_synchronize", lambda allow: real(not allow))
+    monkeypatch.setattr(waits, "_refused", lambda wait: wait)
+    code, out = selftest(waits)
+    assert code == 1
+    assert "FAILED: a read on the host is seen" in out
+
+
+def test_a_cupy_without_the_watch(selftest, monkeypatch):
+    import cupyx  # noqa: PLC0415
+
+    monkeypatch.delattr(cupyx, "allow_synchronize")
+    code, out = selftest(waits)
+    assert code == 0
+    assert out.count("this version of CuPy has no cupyx.allow_synchronize") == 7
+
+
+def test_arrays_made_in_every_step_are_reported(selftest, monkeypatch):
+    plant(monkeypatch, loop, "record", lambda inputs: [cupy.empty(1) for _ in inputs.x])
+    code, out = selftest(allocations)
+    assert code == 1
+    assert "KeepAll(), 1 layer: (" in out
+    assert out.count("FAILED  ") == 4
+
+
+def test_one_call_more_in_a_step_is_reported(selftest, monkeypatch):
+    plant(monkeypatch, loop, "record", lambda inputs: [part + 1 for part in inputs.x])
+    code, out = selftest(calls)
+    assert code == 1
+    assert "train: 2 + 3 products + kernels, expected 2 + 2" in out
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, monkeypatch):
+    def broken(*_):
+        message = "no such instruction"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(cuda, "kernel", broken)
+    code, out = selftest(kernels, calls)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("FAILED          kernels are "
+                                                                   "built, LSTM")]  # fmt: skip
+    assert "could not be built: RuntimeError: no such instruction" in line
+    assert "logged a warning: the kernel" in out
+    assert "FAILED: calls per time step, LSTM" in out
+
+
+def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch):
+    real = fused.record
+
+    def wrong(recurrence, inputs, state, *, xp):
+        segment, last = real(recurrence, inputs, state, xp=xp)
+        if fused._kernel(recurrence, "record", inputs, xp=xp) is not None:
+            last = type(last)(*(part * 1.001 for part in last))
+        return segment, last
+
+    monkeypatch.setattr(loop, "record", wrong)
+    code, out = selftest(kernels)
+    assert code == 1
+    assert "FAILED: compiled as written, LSTM" in out
+    assert "FAILED: kernels are built, LSTM" not in out

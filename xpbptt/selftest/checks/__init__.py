@@ -1,0 +1,1 @@
+"""Values and gradients, each kind of check in its own file."""
