@@ -67,7 +67,7 @@ class Memory:
     def __init__(self, net: "Net", plan: Plan, length: int, batch: int, *, masked: bool) -> None:
         self.net, self.plan, self.length, self.batch, self.masked = net, plan, length, batch, masked
         self.one = footprint(net)
-        self.longest = max((move.stop - move.start for move in plan.moves()), default=0)
+        self.longest = plan.longest
         self.reruns = any(map(plan.runs_again, plan.moves()))
         self.sweeps = any(move.start > move.source for move in plan.moves())
         self.whole = self.longest == length  # one move is all

@@ -102,7 +102,10 @@ def _backward(
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
         back = Back(dy[steps, ...], start, plan.truncate, watch)
         found = retrace(recurrence, part, segment, back, dstate, xp=xp)
-        dparams = found.params if dparams is None else map_leaves(_add, dparams, found.params)
+        if dparams is not None:
+            dparams = map_leaves(_add, dparams, found.params)
+        else:  # a cell may give two parameters one array, which is not to be added to twice
+            dparams = _copy(found.params, xp=xp) if start else found.params
         dx.write(steps, found.x)
         dstate = found.state
         if found.trace is not None:
@@ -144,9 +147,9 @@ def _no_steps(
     return grads, map_leaves(lambda norms: norms[:0], trace)
 
 
-def _copy(state: Tree, *, xp: Namespace) -> Tree:
-    """Return a state that shares no memory with what a caller passed."""
-    return map_leaves(lambda part: xp.asarray(part, copy=True), state)
+def _copy(tree: Tree, *, xp: Namespace) -> Tree:
+    """Return a tree whose arrays share no memory with others."""
+    return map_leaves(lambda leaf: xp.asarray(leaf, copy=True), tree)
 
 
 def _sweep(
