@@ -276,9 +276,12 @@ def test_keep_states_keeps_the_states_only(make, share):
     assert cost.bytes == share * (BIG["steps"] + 1) * BIG["batch"] * 64 * 4
 
 
-def test_segments_take_a_few_percent_of_the_memory():
+@pytest.mark.parametrize("masked", [False, True])
+def test_segments_take_a_few_percent_of_the_memory(masked):
     net = xpbptt.LSTM(64, 64)
-    everything, segments = (net.cost(1000, 8, bptt=b) for b in (KeepAll(), Segments()))
+    everything, segments = (
+        net.cost(1000, 8, bptt=b, masked=masked) for b in (KeepAll(), Segments())
+    )
     assert segments.bytes < 0.06 * everything.bytes
     assert segments.peak < 0.06 * everything.peak
 

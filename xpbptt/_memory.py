@@ -128,8 +128,8 @@ class Memory:
                 held += self._run
                 tape = outputs * (self.plan.tail > 0)
                 is_y = top and not self.net.bidirectional
-                running = tape * (self.masked or not is_y) + self._running(layer)
-                blanking = tape + outputs * (not is_y) if self.masked else 0
+                running = tape * (not is_y) + self._running(layer)
+                blanking = outputs * (not is_y) if self.masked else 0
                 work = max(running, blanking)
                 moments.append(self.batch * (held + made + work) + self._square)
                 made += max(tape, outputs * self.masked)

@@ -69,8 +69,9 @@ def _forward(
         for t in range(plan.tail, steps):
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
     y = outputs.stacked(1)[0]
+    y = (_blanked if plan.tail else blank)(y, mask, xp=xp)  # without a tail the outputs are kept
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
-    return blank(y, mask, xp=xp), state if steps else _copy(state, xp=xp), cache
+    return y, state if steps else _copy(state, xp=xp), cache
 
 
 def _backward(
@@ -127,7 +128,17 @@ def _infer(
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
     state = _advance(recurrence, inputs, slice(0, x.shape[0]), state, outputs, xp=xp)
     state = state if x.shape[0] else _copy(state, xp=xp)
-    return blank(outputs.stacked(1)[0], mask, xp=xp), state
+    return _blanked(outputs.stacked(1)[0], mask, xp=xp), state
+
+
+def _blanked(y: Array, mask: Array | None, *, xp: Namespace) -> Array:
+    """Write zeros into `y` where the mask is False, a few steps at once, if it can be written."""
+    if mask is None or not array_api_compat.is_writeable_array(y):
+        return blank(y, mask, xp=xp)
+    for start in range(0, y.shape[0], CHUNK):
+        steps = slice(start, min(start + CHUNK, y.shape[0]))
+        y[steps, ...] = blank(y[steps, ...], mask[steps, ...], xp=xp)
+    return y
 
 
 def _no_steps(
