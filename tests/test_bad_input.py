@@ -222,7 +222,9 @@ def test_sizes(make, arguments, options, error, text):
 
 
 def test_numpys_integers_are_sizes():
-    assert xpbptt.LSTM(np.int64(3), 5) == xpbptt.LSTM(3, 5)
+    net = xpbptt.LSTM(np.int8(3), np.int8(5))
+    assert net == xpbptt.LSTM(3, 5)
+    assert net.cost(np.int16(30_000), np.int8(100)) == net.cost(30_000, 100)
 
 
 def test_an_unknown_nonlinearity():

@@ -158,7 +158,17 @@ def test_length_mask(xp):
     from_list = xpbptt.length_mask([3, 0, 5, 1], 5, xp=xp)
     assert array_api_compat.array_namespace(from_list) is xp
     np.testing.assert_array_equal(host(from_list), expected)
+    from_host = xpbptt.length_mask(np.array([3, 0, 5, 1]), 5, xp=xp)
+    assert array_api_compat.array_namespace(from_host) is xp
+    np.testing.assert_array_equal(host(from_host), expected)
     assert xpbptt.length_mask(xp.asarray([], dtype=xp.int32), 3).shape == (3, 0)
+
+
+def test_length_mask_of_lengths_in_a_third_library(xp):
+    if array_api_compat.is_numpy_namespace(xp):
+        pytest.skip("what NumPy has is on the host, from where it may go anywhere")
+    with pytest.raises(TypeError, match=r"`lengths` is an array of .*, but `xp` is numpy: convert"):
+        xpbptt.length_mask(xp.asarray([3, 1]), 5, xp=np)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import xpbptt
+from xpbptt._tree import leaves, map_leaves
 from xpbptt.testing import check_gradients
 
 
@@ -263,3 +264,20 @@ def test_a_net_is_pickled_without_its_hash():
         check=True,
     )
     assert read.stdout.strip() == b"True"
+
+
+@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, True)])
+def test_the_other_byte_order_comes_out_as_it_went_in(make, layers, both):
+    """What one call returns can be passed to the next."""
+    net = make(3, 5, layers, bidirectional=both)
+    native = (net.init(0), np.ones((6, 4, 3), dtype=np.float32))
+    swapped = map_leaves(lambda a: a.astype(a.dtype.newbyteorder()), native)
+    results = []
+    for params, x in (native, swapped):
+        _, state = net.infer(params, x)
+        y, state, cache = net.forward(params, x, state)
+        results.append((y, state, *net.backward(cache, y, state, trace=True)))
+    for (_, a), (_, b) in zip(*map(leaves, map(tuple, results)), strict=True):
+        assert b.dtype == a.dtype.newbyteorder()
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

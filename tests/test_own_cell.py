@@ -115,3 +115,28 @@ def test_a_wrong_shape_is_refused(xp):
     bad = (weights._replace(extra=weights.extra._replace(p_i=weights.extra.p_i[:4])),)
     with pytest.raises(ValueError, match=r"`params\[0\].extra.p_i` has shape \(4,\)"):
         net.infer(bad, xp.ones((6, 4, 3), dtype=xp.float32))
+
+
+@pytest.mark.parametrize(
+    ("residuals", "bptt", "error", "text"),
+    [
+        (lambda a: (a, None), xpbptt.KeepAll(), TypeError, "must be arrays, got NoneType"),
+        (lambda a: (a, 2.0), xpbptt.Binomial(2), TypeError, "must be arrays, got float"),
+        (
+            lambda a: (a[0, ...],),
+            xpbptt.KeepStates(),
+            ValueError,
+            r"odd must be \(B, …\), got shape \(5,\)",
+        ),
+    ],
+)
+def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text):
+    def odd(u, v, state, *, xp):
+        new, _ = rnn.forward(u, v, state, xp=xp)
+        return new, residuals(new.h)
+
+    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    rnn = xpbptt.cells.RNN_TANH
+    case = make_case(xpbptt.Net(rnn._replace(name="odd", forward=odd), 3, 5))
+    with pytest.raises(error, match=text):
+        case.net.backward(case.net.forward(case.params, case.x, bptt=bptt)[2], case.dy)

@@ -111,6 +111,20 @@ def test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone(
     assert_close(grads.params, total)
 
 
+def test_parameters_whose_gradients_are_one_array(make_case, assert_close):
+    """As natural for the two biases; segments are added up, but none twice."""
+    rnn = xpbptt.RNN(I, H).recurrence
+
+    def accumulate(*arguments, xp):
+        dparams, dx = rnn.accumulate(*arguments, xp=xp)
+        return dparams._replace(bias_ih=dparams.bias_hh), dx
+
+    case = make_case(xpbptt.Net(rnn._replace(accumulate=accumulate), I, H), 40)
+    expected = run(case, None, KeepAll())
+    for bptt in (KeepStates(), Segments(4), Binomial(2)):
+        assert_close(run(case, None, bptt), expected)
+
+
 @cache
 def fewest(length, snapshots):
     """Count the extra steps of the best schedule by trying all of them."""
@@ -268,9 +282,12 @@ def test_keep_states_keeps_the_states_only(make, share):
     assert cost.bytes == share * (BIG["steps"] + 1) * BIG["batch"] * 64 * 4
 
 
-def test_segments_take_a_few_percent_of_the_memory():
+@pytest.mark.parametrize("masked", [False, True])
+def test_segments_take_a_few_percent_of_the_memory(masked):
     net = xpbptt.LSTM(64, 64)
-    everything, segments = (net.cost(1000, 8, bptt=b) for b in (KeepAll(), Segments()))
+    everything, segments = (
+        net.cost(1000, 8, bptt=b, masked=masked) for b in (KeepAll(), Segments())
+    )
     assert segments.bytes < 0.06 * everything.bytes
     assert segments.peak < 0.06 * everything.peak
 
@@ -317,6 +334,35 @@ def test_a_budget_that_nothing_meets_is_refused_with_the_least_figure():
     x = np.ones((BIG["steps"], BIG["batch"], 32), dtype=np.float32)
     with pytest.raises(ValueError, match=message):
         net.forward(net.init(0), x, bptt=Budget(least - 1))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("net", "steps", "batch"),
+    [
+        (xpbptt.RNN(1, 1), 5, 4),
+        (xpbptt.GRU(32, 1, dropout=0.3), 30, 32),
+        (xpbptt.LSTM(3, 1, 2, bidirectional=True), 10, 1),
+        (xpbptt.LSTM(64, 1), 60, 1),
+        (xpbptt.GRU(3, 1, 2), 30, 4),
+        (xpbptt.LSTM(4, 8), 1, 1),
+    ],
+    ids=str,
+)
+def test_a_budget_is_met_by_the_best_of_all_numbers_of_snapshots(net, steps, batch, masked):
+    def cost(bptt):
+        return net.cost(steps, batch, bptt=bptt, masked=masked)
+
+    every = [cost(bptt) for bptt in (KeepAll(), KeepStates(), Segments())]
+    every += [cost(Binomial(s)) for s in range(1, steps + 1)]
+    peaks = sorted({found.peak for found in every})
+    for limit in (*peaks, *(peak + 1 for peak in peaks)):
+        found = cost(Budget(limit))
+        assert found.peak <= limit
+        if isinstance(found.strategy, Binomial):
+            assert found.steps == min(each.steps for each in every if each.peak <= limit)
+    with pytest.raises(ValueError, match=f"the least possible is {peaks[0]}, with"):
+        cost(Budget(peaks[0] - 1))
 
 
 @pytest.mark.parametrize(

@@ -82,19 +82,30 @@ def _within(
     for found in plain:
         if found.peak <= budget:
             return found
-    doubling = [of(Binomial(2**k)) for k in range(max(length, 1).bit_length())]
-    fitting = [found for found in doubling if found.peak <= budget]
-    if not fitting:
-        least = min(plain + doubling, key=lambda found: found.peak)
-        message = (
-            f"`bptt` has a budget of {budget} bytes, but the least possible is {least.peak}, "
-            f"with {least.strategy}, for T = {length}, B = {batch} in {net}"
-        )
-        raise ValueError(message)
-    fastest = min(fitting, key=lambda found: found.steps)
-    one = net.num_layers * net.directions * batch * itemsize * footprint(net).state
-    more = (budget - fastest.peak) // max(one, 1)
-    return of(Binomial(min(fastest.strategy.snapshots + more, max(length - 1, 1))))
+
+    def peak(snapshots: int) -> int:
+        plan = Binomial(snapshots).plan(length, lambda: 1.0)
+        memory = Memory(net, plan, length, batch, masked=masked, half=itemsize < SINGLE_BYTES)
+        return itemsize * memory.peak
+
+    one = max(net.num_layers * net.directions * batch * itemsize * footprint(net).state, 1)
+    most = max(length - 1, 1)  # more are of no use
+    rest = peak(most) - most * one  # fewer leave no less for the rest, as they are further apart
+    for snapshots in range(min((budget - rest) // one, most), 0, -1):
+        if peak(snapshots) <= budget:
+            return of(Binomial(snapshots))
+    best = min(plain, key=lambda found: found.peak)
+    least, strategy = best.peak, best.strategy
+    for snapshots in range(1, most + 1):
+        if snapshots * one + rest > least:
+            break
+        if peak(snapshots) < least:
+            least, strategy = peak(snapshots), Binomial(snapshots)
+    message = (
+        f"`bptt` has a budget of {budget} bytes, but the least possible is {least}, "
+        f"with {strategy}, for T = {length}, B = {batch} in {net}"
+    )
+    raise ValueError(message)
 
 
 def check_strategy(bptt: object) -> None:

@@ -73,7 +73,7 @@ class Memory:
         self.net, self.plan, self.length, self.batch, self.masked = net, plan, length, batch, masked
         self.adding = WIDE if half else 1
         self.one = footprint(net)
-        self.longest = max((move.stop - move.start for move in plan.moves()), default=0)
+        self.longest = plan.longest
         self.reruns = any(map(plan.runs_again, plan.moves()))
         self.sweeps = any(move.start > move.source for move in plan.moves())
         self.whole = self.longest == length  # one move is all
@@ -134,8 +134,8 @@ class Memory:
                 held += self._run
                 tape = outputs * (self.plan.tail > 0)
                 is_y = top and not self.net.bidirectional
-                running = tape * (self.masked or not is_y) + self._running(layer)
-                blanking = tape + outputs * (not is_y) if self.masked else 0
+                running = tape * (not is_y) + self._running(layer)
+                blanking = outputs * (not is_y) if self.masked else 0
                 work = max(running, blanking)
                 moments.append(self.batch * (held + made + work) + self._square)
                 made += max(tape, outputs * self.masked)

@@ -126,6 +126,13 @@ def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[N
     return xp, _zeros(net, cache.x, xp=xp) if dstate is None else dstate
 
 
+def in_order(tree: Tree, x: Array) -> Tree:
+    """Return results in the byte order of `x`, which NumPy's operations do not keep."""
+    if getattr(x.dtype, "isnative", True):
+        return tree
+    return map_leaves(lambda leaf: leaf.astype(x.dtype, copy=False), tree)
+
+
 def check_clip(limit: object) -> float | None:
     """Refuse a limit that is none."""
     if limit is None:

@@ -23,17 +23,20 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     steps : int
         The number of time steps T with the padding.
     xp : namespace, optional
-        The array library of the mask, where `lengths` is no array. Default: NumPy.
+        The array library of the mask. NumPy's arrays and sequences, which are on the host, are
+        taken there; any other array must be one of `xp`. Default: that of `lengths`, or NumPy.
 
     Returns
     -------
     mask : array (T, B)
-        Boolean, True in the first steps of each sequence, on the device of `lengths`.
+        Boolean, True in the first steps of each sequence, on the device of `lengths` where that is
+        an array of the same library.
 
     Raises
     ------
     TypeError, ValueError
-        Where `lengths` has the wrong shape, holds no integers, or is out of range.
+        Where `lengths` has the wrong shape, holds no integers, is out of range, or is of another
+        library than NumPy and `xp`.
 
     Examples
     --------
@@ -42,13 +45,22 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     [[1, 0, 1], [1, 0, 0], [0, 0, 0]]
     """
     _check.whole("steps", steps, at_least=0)
+    wanted = None if xp is None else standard(xp)
     if not array_api_compat.is_array_api_obj(lengths):
-        lengths = _lengths(lengths, steps, xp=standard(np if xp is None else xp))
+        lengths = _lengths(lengths, steps, xp=standard(np) if wanted is None else wanted)
     xp = _check.array_namespace("lengths", lengths)
     _check.rank("lengths", lengths, "(B)")
     if not xp.isdtype(lengths.dtype, "integral"):
         message = f"`lengths` must be an array of integers, got dtype {lengths.dtype}"
         raise TypeError(message)
+    if wanted is not None and wanted is not xp:
+        if not array_api_compat.is_numpy_array(lengths):
+            message = (
+                f"`lengths` is an array of {_check.library(xp)}, but `xp` is "
+                f"{_check.library(wanted)}: convert it, nothing is converted silently"
+            )
+            raise TypeError(message)
+        return length_mask(lengths.tolist(), steps, xp=wanted)
     numbers = xp.arange(steps, device=array_api_compat.device(lengths))
     return numbers[:, None] < xp.astype(lengths, numbers.dtype)[None, :]
 

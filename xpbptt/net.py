@@ -87,6 +87,8 @@ class Net:
         _check.whole("input_size", self.input_size)
         _check.whole("hidden_size", self.hidden_size)
         _check.whole("num_layers", self.num_layers)
+        for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
+            object.__setattr__(self, name, int(getattr(self, name)))
         if not isinstance(self.bidirectional, bool):
             message = f"`bidirectional` must be True or False, got {self.bidirectional!r}"
             raise TypeError(message)
@@ -221,6 +223,7 @@ class Net:
         plan = make_plan(self, *sizes, bptt, masked=mask is not None)
         run = Run(mask, plan, self._key(dropout_seed))
         y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
+        y, state = _signature.in_order((y, state), x)
         return y, state, Cache(self, x, layers)
 
     def backward(
@@ -276,6 +279,7 @@ class Net:
         xp, dstate = _signature.check_backward(self, cache, dy, dstate)
         watch = Watch(bool(trace), _signature.check_clip(clip_step))
         grads, norms = _layer(self).backward(cache.layers, dy, dstate, watch, xp=xp)
+        grads, norms = _signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
 
     def infer(
@@ -318,7 +322,8 @@ class Net:
         (7, 2, 10)
         """
         xp, params, state = _signature.check_forward(self, params, x, state, mask)
-        return _layer(self).infer(params, x, state, mask, xp=xp)
+        y, state = _layer(self).infer(params, x, state, mask, xp=xp)
+        return _signature.in_order((y, state), x)  # type: ignore[no-any-return]
 
     def step(self, params: Tree, x_t: Array, state: Tree = None) -> tuple[Array, Tree]:
         """Advance by one time step, for streams.
@@ -413,7 +418,7 @@ class Net:
         _check.whole("steps", steps, at_least=0)
         _check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
-        return cost(self, steps, batch, dtype_bytes(dtype), bptt, masked=bool(masked))
+        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=bool(masked))
 
     def _key(self, seed: Any) -> int:
         """Return the number that dropout follows from."""

@@ -33,7 +33,7 @@ def gradient_flow(trace: tuple[Any, ...]) -> Any:
     ImportError
         Where matplotlib is not installed.
     TypeError
-        Where `trace` is no such tuple, or of no time steps.
+        Where `trace` is no such tuple.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def _check(trace: object) -> list[tuple[Trace, ...]]:
     ):
         message = (
             "`trace` must be the tuple of Trace, one entry a layer, that "
-            f"net.backward(cache, dy, trace=True) returns for one step or more, got {trace!r:.80}"
+            f"net.backward(cache, dy, trace=True) returns, got {trace!r:.80}"
         )
         raise TypeError(message)
     return layers

@@ -70,8 +70,9 @@ def _forward(
         for t in range(plan.tail, steps):
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
     y = outputs.stacked(1)[0]
+    y = (_blanked if plan.tail else blank)(y, mask, xp=xp)  # without a tail the outputs are kept
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
-    return blank(y, mask, xp=xp), state if steps else _copy(state, xp=xp), cache
+    return y, state if steps else _copy(state, xp=xp), cache
 
 
 def _backward(
@@ -88,8 +89,6 @@ def _backward(
         return _no_steps(recurrence, inputs, dstate, watch, xp=xp)
     if any(map(plan.runs_again, plan.moves())):
         inputs = Inputs.read(recurrence, *inputs[:3], xp=xp)
-    half = wide_dtype(dy.dtype, xp=xp) != dy.dtype  # what is added up is added up in single
-    add = partial(_add_in_single, xp=xp) if half else _add
     dparams, dx = None, Slab(inputs.x, xp=xp)
     traces: list[Trace] = []
     for move in plan.moves():
@@ -105,14 +104,16 @@ def _backward(
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
         back = Back(dy[steps, ...], start, plan.truncate, watch)
         found = retrace(recurrence, part, segment, back, dstate, xp=xp)
-        dparams = found.params if dparams is None else map_leaves(add, dparams, found.params)
+        if dparams is not None:
+            dparams = map_leaves(partial(_add, xp=xp), dparams, found.params)
+        else:  # a cell may give two parameters one array, which is not to be added to twice
+            dparams = map_leaves(partial(_sum_from, xp=xp), found.params) if start else found.params
         dx.write(steps, found.x)
         dstate = found.state
         if found.trace is not None:
             traces.append(found.trace)
         del segment, found, back  # or they are still there when the next ones are made
-    if half:
-        dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
+    dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
 
 
@@ -129,7 +130,17 @@ def _infer(
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
     state = _advance(recurrence, inputs, slice(0, x.shape[0]), state, outputs, xp=xp)
     state = state if x.shape[0] else _copy(state, xp=xp)
-    return blank(outputs.stacked(1)[0], mask, xp=xp), state
+    return _blanked(outputs.stacked(1)[0], mask, xp=xp), state
+
+
+def _blanked(y: Array, mask: Array | None, *, xp: Namespace) -> Array:
+    """Write zeros into `y` where the mask is False, a few steps at once, if it can be written."""
+    if mask is None or not array_api_compat.is_writeable_array(y):
+        return blank(y, mask, xp=xp)
+    for start in range(0, y.shape[0], CHUNK):
+        steps = slice(start, min(start + CHUNK, y.shape[0]))
+        y[steps, ...] = blank(y[steps, ...], mask[steps, ...], xp=xp)
+    return y
 
 
 def _no_steps(
@@ -149,9 +160,9 @@ def _no_steps(
     return grads, map_leaves(lambda norms: norms[:0], trace)
 
 
-def _copy(state: Tree, *, xp: Namespace) -> Tree:
-    """Return a state that shares no memory with what a caller passed."""
-    return map_leaves(lambda part: xp.asarray(part, copy=True), state)
+def _copy(tree: Tree, *, xp: Namespace) -> Tree:
+    """Return a tree whose arrays share no memory with others."""
+    return map_leaves(lambda leaf: xp.asarray(leaf, copy=True), tree)
 
 
 def _sweep(
@@ -189,10 +200,11 @@ def _advance(
     return state
 
 
-def _add(a: Array, b: Array) -> Array:
-    a += b
-    return a
+def _sum_from(first: Array, *, xp: Namespace) -> Array:
+    """Return a new array to add to, wide enough for a sum."""
+    return xp.astype(first, wide_dtype(first.dtype, xp=xp), copy=True)
 
 
-def _add_in_single(a: Array, b: Array, *, xp: Namespace) -> Array:
-    return _add(widened(a, xp=xp), widened(b, xp=xp))
+def _add(total: Array, more: Array, *, xp: Namespace) -> Array:
+    total += widened(more, xp=xp)
+    return total

@@ -49,6 +49,8 @@ class Plan(NamedTuple):
     moves : callable
         ``moves()`` yields each `Move` with which the backward pass comes back, the last segment
         first.
+    longest : int
+        The most steps of a move.
     residuals : bool
         Whether a kept segment has its residuals, or they are computed again, for all steps of a
         move at once, when the backward pass gets there.
@@ -59,6 +61,7 @@ class Plan(NamedTuple):
     snapshots: tuple[int, ...]
     tail: int
     moves: Callable[[], Iterable[Move]]
+    longest: int
     residuals: bool = True
     truncate: int | None = None
 
@@ -82,7 +85,7 @@ class Strategy(Protocol):
 
 
 def _keep(length: int, *, truncate: int | None = None) -> Plan:
-    return Plan((), 0, lambda: (Move(0, (), 0, length),), truncate=truncate)
+    return Plan((), 0, lambda: (Move(0, (), 0, length),), length, truncate=truncate)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class KeepStates:
             for start in reversed(starts):
                 yield Move(start, (), start, min(start + SPAN, length))
 
-        return Plan((), 0, moves, residuals=False)
+        return Plan((), 0, moves, min(SPAN, length), residuals=False)
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class Segments:
             for start in reversed(starts):
                 yield Move(start, (), start, min(start + size, length))
 
-        return Plan(tuple(starts), length, moves)
+        return Plan(tuple(starts), length, moves, min(size, length))
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ class Binomial:
             return _keep(0)
         first = next(_binomial_moves(length, self.snapshots))
         marks = (0, *first.snapshots)
-        return Plan(marks, first.start, partial(_binomial_moves, length, self.snapshots))
+        return Plan(marks, first.start, partial(_binomial_moves, length, self.snapshots), 1)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ class CellForward(Protocol):
     def __call__(self, u: Any, v: Any, state: Any, *, xp: Namespace) -> tuple[Any, Arrays]:
         """Return the new state and the residuals, what the derivative needs beside the states.
 
+        Residuals are arrays with a row for each sequence, (B, …).
+
         Parameters
         ----------
         u, v : named tuple of arrays (B, H)
