@@ -68,10 +68,10 @@ def retrace(
         records.write(t, record)
         if back.watch.trace:
             norms.write(t, tuple(norm([part], xp=xp) for part in dnew))
-        dstate = held(column, dbefore, dnew, xp=xp)
         if back.watch.clip is not None:
-            parts, _ = clip(list(dstate), back.watch.clip, -1, xp=xp)
-            dstate = recurrence.state(*parts)
+            parts, _ = clip(list(dbefore), back.watch.clip, -1, xp=xp)
+            dbefore = recurrence.state(*parts)
+        dstate = held(column, dbefore, dnew, xp=xp)
         if back.cuts(t):
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = before

@@ -19,7 +19,7 @@ from xpbptt.bptt.recurrence import Recurrence, flat
 from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, gate_norms
-from xpbptt.kernels import Buffer, Kernel, Kind, find, loops, programs, stream
+from xpbptt.kernels import Buffer, Kernel, Kind, find, programs, stream
 
 Buffers = dict[str, Any]
 
@@ -82,11 +82,10 @@ def retrace(
     for buffer, part in zip((dh, *rest), dstate, strict=True):
         buffer[...] = part
     given, weight = kernel.order(buffers), kernel.plain(inputs.params.weight_hh)
-    if watch.clip is None and back.truncate is None:
-        kernel.backward(kernel.run, given, dv, weight, dh)
-    else:
-        after = partial(_intervene, back, list(carried.values()), xp=xp)
-        loops.backward(kernel.run, given, dv, weight, dh, after)
+    after = None
+    if watch.clip is not None or back.truncate is not None:
+        after = partial(_intervene, back, inputs.mask, list(carried.values()), xp=xp)
+    kernel.backward(kernel.run, given, dv, weight, dh, after)
 
     x = blank(inputs.x, inputs.mask, xp=xp)
     dparams, dx = recurrence.accumulate(
@@ -112,11 +111,16 @@ def step(
     return state[0], state
 
 
-def _intervene(back: Back, carried: list[Array], t: int, *, xp: Namespace) -> None:
+def _intervene(
+    back: Back, mask: Array | None, carried: list[Array], t: int, *, xp: Namespace
+) -> None:
     """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
     dh, direct, *rest = carried
     if back.watch.clip is not None:
-        parts, _ = clip([dh + direct, *rest], back.watch.clip, -1, xp=xp)
+        whole = [dh + direct, *rest]
+        parts, _ = clip(whole, back.watch.clip, -1, xp=xp)
+        if mask is not None:
+            parts = [xp.where(mask[t, :, None], a, b) for a, b in zip(parts, whole, strict=True)]
         direct[...] = 0
         for buffer, part in zip((dh, *rest), parts, strict=True):
             buffer[...] = part

@@ -13,7 +13,7 @@ Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 STEP = "tbj"
 MASK = Buffer("mask", "tb", logical=True)
 DOUTPUT = Buffer("dy", STEP)
-PRODUCT = Buffer("dh", "bj")
+PRODUCT = Buffer("dh", "bj", spent=True)
 SIZE = 7919  # a hidden size that stands out among the dimensions of a cell's own parameters
 
 
@@ -137,9 +137,9 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
 
     carried = [_load(graph, part.at()) for part in gradients(cell)]
-    dh = _load(graph, PRODUCT.at())
-    dh = (dh + carried[0] if direct else dh) + chosen(_load(graph, DOUTPUT.at()))
-    dnew = cell.state(dh, *carried[1:])
+    dh, dy = _load(graph, PRODUCT.at()), _load(graph, DOUTPUT.at())
+    whole = cell.state(dh + carried[0] if direct else dh, *carried[1:])
+    dnew = whole._replace(**{cell.state._fields[0]: whole[0] + dy})  # spoilt where dy is, if masked
     du, dv, dbefore, *dextra = cell.backward(
         kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
     )
@@ -157,14 +157,15 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         for part, value in zip(own, named, strict=True)
     ]
     past = (0 if dbefore[0] is None else dbefore[0], *dbefore[1:])
-    passed = zip(gradients(cell), past, dnew, strict=True)
+    passed = zip(gradients(cell), past, whole, strict=True)
     writes += [
-        (part.at(), chosen(value, whole))
-        for part, value, whole in list(passed)[0 if direct else 1 :]
+        (part.at(), chosen(value, unchanged))
+        for part, value, unchanged in list(passed)[0 if direct else 1 :]
     ]
     stores = [Store(access, value.place) for access, value in writes]
+    arriving = (whole[0] + chosen(dy), *dnew[1:])
     watched = [
-        Store(part.at(), value.place) for part, value in zip(arrivals(cell), dnew, strict=True)
+        Store(part.at(), value.place) for part, value in zip(arrivals(cell), arriving, strict=True)
     ]
     return Backward(
         back=_program(cell, "back", graph, stores, masked=masked),
@@ -207,7 +208,7 @@ def residuals(cell: Cell) -> tuple[Buffer, ...]:
 def products(cell: Cell) -> tuple[Buffer, Buffer]:
     """Return the buffers of the two products of all gates, that of the input and the state's."""
     count = len(cell.gates._fields)
-    return Buffer("u", STEP, count), Buffer("v", "bj", count)
+    return Buffer("u", STEP, count, spent=True), Buffer("v", "bj", count, spent=True)
 
 
 def biases(cell: Cell) -> tuple[Buffer, Buffer]:

@@ -35,6 +35,9 @@ if numba.config.DISABLE_JIT:
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+# BLAS works on what happens to lie beside small matrices, and NumPy warns of it.
+quiet = np.errstate(all="ignore")
+
 empty = np.empty
 
 
@@ -45,6 +48,7 @@ def plain(array: Any) -> Any:
     return np.require(array, requirements=["C", "A", "W", "E"])
 
 
+@quiet
 def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
     """Run the time loop of `loops`, compiled if it is small."""
     if cpu_loops.small(rows, weight):
@@ -53,18 +57,26 @@ def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) 
         loops.forward(run, given, rows, weight, product)
 
 
-def backward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
-    """Run the time loop of `loops`, compiled if it is small."""
-    if cpu_loops.small(rows, weight):
+@quiet
+def backward(
+    run: Run,
+    given: Given,
+    rows: Array,
+    weight: Array,
+    product: Array,
+    after: Callable[[int], None] | None = None,
+) -> None:
+    """Run the time loop of `loops`, compiled if it is small and nothing comes between."""
+    if after is None and cpu_loops.small(rows, weight):
         cpu_loops.compiled(run, back=True)(rows, plain(weight), product, *given)
     else:
-        loops.backward(run, given, rows, weight, product)
+        loops.backward(run, given, rows, weight, product, after)
 
 
 def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
     """Return the step of a stream, compiled as a whole for one small sequence."""
     small = cpu_loops.single(run, names, given)
-    large = loops.single(run, names, given)
+    large = quiet(loops.single(run, names, given))
 
     def step(x: Array, weight_ih: Array, *others: Array) -> None:
         function = small if x.shape[0] == 1 and weight_ih.size <= cpu_loops.SMALL else large

@@ -14,10 +14,12 @@ from xpbptt.kernels.trace import Untraceable
 
 VARIABLE = "XPBPTT_FUSE"
 
-COMPILERS = {  # by the name of the namespace
-    "array_api_compat.numpy": "xpbptt.kernels.cpu",
-    "array_api_compat.cupy": "xpbptt.kernels.cuda",
+COMPILERS = {  # by the name of the namespace; the first that is there
+    "array_api_compat.numpy": ("xpbptt.kernels.cpu", "xpbptt.kernels.ufuncs"),
+    "array_api_compat.cupy": ("xpbptt.kernels.cuda",),
 }
+
+Modules = tuple[str, ...]
 
 log = logging.getLogger("xpbptt")
 
@@ -39,6 +41,8 @@ class Kernel(NamedTuple):
         The time loop, ``forward(run, buffers, rows, weight, product)``, see `loops`.
     single : callable
         ``single(run, names, given)`` is the step of a stream, see `loops`.
+    calls : int
+        How many calls of the library a step is.
     """
 
     run: Callable[..., None]
@@ -48,6 +52,7 @@ class Kernel(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     single: Callable[..., Any]
+    calls: int = 1
 
     def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
         """Return the buffers in the order in which `run` takes them."""
@@ -59,31 +64,31 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
 
     Why a cell cannot be compiled is logged, once.
     """
-    module = compiler_of(xp)
-    found = "" if module is None else build(cell, kind, masked, module, like.dtype)
+    modules = compilers_of(xp)
+    found = "" if modules is None else build(cell, kind, masked, modules, like.dtype)
     return None if isinstance(found, str) else found
 
 
 def why_not(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> str:
     """Return why `find` gives no kernel; empty where it gives one."""
-    module = compiler_of(xp)
-    if module is None:
+    modules = compilers_of(xp)
+    if modules is None:
         named = getattr(xp, "__name__", "") in COMPILERS
         return f"{VARIABLE}=0 is set" if named else "cells are compiled for NumPy and CuPy only"
-    found = build(cell, kind, masked, module, like.dtype)
+    found = build(cell, kind, masked, modules, like.dtype)
     return found if isinstance(found, str) else ""
 
 
-def compiler_of(xp: Any) -> str | None:
-    """Return the module that compiles for a namespace; None if there is none or it is off."""
-    module = COMPILERS.get(getattr(xp, "__name__", ""))
-    return None if module is None or os.environ.get(VARIABLE) == "0" else module
+def compilers_of(xp: Any) -> Modules | None:
+    """Return the modules that compile for a namespace; None if there are none or it is off."""
+    modules = COMPILERS.get(getattr(xp, "__name__", ""))
+    return None if modules is None or os.environ.get(VARIABLE) == "0" else modules
 
 
 @cache
-def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
-    """Compile a kernel with a module for arrays of a dtype, or say why there is none."""
-    compiler = _compiler(module)
+def build(cell: Cell, kind: Kind, masked: bool, modules: Modules, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
+    """Compile a kernel for arrays of a dtype, or say why there is none."""
+    compiler = _compiler(modules)
     if isinstance(compiler, str):
         return compiler
     if dtype not in compiler.DTYPES:
@@ -109,19 +114,20 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     read, written = traced.buffers()
     names = tuple(buffer.name for buffer in (*read, *written))
     loops = (compiler.forward, compiler.backward, compiler.single)
-    return Kernel(run, names, compiler.empty, compiler.plain, *loops)
+    return Kernel(run, names, compiler.empty, compiler.plain, *loops, getattr(run, "calls", 1))
 
 
 @cache
-def _compiler(module: str) -> Any:
-    """Return the module that compiles, or why what it needs is not there."""
+def _compiler(modules: Modules) -> Any:
+    """Return the first module that can be imported, or why there is none."""
+    first, *others = modules
     try:
-        return import_module(module)
+        return import_module(first)
     except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
-        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
-            return "Numba is not installed"  # the extra `fast` was not asked for
-        log.warning("cells are not compiled but run as written, slower: %s", error)
-        return str(error)
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+        if not missing:  # then the extra `fast` was not asked for
+            log.warning("cells are not compiled and run slower: %s", error)
+        return _compiler(tuple(others)) if others else str(error)
 
 
 @cache

@@ -26,12 +26,15 @@ class Buffer(NamedTuple):
         How many blocks, as the gates, stand side by side along the last axis.
     logical : bool
         Whether its elements are truth values.
+    spent : bool
+        Whether nobody reads it after the step, so that a kernel may use it to work in.
     """
 
     name: str
     axes: str
     blocks: int = 1
     logical: bool = False
+    spent: bool = False
 
     def at(self, block: int = 0, *, later: bool = False) -> "Access":
         """Return the element of this step, or of the one after it, in a block."""

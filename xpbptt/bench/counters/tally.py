@@ -31,10 +31,10 @@ class Counter:
     def __init__(self) -> None:
         self.products = self.kernels = 0
 
-    def add(self, *, product: bool = False) -> None:
-        """Count a call."""
-        self.products += product
-        self.kernels += not product
+    def add(self, calls: int = 1, *, product: bool = False) -> None:
+        """Count calls."""
+        self.products += calls * product
+        self.kernels += calls * (not product)
 
     def restart(self) -> None:
         """Forget what was counted."""
@@ -92,7 +92,7 @@ def counting_kernels(counter: Counter, plain: Callable[[Any], Any], *, xp: Any) 
 
     def counted(kernel: Kernel) -> Kernel:
         def run(t: int, *buffers: Any) -> None:
-            counter.add()
+            counter.add(kernel.calls)
             kernel.run(t, *map(plain, buffers))
 
         # The loops that are not compiled, whose products can be counted.
