@@ -161,3 +161,26 @@ def test_a_limit_beyond_the_dtype_is_no_limit(xp, assert_close):
     clipped, norm = xpbptt.clip_by_global_norm({"w": y}, 1e300)
     assert bool(xp.all(clipped["w"] == y))
     assert bool(norm > 0)
+
+
+@pytest.mark.parametrize("bptt", [xpbptt.KeepAll(), xpbptt.Segments(2)], ids=repr)
+@pytest.mark.parametrize("cell", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
+def test_what_passes_a_masked_step_is_not_clipped(
+    cell, bptt, make_case, xp, tree_map, assert_close
+):
+    """A padded sequence is clipped as it is alone."""
+    padded = make_case(cell(3, 5))
+    padded = padded._replace(dstate=tree_map(lambda d: 10 * d, padded.dstate))
+    alone = padded._replace(x=padded.x[:3, ...], dy=padded.dy[:3, ...])
+    mask = xp.broadcast_to(xp.asarray([True] * 3 + [False] * 3)[:, None], (T, B))
+    grads = backward(padded, mask, bptt, clip_step=0.5)
+    expected = backward(alone, None, bptt, clip_step=0.5)
+    assert_close(grads.params, expected.params)
+    assert_close(grads.state, expected.state)
+    assert_close(grads.x[:3, ...], expected.x)
+
+
+def test_a_sequence_that_is_masked_throughout_is_not_clipped(make_case, xp, assert_close):
+    case = make_case(xpbptt.LSTM(3, 5))
+    grads = backward(case, xp.zeros((T, B), dtype=xp.bool), clip_step=1e-3)
+    assert_close(grads.state, case.dstate, 0)

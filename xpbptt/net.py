@@ -340,7 +340,8 @@ class Net:
         Returns
         -------
         y_t : array (B, H)
-            The hidden state of the last layer.
+            The hidden state of the last layer, the very array that `state` holds: do not write
+            into it where the stream goes on.
         state : tree of arrays (B, H)
             The state after it.
 
@@ -370,7 +371,8 @@ class Net:
         xp, params, state = _signature.check_forward(
             self, params, x_t, state, name="x_t", axes="(B, I)"
         )
-        return layer.step(params, x_t, state, xp=xp)
+        y_t, state = layer.step(params, x_t, state, xp=xp)
+        return _signature.in_order((y_t, state), x_t)  # type: ignore[no-any-return]
 
     def cost(
         self,

@@ -57,7 +57,7 @@ def describe(
         "python": platform.python_version(),
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-        "warnings": [*warnings(os.environ), *_as_written(backend)],
+        "warnings": [*warnings(os.environ), *_not_compiled(backend)],
     }
 
 
@@ -96,13 +96,13 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _as_written(backend: str) -> list[str]:
+def _not_compiled(backend: str) -> list[str]:
     """Say why the cells are not compiled where they could be."""
     if os.environ.get(kernels.VARIABLE) == "0":
         return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run as written"]
     if backend == "numpy" and find_spec("numba") is None:
         how = 'python -m pip install "xpbptt[fast]"'
-        return [f"Numba is not installed: the cells are not compiled but run as written: {how}"]
+        return [f"Numba is not installed: the cells are calls of NumPy, not compiled: {how}"]
     return []
 
 
