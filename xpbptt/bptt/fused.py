@@ -13,7 +13,7 @@ import array_api_compat
 from xpbptt._norms import clip, norm
 from xpbptt.bptt import eager
 from xpbptt.bptt.elementwise import recurrence as elementwise
-from xpbptt.bptt.layer import Array, Namespace, Tree
+from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence, flat
 from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
@@ -142,15 +142,30 @@ def _forward(
     states = [buffers[place.name] for place in programs.states(recurrence.cell)]
     for buffer, part in zip(states, state, strict=True):
         buffer[0, ...] = part
-    places = programs.products(recurrence.cell)
-    products = _empty(places, inputs, state, xp=xp)
+    length, batch, _ = inputs.x.shape
+    spans = kernel.spans(length, batch, inputs.params.weight_hh.shape[0])
+    longest = inputs.part(slice(0, max(steps.stop - steps.start for steps in spans)))
+    products = _empty(programs.products(recurrence.cell), longest, state, xp=xp)
     u, v = products.values()
-    x = blank(inputs.x, inputs.mask, xp=xp)
-    flat(x, xp=xp).dot(inputs.params.weight_ih.T, out=flat(u, xp=xp))
-    buffers = buffers | products | _given(kernel, recurrence, inputs)
-    given, before_each = kernel.order(buffers), states[0][:-1, ...]
-    kernel.forward(kernel.run, given, before_each, inputs.weights.weight, v)
+    for steps in spans:
+        part = inputs.part(steps)
+        x = blank(part.x, part.mask, xp=xp)
+        here = _steps(buffers, programs.states(recurrence.cell), steps)
+        here |= {"u": u[: x.shape[0], ...], "v": v}
+        flat(x, xp=xp).dot(inputs.params.weight_ih.T, out=flat(here["u"], xp=xp))
+        given = kernel.order(here | _given(kernel, recurrence, part))
+        before_each = states[0][steps, ...]
+        kernel.forward(kernel.run, given, before_each, inputs.weights.weight, v)
     return recurrence.state(*(xp.asarray(part[-1, ...], copy=True) for part in states))
+
+
+def _steps(buffers: Buffers, states: list[Buffer], steps: slice) -> Buffers:
+    """Return the part of buffers that belongs to some steps, of states one more."""
+    names = {place.name for place in states}
+    return {
+        name: buffer[steps.start : steps.stop + (name in names), ...]
+        for name, buffer in buffers.items()
+    }
 
 
 def _residuals(
@@ -190,6 +205,18 @@ def _compilable(recurrence: Recurrence, x: Array) -> bool:
     """Tell whether the recurrence is nothing but its cell, and there is anything to compute."""
     cell = recurrence.cell
     return cell is not None and elementwise(cell) is recurrence and 0 not in x.shape
+
+
+def spans(
+    recurrence: Recurrence, inputs: Inputs, steps: slice, watch: Watch, *, xp: Namespace
+) -> list[slice]:
+    """Return the parts in which it is best gone back over some steps, the last one first."""
+    kernel = _kernel(recurrence, "watch" if watch.trace else "back", inputs, xp=xp)
+    if kernel is None:
+        return [steps]
+    width = inputs.params.weight_hh.shape[0]
+    parts = kernel.spans(steps.stop - steps.start, inputs.x.shape[1], width)
+    return [slice(steps.start + p.start, steps.start + p.stop) for p in reversed(parts)]
 
 
 def _kernel(recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace) -> Kernel | None:

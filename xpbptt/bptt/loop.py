@@ -7,7 +7,7 @@ import array_api_compat
 
 from xpbptt._tree import map_leaves
 from xpbptt._wide import narrowed, wide_dtype, widened
-from xpbptt.bptt.fused import advance, record, retrace, step
+from xpbptt.bptt.fused import advance, record, retrace, spans, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
@@ -93,26 +93,29 @@ def _backward(
     traces: list[Trace] = []
     for move in plan.moves():
         source, taken, start, stop = move
-        steps = slice(start, stop)
-        part = inputs.part(steps)
         if plan.runs_again(move):
             marks = (source, *taken)
             new, state = _sweep(recurrence, inputs, marks, start, snapshots[source], None, xp=xp)
             snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
-            segment, _ = record(recurrence, part, state, xp=xp)
+            segment, _ = record(recurrence, inputs.part(slice(start, stop)), state, xp=xp)
         else:
             segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        back = Back(dy[steps, ...], start, plan.truncate, watch)
-        found = retrace(recurrence, part, segment, back, dstate, xp=xp)
-        if dparams is not None:
-            dparams = map_leaves(partial(_add, xp=xp), dparams, found.params)
-        else:  # a cell may give two parameters one array, which is not to be added to twice
-            dparams = map_leaves(partial(_sum_from, xp=xp), found.params) if start else found.params
-        dx.write(steps, found.x)
-        dstate = found.state
-        if found.trace is not None:
-            traces.append(found.trace)
-        del segment, found, back  # or they are still there when the next ones are made
+        for steps in spans(recurrence, inputs, slice(start, stop), watch, xp=xp):
+            part = segment.part(steps.start - start, steps.stop - start, xp=xp)
+            back = Back(dy[steps, ...], steps.start, plan.truncate, watch)
+            found = retrace(recurrence, inputs.part(steps), part, back, dstate, xp=xp)
+            if dparams is not None:
+                dparams = map_leaves(partial(_add, xp=xp), dparams, found.params)
+            elif steps.start:  # a cell may give two parameters one array, not to be added to twice
+                dparams = map_leaves(partial(_sum_from, xp=xp), found.params)
+            else:
+                dparams = found.params
+            dx.write(steps, found.x)
+            dstate = found.state
+            if found.trace is not None:
+                traces.append(found.trace)
+            del part, found, back  # or they are still there when the next ones are made
+        del segment
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     return Gradients(dparams, dx.whole(), dstate), joined(traces[::-1], xp=xp)
 

@@ -53,10 +53,13 @@ class Segment(NamedTuple):
     residuals: Tape | None
 
     def part(self, start: int, stop: int, *, xp: Namespace) -> "Segment":
-        """Return the steps from `start` to before `stop`, all of them or without residuals."""
+        """Return the steps from `start` to before `stop`."""
         if (start, stop + 1) == (0, self.states.length):
             return self
-        return Segment(Tape.of(self.states.stacked(start, stop + 1), xp=xp), None)
+        states = Tape.of(self.states.stacked(start, stop + 1), xp=xp)
+        if self.residuals is None:
+            return Segment(states, None)
+        return Segment(states, Tape.of(self.residuals.stacked(start, stop), xp=xp))
 
 
 class Back(NamedTuple):

@@ -33,6 +33,7 @@ if numba.config.DISABLE_JIT:
     raise ImportError(MESSAGE)
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+AT_ONCE = 2**19  # so much stays in the cache, and is no fresh memory each time
 
 
 # BLAS works on what happens to lie beside small matrices, and NumPy warns of it.

@@ -25,6 +25,7 @@ OPERATIONS = INFIX | {
     "not": "!{0}",
 }
 
+AT_ONCE = None  # few, large products
 DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
 
 empty = cupy.empty

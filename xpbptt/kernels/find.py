@@ -13,6 +13,7 @@ from xpbptt.kernels.program import Program
 from xpbptt.kernels.trace import Untraceable
 
 VARIABLE = "XPBPTT_FUSE"
+FEWEST = 1024  # rows in a product of matrices that make it worth its while
 
 COMPILERS = {  # by the name of the namespace; the first that is there
     "array_api_compat.numpy": ("xpbptt.kernels.cpu", "xpbptt.kernels.ufuncs"),
@@ -41,6 +42,8 @@ class Kernel(NamedTuple):
         The time loop, ``forward(run, buffers, rows, weight, product)``, see `loops`.
     single : callable
         ``single(run, names, given)`` is the step of a stream, see `loops`.
+    at_once : int or None
+        Of how many numbers the gates' buffers best are; None for all steps.
     calls : int
         How many calls of the library a step is.
     """
@@ -52,7 +55,20 @@ class Kernel(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     single: Callable[..., Any]
+    at_once: int | None = None
     calls: int = 1
+
+    def spans(self, steps: int, batch: int, width: int) -> list[slice]:
+        """Return the parts in which it is best run over so many steps, equally long or so.
+
+        `width` is that of the gates' buffers.
+        """
+        if self.at_once is None:
+            return [slice(0, steps)]
+        rows = max(FEWEST, self.at_once // width)
+        parts = -(-steps * batch // rows)
+        ends = [k * steps // parts for k in range(parts + 1)]
+        return list(map(slice, ends, ends[1:]))
 
     def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
         """Return the buffers in the order in which `run` takes them."""
@@ -114,7 +130,8 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     read, written = traced.buffers()
     names = tuple(buffer.name for buffer in (*read, *written))
     loops = (compiler.forward, compiler.backward, compiler.single)
-    return Kernel(run, names, compiler.empty, compiler.plain, *loops, getattr(run, "calls", 1))
+    calls = getattr(run, "calls", 1)
+    return Kernel(run, names, compiler.empty, compiler.plain, *loops, compiler.AT_ONCE, calls)
 
 
 @cache

@@ -41,6 +41,7 @@ FUNCTIONS: dict[str, Any] = {
     "not": np.logical_not,
 }
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+AT_ONCE = 2**19  # so much stays in the cache, and is no fresh memory each time
 
 # BLAS works on what happens to lie beside small matrices, and NumPy warns of it; and what is masked
 # may be infinite until it is dropped.
