@@ -171,12 +171,13 @@ class _Schedule:
 
     def _promised(self, place: int, used: Counter[int]) -> Span | None:
         """Return where the result of a later operation belongs, if it may be written over this."""
+        logical = self.nodes[place].operation in LOGICAL
         spans = (
             span
             for user in self.users.get(place, ())
             if self._may_replace(user, place)
             for span in self.stores.get(user, ())
-            if self._is_free(span, place, used)
+            if span.buffer.logical == logical and self._is_free(span, place, used)
         )
         return next(spans, None)
 
