@@ -123,6 +123,7 @@ def test_a_wrong_shape_is_refused(xp):
     [
         (lambda a: (a, None), xpbptt.KeepAll(), TypeError, "must be arrays, got NoneType"),
         (lambda a: (a, 2.0), xpbptt.Binomial(2), TypeError, "must be arrays, got float"),
+        (lambda a: (a, True), xpbptt.KeepAll(), TypeError, "must be arrays, got bool"),
         (
             lambda a: (a[0, ...],),
             xpbptt.KeepStates(),
@@ -131,12 +132,13 @@ def test_a_wrong_shape_is_refused(xp):
         ),
     ],
 )
-def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text):
+@pytest.mark.parametrize("fuse", ["0", "1"])
+def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text, fuse):
     def odd(u, v, state, *, xp):
         new, _ = rnn.forward(u, v, state, xp=xp)
         return new, residuals(new.h)
 
-    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    monkeypatch.setenv("XPBPTT_FUSE", fuse)
     rnn = xpbptt.cells.RNN_TANH
     case = make_case(xpbptt.Net(rnn._replace(name="odd", forward=odd), 3, 5))
     with pytest.raises(error, match=text):

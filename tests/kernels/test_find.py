@@ -63,6 +63,18 @@ def test_what_stops_it_is_said_once(forward, reason, make, caplog, xp):
     assert reason in record.message
 
 
+def test_a_number_beyond_the_dtype_is_infinite(make, compiled, xp):
+    """NumPy warns of it; a kernel is not to fail for that."""
+
+    def huge(u, v, state, *, xp):
+        return One(xp.tanh((u.a + v.a) * 1e300)), ()
+
+    net = xpbptt.Net(xpbptt.cells.RNN_TANH._replace(name="huge", forward=huge), 3, 5)
+    of = make(net, "float32")
+    y, _ = compiled(net.infer, of.params, of.x)
+    assert bool(xp.all(xp.abs(y) == 1))
+
+
 @pytest.mark.usefixtures("fresh")
 def test_a_kernel_that_cannot_be_built(
     monkeypatch, compiler, make, caplog, as_written, assert_same

@@ -72,6 +72,7 @@ class Kernel:
         those but the products.
     """
 
+    @quiet
     def __init__(self, program: Program, dtype: str) -> None:
         calls = list(map(_without_negative, schedule(program)))
         numbers = constants(calls)
