@@ -47,6 +47,8 @@ quiet = np.errstate(all="ignore")
 
 empty = np.empty
 
+LARGE = 2**17  # elements of a product that takes far longer than to make an array for it
+
 
 def plain(array: Any) -> Any:
     """Return the array as one of NumPy's own class."""
@@ -138,7 +140,9 @@ def single(run: Kernel, names: tuple[str, ...], given: tuple[str, ...]) -> Calla
     @quiet
     def step(*arrays: Array) -> None:
         x, weight_ih, weight_hh, *_ = arrays
-        u, v, work = memory(x.shape[0], *weight_hh.shape, get_ident())
+        batch, (rows, size) = x.shape[0], weight_hh.shape
+        make = memory if batch * rows <= LARGE else memory.__wrapped__  # which keeps nothing
+        u, v, work = make(batch, rows, size, get_ident())
         x.dot(weight_ih.T, u)
         arrays[h].dot(weight_hh.T, v)
         run.single(*work, *[arrays[place] for place in places])
