@@ -119,6 +119,19 @@ def test_a_choice_by_a_mask_may_replace_either_side(which, draw):
     np.testing.assert_array_equal(found["b"], expected[1])
 
 
+def test_a_choice_does_not_replace_what_its_neighbour_reads(draw):
+    wide, other = Buffer("a", "bj", 3), Buffer("b", "bj", 2)
+    loads = [MASK, *(wide.at(k) for k in range(3)), *(other.at(k) for k in range(2))]
+    program = make(
+        lambda xp, m, a0, a1, a2, b0, b1: (xp.where(m, a1, b0), xp.where(m, a2, b1)),
+        *loads,
+        stores=(wide.at(0), wide.at(1)),
+    )
+    a, b, mask = draw(3), draw(2), np.array([True, False, True, False])
+    found = run(program, mask=mask, a=a.copy(), b=b)
+    np.testing.assert_array_equal(found["a"][:, :10], np.where(mask[:, None], a[:, 5:], b))
+
+
 def test_a_truth_value_is_stored_where_no_number_can_be(draw):
     flags = Buffer("d", "bj", logical=True)
     program = make(lambda xp, a, b: (xp.tanh(2 * a) > b,), A, B, stores=(flags,))
