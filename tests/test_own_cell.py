@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import array_api_compat
 import numpy as np
 import pytest
 
@@ -122,6 +123,7 @@ def test_a_wrong_shape_is_refused(xp):
     [
         (lambda a: (a, None), xpbptt.KeepAll(), TypeError, "must be arrays, got NoneType"),
         (lambda a: (a, 2.0), xpbptt.Binomial(2), TypeError, "must be arrays, got float"),
+        (lambda a: (a, True), xpbptt.KeepAll(), TypeError, "must be arrays, got bool"),
         (
             lambda a: (a[0, ...],),
             xpbptt.KeepStates(),
@@ -130,13 +132,46 @@ def test_a_wrong_shape_is_refused(xp):
         ),
     ],
 )
-def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text):
+@pytest.mark.parametrize("fuse", ["0", "1"])
+def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text, fuse):
     def odd(u, v, state, *, xp):
         new, _ = rnn.forward(u, v, state, xp=xp)
         return new, residuals(new.h)
 
-    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    monkeypatch.setenv("XPBPTT_FUSE", fuse)
     rnn = xpbptt.cells.RNN_TANH
     case = make_case(xpbptt.Net(rnn._replace(name="odd", forward=odd), 3, 5))
     with pytest.raises(error, match=text):
         case.net.backward(case.net.forward(case.params, case.x, bptt=bptt)[2], case.dy)
+
+
+@pytest.mark.parametrize("fuse", ["0", "1"])
+@pytest.mark.parametrize("bptt", [xpbptt.KeepAll(), xpbptt.Segments(2)], ids=repr)
+def test_what_a_cell_hands_on_unchanged_is_returned_as_a_copy(
+    make_case, monkeypatch, arrays, xp, fuse, bptt
+):
+    """Its new state may be the old one, or one array twice, and its gradient that of the new."""
+
+    def hand_on(u, v, state, *, xp):
+        return State(state.c, state.c), ()
+
+    def hand_back(residuals, state, new, dnew, *, xp):
+        zero = xp.zeros_like(dnew.h)
+        zeros = Gates(zero, zero, zero, zero)
+        return zeros, zeros, State(dnew.c, dnew.c)
+
+    monkeypatch.setenv("XPBPTT_FUSE", fuse)
+    case = make_case(xpbptt.Net(xpbptt.Cell("lazy", Gates, State, hand_on, hand_back), 3, 5))
+    _, state, cache = case.net.forward(case.params, case.x, case.state, bptt=bptt)
+    grads = case.net.backward(cache, case.dy, case.dstate)
+    _, inferred = case.net.infer(case.params, case.x, case.state)
+    given = arrays((case.state, case.dstate))
+    kept = [xp.asarray(array, copy=True) for array in given]
+    returned = arrays((state, grads.state, inferred))
+    assert bool(xp.all(returned[0] == kept[1]))
+    for k, array in enumerate(filter(array_api_compat.is_writeable_array, returned)):
+        array[...] = k
+    for k, array in enumerate(filter(array_api_compat.is_writeable_array, returned)):
+        assert bool(xp.all(array == k))
+    for array, before in zip(given, kept, strict=True):
+        assert bool(xp.all(array == before))

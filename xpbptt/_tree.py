@@ -61,6 +61,11 @@ def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     return function(tree, *others)
 
 
+def copied(tree: Tree, *, xp: Any) -> Tree:
+    """Return a tree whose arrays share no memory with others."""
+    return map_leaves(lambda leaf: xp.asarray(leaf, copy=True), tree)
+
+
 def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Tree) -> Tree:
     """Apply `function` to the leaves of a tree of named tuples whose leaves are shapes."""
     if is_named_tuple(shapes):

@@ -16,7 +16,8 @@ One = xpbptt.cells.RNN_TANH.state
 def fresh():
     """Forget which kernels there are, before and after a test."""
     finding = import_module("xpbptt.kernels.find")
-    caches = (finding.build, finding._compiler, finding._warn_once)
+    stream = import_module("xpbptt.kernels.stream")
+    caches = (finding.build, finding._compiler, finding._warn_once, stream._stream)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -61,6 +62,18 @@ def test_what_stops_it_is_said_once(forward, reason, make, caplog, xp):
     assert record.levelname == "WARNING"
     assert f"{cell.name} is not compiled but runs as written" in record.message
     assert reason in record.message
+
+
+def test_a_number_beyond_the_dtype_is_infinite(make, compiled, xp):
+    """NumPy warns of it; a kernel is not to fail for that."""
+
+    def huge(u, v, state, *, xp):
+        return One(xp.tanh((u.a + v.a) * 1e300)), ()
+
+    net = xpbptt.Net(xpbptt.cells.RNN_TANH._replace(name="huge", forward=huge), 3, 5)
+    of = make(net, "float32")
+    y, _ = compiled(net.infer, of.params, of.x)
+    assert bool(xp.all(xp.abs(y) == 1))
 
 
 @pytest.mark.usefixtures("fresh")
@@ -126,3 +139,31 @@ def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, cap
     of.net.forward(of.params, of.x, of.state)
     assert len(calls) == 6
     assert not caplog.records
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_written, assert_same):
+    if not compiler.__name__.endswith(".cpu"):
+        pytest.skip("only Numba compiles loops")
+    loops = import_module("xpbptt.kernels.cpu_loops")
+
+    def broken(*_):
+        message = "no such loop\nsecond line"
+        raise RuntimeError(message)
+
+    def both(net, make):
+        of = make(net, batch=1)
+        y, _, cache = net.forward(of.params, of.x, of.state)
+        return y, net.backward(cache, of.dy), net.step(of.params, of.x[0, ...], of.state)
+
+    net = xpbptt.GRU(3, 5)
+    expected = as_written(both, net, make)
+    compiler._whole.cache_clear()
+    for name in ("forward", "backward", "single"):
+        monkeypatch.setattr(loops, name, broken)
+    for _ in range(2):
+        assert_same(both(net, make), expected, "float64")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    sentence = "a compiled loop could not be built, so Python runs it, slower"
+    assert record.message == f"{sentence}: RuntimeError: no such loop"

@@ -119,6 +119,51 @@ def test_a_choice_by_a_mask_may_replace_either_side(which, draw):
     np.testing.assert_array_equal(found["b"], expected[1])
 
 
+def test_a_choice_does_not_replace_what_its_neighbour_reads(draw):
+    wide, other = Buffer("a", "bj", 3), Buffer("b", "bj", 2)
+    loads = [MASK, *(wide.at(k) for k in range(3)), *(other.at(k) for k in range(2))]
+    program = make(
+        lambda xp, m, a0, a1, a2, b0, b1: (xp.where(m, a1, b0), xp.where(m, a2, b1)),
+        *loads,
+        stores=(wide.at(0), wide.at(1)),
+    )
+    a, b, mask = draw(3), draw(2), np.array([True, False, True, False])
+    found = run(program, mask=mask, a=a.copy(), b=b)
+    np.testing.assert_array_equal(found["a"][:, :10], np.where(mask[:, None], a[:, 5:], b))
+
+
+def test_a_truth_value_is_stored_where_no_number_can_be(draw):
+    flags = Buffer("d", "bj", logical=True)
+    program = make(lambda xp, a, b: (xp.tanh(2 * a) > b,), A, B, stores=(flags,))
+    a, b = draw(), draw()
+    found = run(program, a=a, b=b, d=np.empty(a.shape, dtype=bool))
+    np.testing.assert_array_equal(found["d"], np.tanh(2 * a) > b)
+
+
+def test_the_step_after_is_no_part_of_a_name():
+    now, other = Buffer("a", "tbj"), Buffer("a_later", "tbj")
+    program = make(
+        lambda xp, a, b: (a + b, a - b), now.at(), other.at(), stores=(now.at(later=True), B)
+    )
+    a, b = np.ones((2, 4, 5)), np.full((1, 4, 5), 3.0)
+    found = run(program, a=a, a_later=b, b=np.empty((4, 5)))
+    assert (found["a"][1] == 4).all()
+    assert (found["b"] == -2).all()
+    assert (b == 3).all()
+
+
+@pytest.mark.parametrize("blocks", range(1, 10))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_opposite_of_one_unit(blocks, dtype):
+    """NumPy's own `negative` is wrong in place at some strides."""
+    wide = Buffer("a", "bj", blocks, spent=True)
+    program = make(lambda xp, a: (2 * xp.tanh(-a),), wide, stores=(B,))
+    a = np.linspace(-1, 1, 6 * blocks, dtype=dtype).reshape(6, blocks)
+    expected, b = 2 * np.tanh(-a[:, :1]), np.empty((6, 1), dtype)
+    Kernel(program, dtype).bind(a, b)(0)
+    np.testing.assert_allclose(b, expected, rtol=1e-6)
+
+
 def test_neighbours_with_results_in_places_apart(draw):
     """What lies side by side may have to be stored apart, or the other way round."""
     wide, other = Buffer("a", "bj", 3), Buffer("b", "bj", 3)

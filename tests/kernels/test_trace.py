@@ -207,6 +207,10 @@ REFUSED = [
     (lambda a, b, m, xp: xp.where(a, a, b), WHERE),
     (lambda a, b, m, xp: xp.where(True, a, b), WHERE),  # noqa: FBT003 - a condition
     *((lambda a, b, m, xp, p=p: a**p, POWER.format(p)) for p in (9, 0, -1, 0.5)),
+    (
+        lambda a, b, m, xp: a**b,
+        "it raises to a power that is no number; `xp.exp` can be compiled",
+    ),
     (lambda a, b, m, xp: a + None, OPERAND.format("NoneType")),
     (lambda a, b, m, xp: 1j * a, OPERAND.format("complex")),
     (lambda a, b, m, xp: np.ones(2) * a, OPERAND.format("ndarray")),

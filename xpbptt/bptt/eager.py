@@ -1,6 +1,7 @@
 """Runs over a segment that call a recurrence step by step, on any library."""
 
 from xpbptt._norms import clip, norm
+from xpbptt._tree import copied
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.masks import blank, columns, held, taken
 from xpbptt.bptt.recurrence import Recurrence
@@ -20,7 +21,7 @@ def advance(
         state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
         if outputs is not None:
             outputs.write(t + 1, state[: outputs.parts])
-    return state
+    return copied(state, xp=xp)
 
 
 def record(
@@ -35,7 +36,7 @@ def record(
         state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
         states.write(t + 1, state)
         residuals.write(t, kept)
-    return Segment(states, residuals), state
+    return Segment(states, residuals), copied(state, xp=xp)
 
 
 def retrace(
@@ -80,7 +81,7 @@ def retrace(
     if back.watch.trace:
         gates = gate_norms(recurrence, records.stacked(), xp=xp)
         trace = Trace(recurrence.state(*norms.stacked()), gates)
-    return Retraced(dparams, dx, dstate, trace)
+    return Retraced(dparams, dx, copied(dstate, xp=xp), trace)
 
 
 def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpbptt._tree import map_leaves
+from xpbptt._tree import copied, map_leaves
 from xpbptt._wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.fused import advance, record, retrace, spans, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
@@ -62,7 +62,7 @@ def _forward(
         state = _advance(recurrence, inputs, slice(0, steps), state, outputs, xp=xp)
         segment = Segment(outputs, None)
     else:
-        state = _copy(state, xp=xp)  # it is kept
+        state = copied(state, xp=xp)  # it is kept
         outputs = Tape.starting(state[:1], steps + 1, xp=xp)
         marks, tail = plan.snapshots, slice(plan.tail, steps)
         snapshots, state = _sweep(recurrence, inputs, marks, plan.tail, state, outputs, xp=xp)
@@ -72,7 +72,7 @@ def _forward(
     y = outputs.stacked(1)[0]
     y = (_blanked if plan.tail else blank)(y, mask, xp=xp)  # without a tail the outputs are kept
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
-    return y, state if steps else _copy(state, xp=xp), cache
+    return y, state, cache
 
 
 def _backward(
@@ -132,7 +132,7 @@ def _infer(
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
     state = _advance(recurrence, inputs, slice(0, x.shape[0]), state, outputs, xp=xp)
-    state = state if x.shape[0] else _copy(state, xp=xp)
+    state = state if x.shape[0] else copied(state, xp=xp)
     return _blanked(outputs.stacked(1)[0], mask, xp=xp), state
 
 
@@ -151,7 +151,7 @@ def _no_steps(
 ) -> tuple[Gradients, Any]:
     """Go back over a sequence of no steps; its trace is that of one step, which is left out."""
     zeros = partial(map_leaves, xp.zeros_like)
-    grads = Gradients(zeros(inputs.params), xp.zeros_like(inputs.x), _copy(dstate, xp=xp))
+    grads = Gradients(zeros(inputs.params), xp.zeros_like(inputs.x), copied(dstate, xp=xp))
     if not watch.trace:
         return grads, None
     device = array_api_compat.device(inputs.x)
@@ -161,11 +161,6 @@ def _no_steps(
     back = Back(xp.zeros_like(dstate[0])[None, ...], 0, None, watch)
     trace = retrace(recurrence, one, segment, back, zeros(dstate), xp=xp).trace
     return grads, map_leaves(lambda norms: norms[:0], trace)
-
-
-def _copy(tree: Tree, *, xp: Namespace) -> Tree:
-    """Return a tree whose arrays share no memory with others."""
-    return map_leaves(lambda leaf: xp.asarray(leaf, copy=True), tree)
 
 
 def _sweep(

@@ -108,6 +108,10 @@ def _forward(
     )
     state = cell.state(*(_load(graph, part.at()) for part in before))
     new, kept = cell.forward(u, v, state, xp=Tracing(graph), **_own(cell, graph))
+    for part in kept:
+        if not isinstance(part, Symbol):  # a run as written refuses it
+            message = f"a residual is a {type(part).__name__} and no array"
+            raise Untraceable(message)
     return state, new, kept
 
 

@@ -1,7 +1,9 @@
 """Kernels for the CPU: a program as a loop over one step's elements, compiled by Numba."""
 
+import logging
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -32,6 +34,8 @@ if numba.config.DISABLE_JIT:
     MESSAGE = "NUMBA_DISABLE_JIT is set"
     raise ImportError(MESSAGE)
 
+log = logging.getLogger("xpbptt")
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 AT_ONCE = 2**19  # so much stays in the cache, and is no fresh memory each time
 
@@ -52,10 +56,11 @@ def plain(array: Any) -> Any:
 @quiet
 def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
     """Run the time loop of `loops`, compiled if it is small."""
-    if cpu_loops.small(rows, weight):
-        cpu_loops.compiled(run, back=False)(rows, plain(weight), product, *given)
-    else:
+    whole = _whole(cpu_loops.forward, run) if cpu_loops.small(rows, weight) else None
+    if whole is None:
         loops.forward(run, given, rows, weight, product)
+    else:
+        whole(rows, plain(weight), product, *given)
 
 
 @quiet
@@ -68,16 +73,18 @@ def backward(
     after: Callable[[int], None] | None = None,
 ) -> None:
     """Run the time loop of `loops`, compiled if it is small and nothing comes between."""
-    if after is None and cpu_loops.small(rows, weight):
-        cpu_loops.compiled(run, back=True)(rows, plain(weight), product, *given)
-    else:
+    small = after is None and cpu_loops.small(rows, weight)
+    whole = _whole(cpu_loops.backward, run) if small else None
+    if whole is None:
         loops.backward(run, given, rows, weight, product, after)
+    else:
+        whole(rows, plain(weight), product, *given)
 
 
 def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
     """Return the step of a stream, compiled as a whole for one small sequence."""
-    small = cpu_loops.single(run, names, given)
     large = quiet(loops.single(run, names, given))
+    small = _whole(cpu_loops.single, run, names, given) or large
 
     def step(x: Array, weight_ih: Array, *others: Array) -> None:
         function = small if x.shape[0] == 1 and weight_ih.size <= cpu_loops.SMALL else large
@@ -87,6 +94,22 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
             function(*map(plain, (x, weight_ih, *others)))
 
     return step
+
+
+@cache
+def _whole(build: Callable[..., Run], *around: Any) -> Run | None:
+    """Compile a loop around a kernel; None, which is said, if that fails."""
+    try:
+        return build(*around)
+    except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+        first, _, _ = str(error).strip().partition("\n")
+        _warn_once(f"{type(error).__name__}: {first}")
+        return None
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    log.warning("a compiled loop could not be built, so Python runs it, slower: %s", reason)
 
 
 def kernel(program: Program, dtype: str) -> Callable[..., None]:

@@ -5,7 +5,6 @@ BLAS is the faster the larger they are.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numba
@@ -72,27 +71,27 @@ def apply(weight: Array, vector: Array, product: Array) -> None:
         product[n] = total
 
 
-@cache
-def compiled(step: Any, *, back: bool) -> Callable[..., None]:
-    """Compile the loop forward or back around a compiled step.
+def forward(step: Any) -> Callable[..., None]:
+    """Compile the loop forward around a compiled step, ``run(rows, weight, product, *buffers)``."""
+    return _compiled(step, "forward")
 
-    Returns
-    -------
-    run : callable
-        ``run(rows, weight, product, *buffers)``.
-    """
+
+def backward(step: Any) -> Callable[..., None]:
+    """Compile the loop back around a compiled step, ``run(rows, weight, product, *buffers)``."""
+    return _compiled(step, "backward")
+
+
+def _compiled(step: Any, loop: str) -> Callable[..., None]:
     ((_, *buffers),) = step.signatures
     dtype = next(buffer.dtype for buffer in buffers if buffer.dtype != numba.boolean)
     names: dict[str, Any] = {"multiply": multiply, "step": step}
     exec(SOURCE.format(names=", ".join(f"b{k}" for k in range(len(buffers)))), names)  # noqa: S102 - above
     matrix, rows = (numba.types.Array(dtype, rank, "C") for rank in (2, 3))
     signature = numba.void(rows, matrix, matrix, *buffers)
-    loop = names["backward" if back else "forward"]
-    run: Callable[..., None] = numba.njit(signature, **OPTIONS)(loop)
+    run: Callable[..., None] = numba.njit(signature, **OPTIONS)(names[loop])
     return run
 
 
-@cache
 def single(step: Any, names: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., None]:
     """Compile the step of a stream around the kernel of a step; see `loops.single`."""
     known: dict[str, Any] = {"apply": apply, "step": step, "numpy": np}

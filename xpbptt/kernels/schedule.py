@@ -171,12 +171,13 @@ class _Schedule:
 
     def _promised(self, place: int, used: Counter[int]) -> Span | None:
         """Return where the result of a later operation belongs, if it may be written over this."""
+        logical = self.nodes[place].operation in LOGICAL
         spans = (
             span
             for user in self.users.get(place, ())
             if self._may_replace(user, place)
             for span in self.stores.get(user, ())
-            if self._is_free(span, place, used)
+            if span.buffer.logical == logical and self._is_free(span, place, used)
         )
         return next(spans, None)
 
@@ -190,8 +191,9 @@ class _Schedule:
     def _may_replace(self, place: int, operand: int) -> bool:
         """Tell whether the result of an operation may be written over one of its operands.
 
-        A choice is written over one of what it chooses from; over the first one only if what
-        it chooses by is there the other way round, too, as it is of a mask.
+        A choice is written over one of what it chooses from, not over what its neighbours do; over
+        the first one only if what it chooses by is there the other way round, too, as it is of a
+        mask.
         """
         operation, operands = self.nodes[place]
         if operation != "where":
@@ -200,7 +202,8 @@ class _Schedule:
         if operand == condition or first == second:
             return False
         home = self.homes.get(condition)
-        return operand == second or (isinstance(home, Span) and "j" not in home.buffer.axes)
+        both_ways = isinstance(home, Span) and "j" not in home.buffer.axes
+        return operand == second or (operand == first and both_ways)
 
     def _room(self, places: list[int], used: Counter[int]) -> Span:
         """Return where the results of neighbours can be put: over operands, or somewhere else."""

@@ -133,6 +133,9 @@ class Symbol:
 
     def __pow__(self, power: Any) -> "Symbol":
         """Return a whole power as a product."""
+        if isinstance(power, Symbol):
+            message = "it raises to a power that is no number; `xp.exp` can be compiled"
+            raise Untraceable(message)
         if power not in range(1, 9):
             message = f"it raises to the power {power!r}; whole powers from 1 to 8 can be compiled"
             raise Untraceable(message)

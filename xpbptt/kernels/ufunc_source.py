@@ -92,7 +92,8 @@ def _rows(span: Span) -> list[str]:
 
 
 def _name(span: Span) -> str:
-    return f"view_{span.buffer.name}{'_later' * span.later}_{span.first}_{span.blocks}"
+    kind = "later" if span.later else "view"  # in front, where no name of a buffer ends
+    return f"{kind}_{span.buffer.name}_{span.first}_{span.blocks}"
 
 
 def _lines(call: Call, numbers: dict[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from xpbptt.kernels import loops
 from xpbptt.kernels.program import Program
-from xpbptt.kernels.schedule import schedule
+from xpbptt.kernels.schedule import Call, schedule
 from xpbptt.kernels.ufunc_source import constants, source
 
 Array = Any
@@ -23,7 +23,6 @@ FUNCTIONS: dict[str, Any] = {
     "subtract": np.subtract,
     "multiply": np.multiply,
     "divide": np.divide,
-    "negative": np.negative,
     "tanh": np.tanh,
     "exp": np.exp,
     "sqrt": np.sqrt,
@@ -48,6 +47,8 @@ AT_ONCE = 2**19  # so much stays in the cache, and is no fresh memory each time
 quiet = np.errstate(all="ignore")
 
 empty = np.empty
+
+LARGE = 2**17  # elements of a product that takes far longer than to make an array for it
 
 
 def plain(array: Any) -> Any:
@@ -74,8 +75,9 @@ class Kernel:
         those but the products.
     """
 
+    @quiet
     def __init__(self, program: Program, dtype: str) -> None:
-        calls = schedule(program)
+        calls = list(map(_without_negative, schedule(program)))
         numbers = constants(calls)
         names: dict[str, Any] = {f"np_{name}": f for name, f in FUNCTIONS.items()}
         names |= {name: np.asarray(float(text), dtype) for text, name in numbers.items()}
@@ -90,6 +92,16 @@ class Kernel:
     def __call__(self, t: int, *buffers: Array) -> None:
         """Compute step `t`."""
         self.bind(*buffers)(t)
+
+
+def _without_negative(call: Call) -> Call:
+    """Return a call without `negative`, which in place NumPy 2.4 computes wrongly at some strides.
+
+    Those are 4 numbers of float32 and 8 of float64, as of one gate of four or eight where H is 1.
+    """
+    if call.operation != "negative":
+        return call
+    return call._replace(operation="multiply", operands=(*call.operands, -1.0))
 
 
 kernel = Kernel
@@ -129,7 +141,9 @@ def single(run: Kernel, names: tuple[str, ...], given: tuple[str, ...]) -> Calla
     @quiet
     def step(*arrays: Array) -> None:
         x, weight_ih, weight_hh, *_ = arrays
-        u, v, work = memory(x.shape[0], *weight_hh.shape, get_ident())
+        batch, (rows, size) = x.shape[0], weight_hh.shape
+        make = memory if batch * rows <= LARGE else memory.__wrapped__  # which keeps nothing
+        u, v, work = make(batch, rows, size, get_ident())
         x.dot(weight_ih.T, u)
         arrays[h].dot(weight_hh.T, v)
         run.single(*work, *[arrays[place] for place in places])
