@@ -47,8 +47,10 @@ def source(program: Program, calls: list[Call], numbers: dict[str, str]) -> str:
     work = [span for span in spans if span.buffer in spent or span.buffer not in buffers]
     memory = [line for span in work for line in (*_allocation(span, spent), *_views(span))]
     views = [line for span in spans if span not in work for line in _views(span)]
-    rows = [line for span in spans if "t" in span.buffer.axes for line in _rows(span)]
     steps = [line for call in calls for line in _lines(call, numbers)]
+    text = "\n".join(steps)
+    names = [name for span in spans if "t" in span.buffer.axes for name in _names(span)]
+    rows = [f"at_{name} = {name}[t]" for name in names if f"at_{name}" in text]
     return SOURCE.format(
         spent="".join(f", {buffer.name}" for buffer in spent),
         memory=_indented(dict.fromkeys(memory), 1),
@@ -85,10 +87,9 @@ def _views(span: Span) -> list[str]:
     return [f"{_name(span)} = {array}[None]" if axes == "j" else f"{_name(span)} = {array}"]
 
 
-def _rows(span: Span) -> list[str]:
-    """Return the lines that take step t out of the views of a span."""
-    names = [_name(span)] if "j" in span.buffer.axes else [_name(span), f"not_{_name(span)}"]
-    return [f"at_{name} = {name}[t]" for name in names]
+def _names(span: Span) -> list[str]:
+    """Return the name of a span, for a mask also that of its opposite."""
+    return [_name(span)] if "j" in span.buffer.axes else [_name(span), f"not_{_name(span)}"]
 
 
 def _name(span: Span) -> str:
