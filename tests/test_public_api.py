@@ -15,6 +15,12 @@ def test_all_is_sorted_and_complete():
     assert public - modules == set(xpbptt.__all__) - modules
 
 
+def test_the_modules_are_there_after_one_import():
+    code = "import xpbptt as x; x.plot.gradient_flow, x.testing.check_gradients, x.backends.table"
+    code += "; x.interop.torch.from_state_dict, x.losses, x.optim, x.notebook, x.cells, x.bptt"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("name", xpbptt.__all__)
 def test_everything_public_is_documented(name):
     documentation = getattr(xpbptt, name).__doc__

@@ -4,6 +4,10 @@ Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the 
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
+from xpbptt import backends as backends
+from xpbptt import interop as interop
+from xpbptt import plot as plot
+from xpbptt import testing as testing
 from xpbptt.bptt import (
     Binomial,
     Budget,
