@@ -5,7 +5,6 @@ a view, as NumPy's and CuPy's are; Python's objects are not.
 """
 
 from functools import lru_cache
-from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -153,10 +152,8 @@ class Memory:
 
     def _chunk(self, layer: int) -> int:
         """Return what running over some steps needs where nothing of them is kept."""
-        marks = (*self.plan.snapshots, self.length)
-        longest = max((b - a for a, b in pairwise(marks)), default=self.length)
         step = self.one.inputs + self._copied(layer) + self.one.state
-        return min(CHUNK, longest) * step
+        return min(CHUNK, self.length) * step
 
     def _backward(self) -> list[int]:
         """Return the sizes at the moments of the backward pass that may be the largest."""

@@ -1,5 +1,7 @@
 """Runs over a segment that call a recurrence step by step, on any library."""
 
+from collections.abc import Sequence
+
 from xpbptt._norms import clip, norm
 from xpbptt._tree import copied
 from xpbptt.bptt.layer import Array, Namespace, Tree
@@ -11,17 +13,29 @@ from xpbptt.bptt.trace import Trace, gate_norms
 
 
 def advance(
-    recurrence: Recurrence, inputs: Inputs, state: Tree, outputs: Tape | None, *, xp: Namespace
-) -> Tree:
-    """Run over a segment and keep nothing, but write to `outputs` as many parts as it has."""
+    recurrence: Recurrence,
+    inputs: Inputs,
+    marks: Sequence[int],
+    state: Tree,
+    outputs: Tape | None,
+    *,
+    xp: Namespace,
+) -> tuple[list[Tree], Tree]:
+    """Run over a segment and keep the states before some steps.
+
+    Of all steps it writes to `outputs` as many parts as this has.
+    """
     params, x, mask, weights = inputs
-    keep = columns(mask)
+    keep, wanted = columns(mask), frozenset(marks)
+    snapshots = []
     for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
+        if t in wanted:
+            snapshots.append(state)
         new, _ = recurrence.step(weights, u, state, xp=xp)
         state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
         if outputs is not None:
             outputs.write(t + 1, state[: outputs.parts])
-    return copied(state, xp=xp)
+    return snapshots, copied(state, xp=xp)
 
 
 def record(

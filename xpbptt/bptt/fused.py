@@ -4,7 +4,7 @@ All steps share a few buffers, made beforehand; a kernel is given them whole, wi
 the step. Whatever has no kernel runs step by step, as it is written.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,17 +25,27 @@ Buffers = dict[str, Any]
 
 
 def advance(
-    recurrence: Recurrence, inputs: Inputs, state: Tree, outputs: Tape | None, *, xp: Namespace
-) -> Tree:
-    """Run over a segment and keep nothing, but write to `outputs` as many parts as it has."""
+    recurrence: Recurrence,
+    inputs: Inputs,
+    marks: Sequence[int],
+    state: Tree,
+    outputs: Tape | None,
+    *,
+    xp: Namespace,
+) -> tuple[list[Tree], Tree]:
+    """Run over a segment and keep the states before some steps.
+
+    Of all steps it writes to `outputs` as many parts as this has.
+    """
     kernel = _kernel(recurrence, "advance", inputs, xp=xp)
     if kernel is None:
-        return eager.advance(recurrence, inputs, state, outputs, xp=xp)
+        return eager.advance(recurrence, inputs, marks, state, outputs, xp=xp)
     places = programs.states(recurrence.cell)
     written = () if outputs is None else outputs.stacked()
     states = _named(places[: len(written)], written)
     states |= _empty(places[len(written) :], inputs, state, xp=xp, more=1)
-    return _forward(kernel, recurrence, inputs, state, states, xp=xp)
+    last = _forward(kernel, recurrence, inputs, state, states, xp=xp)
+    return [_state(recurrence, states.values(), t, xp=xp) for t in marks], last
 
 
 def record(
@@ -156,7 +166,12 @@ def _forward(
         given = kernel.order(here | _given(kernel, recurrence, part))
         before_each = states[0][steps, ...]
         kernel.forward(kernel.run, given, before_each, inputs.weights.weight, v)
-    return recurrence.state(*(xp.asarray(part[-1, ...], copy=True) for part in states))
+    return _state(recurrence, states, -1, xp=xp)
+
+
+def _state(recurrence: Recurrence, states: Iterable[Array], t: int, *, xp: Namespace) -> Tree:
+    """Return a copy of the state before step `t`."""
+    return recurrence.state(*(xp.asarray(part[t, ...], copy=True) for part in states))
 
 
 def _steps(buffers: Buffers, states: list[Buffer], steps: slice) -> Buffers:

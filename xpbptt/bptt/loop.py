@@ -1,5 +1,7 @@
 """The one loop over time, and its backward pass."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -59,13 +61,13 @@ def _forward(
         outputs = segment.states
     elif plan.tail == 0:
         outputs = Tape.starting(state, steps + 1, xp=xp)
-        state = _advance(recurrence, inputs, slice(0, steps), state, outputs, xp=xp)
+        _, state = _advance(recurrence, inputs, slice(0, steps), (), state, outputs, xp=xp)
         segment = Segment(outputs, None)
     else:
         state = copied(state, xp=xp)  # it is kept
         outputs = Tape.starting(state[:1], steps + 1, xp=xp)
-        marks, tail = plan.snapshots, slice(plan.tail, steps)
-        snapshots, state = _sweep(recurrence, inputs, marks, plan.tail, state, outputs, xp=xp)
+        head, tail = slice(0, plan.tail), slice(plan.tail, steps)
+        snapshots, state = _advance(recurrence, inputs, head, plan.snapshots, state, outputs, xp=xp)
         segment, state = record(recurrence, inputs.part(tail), state, xp=xp)
         for t in range(plan.tail, steps):
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
@@ -94,8 +96,8 @@ def _backward(
     for move in plan.moves():
         source, taken, start, stop = move
         if plan.runs_again(move):
-            marks = (source, *taken)
-            new, state = _sweep(recurrence, inputs, marks, start, snapshots[source], None, xp=xp)
+            state, sweep = snapshots[source], slice(source, start)
+            new, state = _advance(recurrence, inputs, sweep, taken, state, None, xp=xp)
             snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
             segment, _ = record(recurrence, inputs.part(slice(start, stop)), state, xp=xp)
         else:
@@ -131,7 +133,7 @@ def _infer(
 ) -> tuple[Array, Tree]:
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
-    state = _advance(recurrence, inputs, slice(0, x.shape[0]), state, outputs, xp=xp)
+    _, state = _advance(recurrence, inputs, slice(0, x.shape[0]), (), state, outputs, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
     return _blanked(outputs.stacked(1)[0], mask, xp=xp), state
 
@@ -163,39 +165,27 @@ def _no_steps(
     return grads, map_leaves(lambda norms: norms[:0], trace)
 
 
-def _sweep(
+def _advance(
     recurrence: Recurrence,
     inputs: Inputs,
-    marks: tuple[int, ...],
-    stop: int,
+    steps: slice,
+    marks: Sequence[int],
     state: Tree,
     outputs: Tape | None,
     *,
     xp: Namespace,
 ) -> tuple[dict[int, Tree], Tree]:
-    """Run from the first mark to `stop` and keep the state at each mark."""
-    snapshots = {}
-    for start, end in zip(marks, (*marks[1:], stop), strict=True):
-        snapshots[start] = state
-        state = _advance(recurrence, inputs, slice(start, end), state, outputs, xp=xp)
-    return snapshots, state
-
-
-def _advance(
-    recurrence: Recurrence,
-    inputs: Inputs,
-    steps: slice,
-    state: Tree,
-    outputs: Tape | None,
-    *,
-    xp: Namespace,
-) -> Tree:
-    """Run over `steps` in chunks, so that little is there at once."""
+    """Run over `steps` in chunks, so that little is there at once, and keep the state at marks."""
+    snapshots: dict[int, Tree] = {}
     for start in range(steps.start, steps.stop, CHUNK):
         chunk = slice(start, min(start + CHUNK, steps.stop))
+        inside = marks[bisect_left(marks, start) : bisect_left(marks, chunk.stop)]
         target = None if outputs is None else outputs.part(chunk.start, chunk.stop + 1)
-        state = advance(recurrence, inputs.part(chunk), state, target, xp=xp)
-    return state
+        kept, state = advance(
+            recurrence, inputs.part(chunk), [t - start for t in inside], state, target, xp=xp
+        )
+        snapshots |= zip(inside, kept, strict=True)
+    return snapshots, state
 
 
 def _sum_from(first: Array, *, xp: Namespace) -> Array:
