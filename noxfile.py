@@ -76,9 +76,10 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
-def fast(session: nox.Session) -> None:
-    """Run the tests on NumPy with the cells compiled."""
-    install(session, "test", "numpy", options=PYPROJECT["project"]["optional-dependencies"]["fast"])
+def eager(session: nox.Session) -> None:
+    """Run the tests on NumPy without Numba, where nothing is compiled."""
+    install(session, "test", "numpy")
+    session.run("python", "-m", "pip", "uninstall", "--yes", "numba")
     session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
 
 
@@ -126,7 +127,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the dependencies that pyproject.toml admits."""
     lowest = [name.replace(">=", "==") for name in PYPROJECT["project"]["dependencies"]]
     # A version without a wheel for this Python is an error at once, not an hour of compiling.
-    install(session, "test", options=["--only-binary=numpy,safetensors", *lowest])
+    install(session, "test", options=["--only-binary=numpy,safetensors,numba,llvmlite", *lowest])
     session.run("python", "-m", "pip", "freeze", "--all")
     session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
 

@@ -1,7 +1,5 @@
 """What is timed: the rows, everyone's values, the products, the calls."""
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 
@@ -107,16 +105,6 @@ def test_compiled_kernels_count(monkeypatch):
     as_written = counts.per_step(problem)
     assert as_written.products == 2
     assert as_written.kernels > 20
-
-
-def test_without_numba_each_call_of_a_kernel_counts(monkeypatch):
-    finding = import_module("xpbptt.kernels.find")
-    monkeypatch.setattr(
-        finding, "COMPILERS", {"array_api_compat.numpy": ("xpbptt.kernels.ufuncs",)}
-    )
-    xp = backends.load("numpy")
-    problem = draw(Case("train", "lstm", "float32", T, B, H), xp=xp, backend="numpy")
-    assert counts.per_step(problem) == (2, 17 + 24)
 
 
 def known_calls(problem):

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 import xpbptt
@@ -167,3 +168,32 @@ def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_wri
     assert record.levelname == "WARNING"
     sentence = "a compiled loop could not be built, so Python runs it, slower"
     assert record.message == f"{sentence}: RuntimeError: no such loop"
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (ModuleNotFoundError("No module named 'numba'", name="numba"), "INFO"),
+        (ImportError("Numba needs NumPy 2.0 or less"), "WARNING"),
+        (ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"), "WARNING"),
+    ],
+)
+def test_where_numba_is_missing_or_does_not_work_cells_run_as_written(
+    monkeypatch, caplog, error, level
+):
+    finding = import_module("xpbptt.kernels.find")
+
+    def imported(name):
+        raise error
+
+    monkeypatch.setattr(finding, "import_module", imported)
+    net = xpbptt.LSTM(3, 5)
+    params, x = net.init(0), np.ones((6, 4, 3), np.float32)
+    for _ in range(2):
+        y, _, cache = net.forward(params, x)
+        net.backward(cache, y)
+        net.step(params, x[0])
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.message == f"cells are not compiled and run slower: {error}"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba", reason="compiles with Numba: nox -s fast runs it")
+numba = pytest.importorskip("numba", reason="compiles with Numba, which is not installed")
 
 
 def mapped(name, dtype):

@@ -101,8 +101,8 @@ def _not_compiled(backend: str) -> list[str]:
     if os.environ.get(kernels.VARIABLE) == "0":
         return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run as written"]
     if backend == "numpy" and find_spec("numba") is None:
-        how = 'python -m pip install "xpbptt[fast]"'
-        return [f"Numba is not installed: the cells are calls of NumPy, not compiled: {how}"]
+        how = "python -m pip install numba"
+        return [f"Numba is not installed: the cells are not compiled but run as written: {how}"]
     return []
 
 

@@ -1,9 +1,9 @@
 """The cells' maths, compiled: one kernel for all elements of a time step, forward and back.
 
-The two functions of a cell are traced once. For NumPy's arrays they are compiled with Numba
-(install ``xpbptt[fast]``), or become few calls of NumPy that allocate nothing; for CuPy's they are
-compiled with its own compiler. On other libraries, and wherever something cannot be traced, the
-functions run as they are written. The environment variable ``XPBPTT_FUSE=0`` turns all this off.
+The two functions of a cell are traced once, and compiled: for NumPy's arrays with Numba, for CuPy's
+with its own compiler. On other libraries, where Numba is missing, and where a cell cannot be
+traced, the functions run as they are written. The environment variable ``XPBPTT_FUSE=0`` turns all
+this off.
 """
 
 from xpbptt.kernels import cell as programs

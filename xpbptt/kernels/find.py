@@ -15,12 +15,10 @@ from xpbptt.kernels.trace import Untraceable
 VARIABLE = "XPBPTT_FUSE"
 FEWEST = 1024  # rows in a product of matrices that make it worth its while
 
-COMPILERS = {  # by the name of the namespace; the first that is there
-    "array_api_compat.numpy": ("xpbptt.kernels.cpu", "xpbptt.kernels.ufuncs"),
-    "array_api_compat.cupy": ("xpbptt.kernels.cuda",),
+COMPILERS = {  # the module that compiles, by the name of the namespace
+    "array_api_compat.numpy": "xpbptt.kernels.cpu",
+    "array_api_compat.cupy": "xpbptt.kernels.cuda",
 }
-
-Modules = tuple[str, ...]
 
 log = logging.getLogger("xpbptt")
 
@@ -44,8 +42,6 @@ class Kernel(NamedTuple):
         ``single(run, names, given)`` is the step of a stream, see `loops`.
     at_once : int or None
         Of how many numbers the gates' buffers best are; None for all steps.
-    calls : int
-        How many calls of the library a step is.
     """
 
     run: Callable[..., None]
@@ -56,7 +52,6 @@ class Kernel(NamedTuple):
     backward: Callable[..., None]
     single: Callable[..., Any]
     at_once: int | None = None
-    calls: int = 1
 
     def spans(self, steps: int, batch: int, width: int) -> list[slice]:
         """Return the parts in which it is best run over so many steps, equally long or so.
@@ -80,31 +75,31 @@ def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel 
 
     Why a cell cannot be compiled is logged, once.
     """
-    modules = compilers_of(xp)
-    found = "" if modules is None else build(cell, kind, masked, modules, like.dtype)
+    module = compiler_of(xp)
+    found = "" if module is None else build(cell, kind, masked, module, like.dtype)
     return None if isinstance(found, str) else found
 
 
 def why_not(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> str:
     """Return why `find` gives no kernel; empty where it gives one."""
-    modules = compilers_of(xp)
-    if modules is None:
+    module = compiler_of(xp)
+    if module is None:
         named = getattr(xp, "__name__", "") in COMPILERS
         return f"{VARIABLE}=0 is set" if named else "cells are compiled for NumPy and CuPy only"
-    found = build(cell, kind, masked, modules, like.dtype)
+    found = build(cell, kind, masked, module, like.dtype)
     return found if isinstance(found, str) else ""
 
 
-def compilers_of(xp: Any) -> Modules | None:
-    """Return the modules that compile for a namespace; None if there are none or it is off."""
-    modules = COMPILERS.get(getattr(xp, "__name__", ""))
-    return None if modules is None or os.environ.get(VARIABLE) == "0" else modules
+def compiler_of(xp: Any) -> str | None:
+    """Return the module that compiles for a namespace; None if there is none or it is off."""
+    module = COMPILERS.get(getattr(xp, "__name__", ""))
+    return None if module is None or os.environ.get(VARIABLE) == "0" else module
 
 
 @cache
-def build(cell: Cell, kind: Kind, masked: bool, modules: Modules, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
+def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
     """Compile a kernel for arrays of a dtype, or say why there is none."""
-    compiler = _compiler(modules)
+    compiler = _compiler(module)
     if isinstance(compiler, str):
         return compiler
     if dtype not in compiler.DTYPES:
@@ -130,21 +125,23 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     read, written = traced.buffers()
     names = tuple(buffer.name for buffer in (*read, *written))
     loops = (compiler.forward, compiler.backward, compiler.single)
-    calls = getattr(run, "calls", 1)
-    return Kernel(run, names, compiler.empty, compiler.plain, *loops, compiler.AT_ONCE, calls)
+    return Kernel(run, names, compiler.empty, compiler.plain, *loops, compiler.AT_ONCE)
 
 
 @cache
-def _compiler(modules: Modules) -> Any:
-    """Return the first module that can be imported, or why there is none."""
-    first, *others = modules
+def _compiler(module: str) -> Any:
+    """Return the module that compiles, or why it cannot be imported."""
     try:
-        return import_module(first)
+        return import_module(module)
     except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
         missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
-        if not missing:  # then the extra `fast` was not asked for
-            log.warning("cells are not compiled and run slower: %s", error)
-        return _compiler(tuple(others)) if others else str(error)
+        # There are platforms without Numba; one that is there and does not work is worth a warning.
+        log.log(
+            logging.INFO if missing else logging.WARNING,
+            "cells are not compiled and run slower: %s",
+            error,
+        )
+        return str(error)
 
 
 @cache

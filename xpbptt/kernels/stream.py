@@ -6,7 +6,7 @@ from typing import Any
 
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import cell as programs
-from xpbptt.kernels.find import Kernel, Modules, build, compilers_of
+from xpbptt.kernels.find import Kernel, build, compiler_of
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -23,13 +23,13 @@ def stream(cell: Cell, like: Array, *, xp: Any) -> Stream | None:
     step : callable
         ``step(params, x_t, state)`` returns the state after the step.
     """
-    modules = compilers_of(xp)
-    return None if modules is None else _stream(cell, modules, like.dtype)
+    module = compiler_of(xp)
+    return None if module is None else _stream(cell, module, like.dtype)
 
 
 @cache
-def _stream(cell: Cell, modules: Modules, dtype: Any) -> Stream | None:
-    kernel = build(cell, "single", False, modules, dtype)  # noqa: FBT003 - no mask
+def _stream(cell: Cell, module: str, dtype: Any) -> Stream | None:
+    kernel = build(cell, "single", False, module, dtype)  # noqa: FBT003 - no mask
     return None if isinstance(kernel, str) else around(cell, kernel)
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from functools import partial
-from importlib.util import find_spec
 
 from xpbptt.bench.cases import KINDS, Case
 from xpbptt.bench.counts import PerStep, per_step
 from xpbptt.bench.problem import draw
-from xpbptt.selftest.check import Check, CheckError, NotApplicable, Setup
+from xpbptt.selftest.check import Check, CheckError, Setup
 from xpbptt.selftest.checks.kernels import require_kernels
 
 BUDGETS = {  # forward and backward together; a step of a stream has the product of its input, too
@@ -28,9 +27,6 @@ def checks(setup: Setup) -> Iterator[Check]:
 
 def _run(cell: str, setup: Setup) -> str:
     require_kernels(CELLS[cell], setup)
-    if setup.backend == "numpy" and find_spec("numba") is None:
-        reason = "Numba is not installed, and a kernel is some calls of NumPy"
-        raise NotApplicable(reason)
     said = []
     for kind in KINDS:
         case = Case(kind, cell, "float32", 4, 3, 2)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, get_args
 
 from xpbptt.kernels import VARIABLE, Kind, programs, why_not
@@ -35,6 +36,8 @@ def require_kernels(name: str, setup: Setup) -> None:
         reason = f"cells run as written on {setup.backend}"
     elif os.environ.get(VARIABLE) == "0":
         reason = f"{VARIABLE}=0 is set, so cells run as written"
+    elif setup.backend == "numpy" and find_spec("numba") is None:
+        reason = "Numba is not installed, so cells run as written"
     elif name == AS_WRITTEN:
         reason = "it has a second product in the step and runs as written everywhere"
     else:
