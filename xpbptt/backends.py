@@ -57,7 +57,7 @@ _LIBRARIES = {
     "cupy": _Library(
         "array_api_compat.cupy",
         "cupy",
-        '"xpbptt[cuda12]" (or "xpbptt[cuda13]" where the driver supports CUDA 13)',
+        '".[cuda12]" in a checkout of xpbptt (".[cuda13]" where the driver supports CUDA 13)',
         "an NVIDIA GPU, its driver and the CUDA libraries",
     ),
     "torch": _Library("array_api_compat.torch", "torch", "torch", "its default device"),

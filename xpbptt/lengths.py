@@ -18,8 +18,9 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     Parameters
     ----------
     lengths : array (B,) or sequence of int
-        The number of steps of each sequence, from 0 to T. In an array they are not checked, which
-        would mean to wait for the device: a length above T counts as T, one below 0 as 0.
+        The number of steps of each sequence, from 0 to T. In an array of another library than
+        NumPy they are not checked, which would mean to wait for the device: there a length above T
+        counts as T, one below 0 as 0.
     steps : int
         The number of time steps T with the padding.
     xp : namespace, optional
@@ -53,14 +54,15 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     if not xp.isdtype(lengths.dtype, "integral"):
         message = f"`lengths` must be an array of integers, got dtype {lengths.dtype}"
         raise TypeError(message)
-    if wanted is not None and wanted is not xp:
-        if not array_api_compat.is_numpy_array(lengths):
-            message = (
-                f"`lengths` is an array of {_check.library(xp)}, but `xp` is "
-                f"{_check.library(wanted)}: convert it, nothing is converted silently"
-            )
-            raise TypeError(message)
-        return length_mask(lengths.tolist(), steps, xp=wanted)
+    if array_api_compat.is_numpy_array(lengths):
+        xp = xp if wanted is None else wanted
+        lengths = _lengths(lengths.tolist(), steps, xp=xp)
+    elif wanted is not None and wanted is not xp:
+        message = (
+            f"`lengths` is an array of {_check.library(xp)}, but `xp` is "
+            f"{_check.library(wanted)}: convert it, nothing is converted silently"
+        )
+        raise TypeError(message)
     numbers = xp.arange(steps, device=array_api_compat.device(lengths))
     return numbers[:, None] < xp.astype(lengths, numbers.dtype)[None, :]
 
@@ -76,7 +78,5 @@ def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Array:
         message = f"`lengths` must be a sequence of ints or an array of integers, got {lengths!r}"
         raise TypeError(message)
     wrong = [number for number in numbers if not 0 <= number <= steps]
-    if wrong:
-        message = f"`lengths` must be from 0 to T = {steps}, got {wrong}"
-        raise ValueError(message)
+    _check.in_range("lengths", wrong, f"from 0 to T = {steps}")
     return xp.asarray(numbers, dtype=xp.int64)

@@ -43,7 +43,7 @@ def softmax_cross_entropy(
     TypeError
         If an argument is no array of the same library as `logits` or has the wrong kind of dtype.
     ValueError
-        If a shape or device does not fit.
+        If a shape or device does not fit, or a label is out of range in a NumPy array.
 
     Notes
     -----
@@ -51,8 +51,9 @@ def softmax_cross_entropy(
     dz = (softmax z - onehot label) / n; see [1]_, equations 4.106 to 4.109. The maximum of each
     position is subtracted first, so that no exponential overflows.
 
-    That a label is out of range cannot be seen without reading the array on the host. Such a
-    position makes the loss and its own gradient NaN, unless it is masked.
+    A label that is out of range, where it is not masked, is refused on NumPy. On other libraries
+    that would mean to wait for the device: there the loss and the gradient of that position are
+    NaN.
 
     References
     ----------
@@ -82,6 +83,8 @@ def softmax_cross_entropy(
     if mask is not None:
         _check.beside("mask", mask, "logits", logits, kind="bool", xp=xp)
         _check.shape("mask", mask, positions, "that of `logits` without its last axis")
+    _check_labels(labels, mask, logits.shape[-1])
+    if mask is not None:
         logits = xp.where(mask[..., None], logits, xp.zeros_like(logits))
     logits = widened(logits, xp=xp)
     classes = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))
@@ -184,6 +187,14 @@ def _element_mask(mask: Array, predictions: Array, *, xp: Namespace) -> Array:
         f"its last axis, {elements[:-1]}"
     )
     raise ValueError(message)
+
+
+def _check_labels(labels: Array, mask: Array | None, classes: int) -> None:
+    """Refuse labels out of range that are not masked, in a NumPy array, which is on the host."""
+    if array_api_compat.is_numpy_array(labels):
+        wrong = (labels < 0) | (labels >= classes)
+        wrong = labels[wrong if mask is None else wrong & mask]
+        _check.in_range("labels", wrong, f"from 0 to K - 1 = {classes - 1}")
 
 
 def _weights(labels: Array, mask: Array | None, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:

@@ -64,6 +64,11 @@ class Net:
     TypeError, ValueError
         Where a size is not an int or is below 1, or `dropout` is not from 0 to below 1.
 
+    Warns
+    -----
+    UserWarning
+        Where there is `dropout` and only one layer, so that nothing is dropped.
+
     Examples
     --------
     >>> import xpbptt
@@ -89,15 +94,19 @@ class Net:
         _check.whole("num_layers", self.num_layers)
         for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
-        if not isinstance(self.bidirectional, bool):
-            message = f"`bidirectional` must be True or False, got {self.bidirectional!r}"
-            raise TypeError(message)
+        _check.true_or_false("bidirectional", self.bidirectional)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
             message = f"`dropout` must be a number, got {self.dropout!r}"
             raise TypeError(message)
         if not 0 <= float(self.dropout) < 1:
             message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
             raise ValueError(message)
+        if self.dropout and self.num_layers == 1:
+            message = (
+                f"`dropout` = {self.dropout} does nothing in {self}: it drops between layers; pass "
+                "`num_layers` of at least 2, or no `dropout`"
+            )
+            _check.warn(message)
 
     def __hash__(self) -> int:
         """Hash the fields, once: every call looks something up by its net."""
@@ -277,7 +286,8 @@ class Net:
         ((5, 3), (7, 2, 3), (2, 5))
         """
         xp, dstate = _signature.check_backward(self, cache, dy, dstate)
-        watch = Watch(bool(trace), _signature.check_clip(clip_step))
+        _check.true_or_false("trace", trace)
+        watch = Watch(trace, _signature.check_clip(clip_step))
         grads, norms = _layer(self).backward(cache.layers, dy, dstate, watch, xp=xp)
         grads, norms = _signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
@@ -420,7 +430,8 @@ class Net:
         _check.whole("steps", steps, at_least=0)
         _check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
-        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=bool(masked))
+        _check.true_or_false("masked", masked)
+        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
 
     def _key(self, seed: Any) -> int:
         """Return the number that dropout follows from."""

@@ -1,5 +1,6 @@
 """The nets RNN, LSTM and GRU: the cells put together."""
 
+from xpbptt import _check
 from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.net import Net
@@ -149,9 +150,7 @@ def GRU(  # noqa: N802 - the name of the net
     >>> xpbptt.GRU(12, 64)
     GRU(12, 64)
     """
-    if not isinstance(reset_after, bool):
-        message = f"`reset_after` must be True or False, got {reset_after!r}"
-        raise TypeError(message)
+    _check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
         cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout

@@ -1,4 +1,4 @@
-"""Pictures, drawn with matplotlib: ``python -m pip install "xpbptt[plot]"``."""
+"""Pictures, drawn with matplotlib: ``python -m pip install ".[plot]"`` in a checkout of xpbptt."""
 
 import math
 from typing import Any
@@ -50,7 +50,9 @@ def gradient_flow(trace: tuple[Any, ...]) -> Any:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import, for this alone
     except ImportError as error:
-        message = 'matplotlib is not installed: python -m pip install "xpbptt[plot]"'
+        message = (
+            'matplotlib is not installed: python -m pip install ".[plot]" in a checkout of xpbptt'
+        )
         raise ImportError(message) from error
     rows, columns = len(layers), len(layers[0])
     figure = Figure(figsize=(1.5 + 4.5 * columns, 1 + 2.4 * rows), layout="constrained")

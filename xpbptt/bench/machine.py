@@ -101,7 +101,7 @@ def _not_compiled(backend: str) -> list[str]:
     if os.environ.get(kernels.VARIABLE) == "0":
         return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run as written"]
     if backend == "numpy" and find_spec("numba") is None:
-        how = 'python -m pip install "xpbptt[fast]"'
+        how = 'python -m pip install ".[fast]" in a checkout of xpbptt'
         return [f"Numba is not installed: the cells are calls of NumPy, not compiled: {how}"]
     return []
 

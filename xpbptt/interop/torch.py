@@ -89,6 +89,8 @@ def from_state_dict(
     if not tensors:
         message = f"`state_dict` has no key that starts with {prefix!r}: {list(state_dict)[:8]}"
         raise ValueError(message)
+    for name, tensor in tensors.values():
+        _check_tensor(name, tensor)
     layers = max(place.layer for place in tensors) + 1
     both = any(place.reverse for place in tensors)
     directions = (False, True) if both else (False,)
@@ -225,6 +227,15 @@ def _check_sizes(entries: list[list[list[Named]]]) -> None:
                 meaning = "the shape that fits the other tensors"
                 _check.shape(name, tensor, shape, meaning)
         size = len(entry) * hidden
+
+
+def _check_tensor(name: str, tensor: Any) -> None:
+    if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+        message = (
+            f"`{name}` must be a tensor or an array of any library, got {type(tensor).__name__}: "
+            "numpy.asarray makes an array of lists of numbers"
+        )
+        raise TypeError(message)
 
 
 def _check_rank(name: str, tensor: Any, rank: int) -> None:

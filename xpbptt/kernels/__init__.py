@@ -1,7 +1,7 @@
 """The cells' maths, compiled: one kernel for all elements of a time step, forward and back.
 
 The two functions of a cell are traced once. For NumPy's arrays they are compiled with Numba
-(install ``xpbptt[fast]``), or become few calls of NumPy that allocate nothing; for CuPy's they are
+(the extra ``fast``), or become few calls of NumPy that allocate nothing; for CuPy's they are
 compiled with its own compiler. On other libraries, and wherever something cannot be traced, the
 functions run as they are written. The environment variable ``XPBPTT_FUSE=0`` turns all this off.
 """
