@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._arrays.types import ArrayT, NetT
 from xpbptt._check import Expected
 from xpbptt._tree import map_leaves, map_shapes
 from xpbptt.bptt.recurrence import ExtraWeights, Weights
@@ -20,7 +21,7 @@ Namespace = Any
 Tree = Any
 
 
-class Cache(NamedTuple):
+class Cache(NamedTuple, Generic[NetT, ArrayT]):
     """What `Net.forward` keeps for `Net.backward`.
 
     Attributes
@@ -33,8 +34,8 @@ class Cache(NamedTuple):
         What each layer kept.
     """
 
-    net: "Net"
-    x: Array
+    net: NetT
+    x: ArrayT
     layers: Any
 
 

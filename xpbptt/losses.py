@@ -10,15 +10,15 @@ from typing import Any
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._arrays.types import Array, ArrayT
 from xpbptt._wide import narrowed, widened
 
-Array = Any
 Namespace = Any
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, mask: Array | None = None
-) -> tuple[Array, Array]:
+    logits: ArrayT, labels: Array, mask: Array | None = None
+) -> tuple[ArrayT, ArrayT]:
     """Return the mean cross-entropy of class labels under the softmax of `logits`, in nats.
 
     Parameters
@@ -104,8 +104,8 @@ def softmax_cross_entropy(
 
 
 def mean_squared_error(
-    predictions: Array, targets: Array, mask: Array | None = None
-) -> tuple[Array, Array]:
+    predictions: ArrayT, targets: Array, mask: Array | None = None
+) -> tuple[ArrayT, ArrayT]:
     """Return the mean of the squared differences over all elements.
 
     Parameters
@@ -150,15 +150,14 @@ def mean_squared_error(
     expected = tuple(predictions.shape)
     _check.shape("targets", targets, expected, "that of `predictions`")
     dtype = predictions.dtype
-    predictions, targets = (widened(array, xp=xp) for array in (predictions, targets))
+    p, t = (widened(array, xp=xp) for array in (predictions, targets))
     count: Any = float(max(math.prod(expected), 1))
     if mask is not None:
-        mask = _element_mask(mask, predictions, xp=xp)
-        zeros = xp.zeros_like(predictions)
-        predictions = xp.where(mask, predictions, zeros)
-        targets = xp.where(mask, targets, zeros)
-        count = _count(mask, predictions.dtype, xp=xp)
-    difference = predictions - targets
+        elements = _element_mask(mask, p, xp=xp)
+        zeros = xp.zeros_like(p)
+        p, t = xp.where(elements, p, zeros), xp.where(elements, t, zeros)
+        count = _count(elements, p.dtype, xp=xp)
+    difference = p - t
     loss = xp.sum(difference * difference) / count
     gradient = difference * (2.0 / count)
     return narrowed(loss, dtype, xp=xp), narrowed(gradient, dtype, xp=xp)
@@ -173,7 +172,7 @@ def _real(name: str, array: Array) -> Namespace:
     return xp
 
 
-def _element_mask(mask: Array, predictions: Array, *, xp: Namespace) -> Array:
+def _element_mask(mask: Any, predictions: Array, *, xp: Namespace) -> Any:
     """Return the mask of each element, having checked `mask` against `predictions`."""
     _check.beside("mask", mask, "predictions", predictions, kind="bool", xp=xp)
     elements = tuple(predictions.shape)
@@ -189,7 +188,7 @@ def _element_mask(mask: Array, predictions: Array, *, xp: Namespace) -> Array:
     raise ValueError(message)
 
 
-def _check_labels(labels: Array, mask: Array | None, classes: int) -> None:
+def _check_labels(labels: Any, mask: Any, classes: int) -> None:
     """Refuse labels out of range that are not masked, in a NumPy array, which is on the host."""
     if array_api_compat.is_numpy_array(labels):
         wrong = (labels < 0) | (labels >= classes)
@@ -197,7 +196,7 @@ def _check_labels(labels: Array, mask: Array | None, classes: int) -> None:
         _check.in_range("labels", wrong, f"from 0 to K - 1 = {classes - 1}")
 
 
-def _weights(labels: Array, mask: Array | None, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:
+def _weights(labels: Any, mask: Any, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:
     """Return the weight of each position, and how many count (at least 1).
 
     A weight is 1, or 0 where masked, or NaN where the label is out of range.
@@ -211,7 +210,7 @@ def _weights(labels: Array, mask: Array | None, logits: Array, *, xp: Namespace)
     return xp.where(mask, weight, xp.zeros_like(ones)), _count(mask, logits.dtype, xp=xp)
 
 
-def _count(mask: Array, dtype: Any, *, xp: Namespace) -> Array:
+def _count(mask: Array, dtype: Any, *, xp: Namespace) -> Any:
     """Return how many elements of `mask` are True, at least 1, as an array ()."""
     count = xp.sum(xp.astype(mask, xp.int32))
     return xp.astype(xp.maximum(count, xp.ones_like(count)), dtype)

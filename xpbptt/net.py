@@ -7,17 +7,20 @@ bidirectional net), G gates of the cell.
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from numbers import Real
-from typing import Any
+from types import ModuleType
+from typing import Any, Generic, Literal, Self, overload
 
 import numpy as np
 
 from xpbptt import _check, _signature
+from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
 from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
 from xpbptt.bptt import (
+    Gradients,
     KeepAll,
     Layer,
     Recurrence,
@@ -32,13 +35,9 @@ from xpbptt.bptt import (
 )
 from xpbptt.cells import Cell
 
-Array = Any
-Namespace = Any
-Tree = Any
-
 
 @dataclass(frozen=True, repr=False)
-class Net:
+class Net(Generic[WeightsT, StateT, TraceT]):
     """A recurrent net: its sizes and the functions on sequences that follow from them.
 
     `LSTM`, `GRU` and `RNN` make the common ones. A net holds no arrays: parameters and states go in
@@ -132,12 +131,12 @@ class Net:
 
     def init(
         self,
-        seed: Any = 0,
+        seed: Seed = 0,
         *,
-        xp: Namespace = None,
+        xp: ModuleType | None = None,
         dtype: Any = None,
         device: Any = None,
-    ) -> Tree:
+    ) -> tuple[WeightsT, ...]:
         """Draw parameters from U(-1/√H, 1/√H), as PyTorch does.
 
         Parameters
@@ -165,26 +164,27 @@ class Net:
         >>> params[0].weight_ih.shape
         (256, 12)
         """
-        xp = standard(np if xp is None else xp)
+        namespace = standard(np if xp is None else xp)
         random = generator(seed)
         bound = self.hidden_size**-0.5
-        return map_leaves(
+        params: tuple[WeightsT, ...] = map_leaves(
             lambda expected: uniform(
-                random, expected.shape, bound, xp=xp, dtype=dtype, device=device
+                random, expected.shape, bound, xp=namespace, dtype=dtype, device=device
             ),
             _signature.parameters(self),
         )
+        return params
 
     def forward(
         self,
-        params: Tree,
-        x: Array,
-        state: Tree = None,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
-        dropout_seed: Any = None,
-    ) -> tuple[Array, Tree, Cache]:
+        dropout_seed: Seed = None,
+    ) -> tuple[ArrayT, tuple[StateT, ...], Cache[Self, ArrayT]]:
         """Run over a sequence and keep what `backward` needs.
 
         Parameters
@@ -226,20 +226,53 @@ class Net:
         >>> y.shape, len(state), state[0].h.shape
         ((7, 2, 5), 2, (2, 5))
         """
-        xp, params, state = _signature.check_forward(self, params, x, state, mask)
+        xp, params, start = _signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
         sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
         plan = make_plan(self, *sizes, bptt, masked=mask is not None)
         run = Run(mask, plan, self._key(dropout_seed))
-        y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
-        y, state = _signature.in_order((y, state), x)
-        return y, state, Cache(self, x, layers)
+        y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
+        y, final = _signature.in_order((y, final), x)
+        return y, final, Cache(self, x, layers)
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: Literal[False] = False,
+        clip_step: float | None = None,
+    ) -> Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]]: ...
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: Literal[True],
+        clip_step: float | None = None,
+    ) -> tuple[Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]], tuple[TraceT, ...]]: ...
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: bool,
+        clip_step: float | None = None,
+    ) -> Any: ...
 
     def backward(
         self,
-        cache: Cache,
+        cache: Cache[Self, ArrayT],
         dy: Array,
-        dstate: Tree = None,
+        dstate: tuple[StateT, ...] | None = None,
         *,
         trace: bool = False,
         clip_step: float | None = None,
@@ -285,16 +318,20 @@ class Net:
         >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
         ((5, 3), (7, 2, 3), (2, 5))
         """
-        xp, dstate = _signature.check_backward(self, cache, dy, dstate)
+        xp, dfinal = _signature.check_backward(self, cache, dy, dstate)
         _check.true_or_false("trace", trace)
         watch = Watch(trace, _signature.check_clip(clip_step))
-        grads, norms = _layer(self).backward(cache.layers, dy, dstate, watch, xp=xp)
+        grads, norms = _layer(self).backward(cache.layers, dy, dfinal, watch, xp=xp)
         grads, norms = _signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
 
     def infer(
-        self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
-    ) -> tuple[Array, Tree]:
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+    ) -> tuple[ArrayT, tuple[StateT, ...]]:
         """Run over a sequence and keep nothing for a backward pass.
 
         Parameters and returns are those of `forward`, without the cache.
@@ -331,11 +368,13 @@ class Net:
         >>> y.shape
         (7, 2, 10)
         """
-        xp, params, state = _signature.check_forward(self, params, x, state, mask)
-        y, state = _layer(self).infer(params, x, state, mask, xp=xp)
-        return _signature.in_order((y, state), x)  # type: ignore[no-any-return]
+        xp, params, start = _signature.check_forward(self, params, x, state, mask)
+        y, final = _layer(self).infer(params, x, start, mask, xp=xp)
+        return _signature.in_order((y, final), x)  # type: ignore[no-any-return]
 
-    def step(self, params: Tree, x_t: Array, state: Tree = None) -> tuple[Array, Tree]:
+    def step(
+        self, params: tuple[WeightsT, ...], x_t: ArrayT, state: tuple[StateT, ...] | None = None
+    ) -> tuple[ArrayT, tuple[StateT, ...]]:
         """Advance by one time step, for streams.
 
         Parameters
@@ -378,11 +417,11 @@ class Net:
                 "which a stream does not have yet; use `infer` on whole sequences"
             )
             raise ValueError(message)
-        xp, params, state = _signature.check_forward(
+        xp, params, before = _signature.check_forward(
             self, params, x_t, state, name="x_t", axes="(B, I)"
         )
-        y_t, state = layer.step(params, x_t, state, xp=xp)
-        return _signature.in_order((y_t, state), x_t)  # type: ignore[no-any-return]
+        y_t, after = layer.step(params, x_t, before, xp=xp)
+        return _signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def cost(
         self,
@@ -433,7 +472,7 @@ class Net:
         _check.true_or_false("masked", masked)
         return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
 
-    def _key(self, seed: Any) -> int:
+    def _key(self, seed: Seed) -> int:
         """Return the number that dropout follows from."""
         if not self.dropout or self.num_layers == 1:
             return 0

@@ -1,9 +1,52 @@
 """The nets RNN, LSTM and GRU: the cells put together."""
 
+from typing import Literal, overload
+
 from xpbptt import _check
+from xpbptt._arrays.types import StateT
+from xpbptt.bptt import Trace, Weights
 from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.net import Net
+
+OneWay = Net[Weights, StateT, Trace]
+BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trace]]
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[rnn.State]: ...
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[rnn.State]: ...
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
 
 
 def RNN(  # noqa: N802 - the name of the net
@@ -11,7 +54,7 @@ def RNN(  # noqa: N802 - the name of the net
     hidden_size: int,
     num_layers: int = 1,
     *,
-    nonlinearity: str = "tanh",
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> Net:
@@ -58,6 +101,39 @@ def RNN(  # noqa: N802 - the name of the net
     )
 
 
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[lstm.State]: ...
+
+
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[lstm.State]: ...
+
+
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
+
+
 def LSTM(  # noqa: N802 - the name of the net
     input_size: int,
     hidden_size: int,
@@ -102,6 +178,42 @@ def LSTM(  # noqa: N802 - the name of the net
     return Net(
         lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
+
+
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[gru.State]: ...
+
+
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[gru.State]: ...
+
+
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
 
 
 def GRU(  # noqa: N802 - the name of the net

@@ -1,17 +1,20 @@
 """Pictures, drawn with matplotlib: ``python -m pip install ".[plot]"`` in a checkout of xpbptt."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpbptt._host import to_numpy
 from xpbptt.bptt.trace import Trace
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 
 
-def gradient_flow(trace: tuple[Any, ...]) -> Any:
+def gradient_flow(trace: tuple[Trace | tuple[Trace, Trace], ...]) -> "Figure":
     """Draw the norms of the gradients inside a backward pass against time.
 
     A gradient that vanishes or explodes on its way back falls or rises towards the left, over

@@ -1,7 +1,8 @@
 """Weights from and to ``torch.nn.RNN``, ``LSTM`` and ``GRU``; torch itself is not imported."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -29,8 +30,12 @@ class Place(NamedTuple):
 
 
 def from_state_dict(
-    state_dict: Mapping[str, Any], *, xp: Any = None, prefix: str = "", device: Any = None
-) -> Tree:
+    state_dict: Mapping[str, Any],
+    *,
+    xp: ModuleType | None = None,
+    prefix: str = "",
+    device: Any = None,
+) -> tuple[Any, ...]:
     """Translate the state dict of a ``torch.nn`` recurrent module to a tree of parameters.
 
     Parameters
@@ -105,7 +110,9 @@ def from_state_dict(
     return tuple(tuple(layer) if both else layer[0] for layer in params)
 
 
-def to_state_dict(params: Tree, *, prefix: str = "") -> dict[str, Array]:
+def to_state_dict(
+    params: Sequence[Weights | tuple[Weights, Weights]], *, prefix: str = ""
+) -> dict[str, Array]:
     """Translate a tree of parameters, or of their gradients, to the names of ``torch.nn``.
 
     Parameters
