@@ -30,6 +30,7 @@ lstm.backward(y, cache)  # E: call-overload
 readout.forward(y, of_readout)  # E: arg-type, type-var
 readout.backward(logits, kept)  # E: arg-type
 optimizer.update(grads.params, params, memory)  # E: arg-type
+xpbptt.testing.check_gradients(params, lstm, x)  # E: arg-type
 xpbptt.length_mask(7, [3, 1, 7, 2])  # E: call-overload
 xpbptt.clip_by_global_norm(1.0, grads.params)  # E: arg-type
 
