@@ -100,9 +100,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the package."""
-    install(session, "types")
+    """Check the types of the package, and what they tell a user's program."""
+    install(session, "types", "test")
     session.run("mypy")
+    session.run("pytest", "tests/typed", "--backend", "numpy", *session.posargs)
 
 
 @nox.session

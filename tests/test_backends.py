@@ -78,7 +78,7 @@ def test_load_unknown_name_lists_the_names():
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_load_missing_library_says_how_to_install_it(monkeypatch, name):
     remove(monkeypatch, name)
-    package = "xpbptt[cuda12]" if name == "cupy" else name
+    package = '".[cuda12]" in a checkout of xpbptt' if name == "cupy" else name
 
     with pytest.raises(ImportError, match="is not installed") as error:
         backends.load(name)

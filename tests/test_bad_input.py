@@ -1,5 +1,7 @@
 """Bad input is refused at the door, by the argument's name, before any work."""
 
+import re
+
 import array_api_compat
 import numpy as np
 import pytest
@@ -150,6 +152,35 @@ def test_a_state_of_another_batch(net, good, make_case, function):
     good[argument] = make_case(net, batch=B + 3).state
     with pytest.raises(ValueError, match=rf"`{argument}\[0\].h` has shape \(7, 5\).*\(4, 5\)"):
         call(net, function, good)
+
+
+@pytest.mark.parametrize(
+    ("field", "axes"),
+    [
+        ("weight_ih", "(G·H, I)"),
+        ("weight_ih", "(G·H, D·H)"),
+        ("weight_hh", "(G·H, H)"),
+        ("bias_ih", "(G·H,)"),
+        ("bias_hh", "(G·H,)"),
+    ],
+)
+def test_a_parameter_of_another_shape_is_told_its_axes(net, good, field, axes):
+    layers = list(good["params"])
+    layer = 1 if "D" in axes else 0
+    array = getattr(layers[layer], field)
+    layers[layer] = layers[layer]._replace(**{field: array[1:, ...]})
+    good["params"] = tuple(layers)
+    text = rf"`params\[{layer}\].{field}` .*, expected {re.escape(axes)} of LSTM\(3, 5, .*\) = \("
+    with pytest.raises(ValueError, match=text):
+        call(net, "forward", good)
+
+
+@pytest.mark.parametrize("bad", ["yes", 1, None, np.True_])
+def test_what_is_neither_true_nor_false(net, good, bad):
+    with pytest.raises(TypeError, match=r"`trace` must be True or False, got "):
+        net.backward(good["cache"], good["dy"], trace=bad)
+    with pytest.raises(TypeError, match=r"`masked` must be True or False, got "):
+        net.cost(T, B, masked=bad)
 
 
 @pytest.mark.parametrize("argument", ["params", "state"])

@@ -1,5 +1,8 @@
 """Dropout between layers: from an explicit seed, alike on every library, exact in the backward."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 
@@ -62,9 +65,34 @@ def test_infer_step_and_a_single_layer_drop_nothing(make_case, assert_close):
     assert_close(case.net.infer(case.params, case.x), plain.infer(case.params, case.x), 0)
     x_t = case.x[0, ...]
     assert_close(case.net.step(case.params, x_t), plain.step(case.params, x_t), 0)
-    one = make_case(xpbptt.GRU(3, 5, dropout=0.5))
+    with pytest.warns(UserWarning, match="dropout"):
+        one = make_case(xpbptt.GRU(3, 5, dropout=0.5))
     expected = xpbptt.GRU(3, 5).infer(one.params, one.x)
     assert_close(one.net.forward(one.params, one.x)[:2], expected, 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "net"),
+    [
+        (lambda: xpbptt.RNN(3, 5, dropout=0.5), r"RNN\(3, 5, dropout=0.5\)"),
+        (lambda: xpbptt.LSTM(3, 5, dropout=0.5), r"LSTM\(3, 5, dropout=0.5\)"),
+        (lambda: xpbptt.GRU(3, 5, dropout=0.5), r"GRU\(3, 5, dropout=0.5\)"),
+        (lambda: xpbptt.Net(xpbptt.cells.GRU, 3, 5, dropout=0.5), r"GRU\(3, 5, dropout=0.5\)"),
+    ],
+)
+def test_dropout_with_nothing_to_drop_warns_the_caller(make, net):
+    text = rf"`dropout` = 0.5 does nothing in {net}.* between layers.*`num_layers` of at least 2"
+    with pytest.warns(UserWarning, match=text) as caught:
+        make()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_dropout_with_two_layers_and_none_with_one_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xpbptt.GRU(3, 5, 2, dropout=0.5)
+        xpbptt.GRU(3, 5, dropout=0.0)
+        pickle.loads(pickle.dumps(xpbptt.GRU(3, 5)))
 
 
 def test_the_share_that_is_dropped_and_the_mean_that_stays():

@@ -164,6 +164,13 @@ def test_length_mask(xp):
     assert xpbptt.length_mask(xp.asarray([], dtype=xp.int32), 3).shape == (3, 0)
 
 
+def test_lengths_out_of_range_on_a_device_count_as_the_nearest_in_range(xp):
+    if array_api_compat.is_numpy_namespace(xp):
+        pytest.skip("refused on NumPy, where no device is read")
+    mask = xpbptt.length_mask(xp.asarray([-2, 7]), 3)
+    assert host(mask).T.tolist() == [[False] * 3, [True] * 3]
+
+
 def test_length_mask_of_lengths_in_a_third_library(xp):
     if array_api_compat.is_numpy_namespace(xp):
         pytest.skip("what NumPy has is on the host, from where it may go anywhere")
@@ -176,6 +183,10 @@ def test_length_mask_of_lengths_in_a_third_library(xp):
     [
         ([3, 6], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[6\]"),
         ([-1], 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[-1\]"),
+        (np.array([3, 6]), 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[6\]"),
+        (np.array([-1, 2]), 5, ValueError, r"`lengths` must be from 0 to T = 5, got \[-1\]"),
+        (np.array([3, 2**63], np.uint64), 5, ValueError, r"got \[9223372036854775808\]"),
+        (np.arange(99), 5, ValueError, r"got \[6, 7, 8, 9, 10, 11, 12, 13\] and 85 more"),
         ([1.5], 5, TypeError, "`lengths` must be a sequence of ints"),
         ([float("inf")], 5, TypeError, "`lengths` must be a sequence of ints"),
         (3, 5, TypeError, "`lengths` must be a sequence of ints"),

@@ -58,5 +58,5 @@ def test_what_is_no_trace(bad):
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'python -m pip install "xpbptt\[plot\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[plot\]" in a checkout of xp'):
         gradient_flow(traced(xpbptt.RNN(3, 5), np))

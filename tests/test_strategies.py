@@ -341,7 +341,7 @@ def test_a_budget_that_nothing_meets_is_refused_with_the_least_figure():
     ("net", "steps", "batch"),
     [
         (xpbptt.RNN(1, 1), 5, 4),
-        (xpbptt.GRU(32, 1, dropout=0.3), 30, 32),
+        (xpbptt.GRU(32, 1), 30, 32),
         (xpbptt.LSTM(3, 1, 2, bidirectional=True), 10, 1),
         (xpbptt.LSTM(64, 1), 60, 1),
         (xpbptt.GRU(3, 1, 2), 30, 4),

@@ -8,6 +8,8 @@ from xpbptt import backends as backends
 from xpbptt import interop as interop
 from xpbptt import plot as plot
 from xpbptt import testing as testing
+from xpbptt._arrays.types import Array
+from xpbptt._signature import Cache
 from xpbptt.bptt import (
     Binomial,
     Budget,
@@ -23,7 +25,7 @@ from xpbptt.bptt import (
 )
 from xpbptt.cells import Cell
 from xpbptt.lengths import length_mask
-from xpbptt.linear import Linear, LinearParams
+from xpbptt.linear import Linear, LinearCache, LinearParams
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.net import Net
 from xpbptt.nets import GRU, LSTM, RNN
@@ -40,8 +42,10 @@ from xpbptt.notebook import (
 from xpbptt.optim import Optimizer, adam, clip_by_global_norm, sgd
 
 __all__ = [
+    "Array",
     "Binomial",
     "Budget",
+    "Cache",
     "Cell",
     "ExtraWeights",
     "GRU",
@@ -50,6 +54,7 @@ __all__ = [
     "KeepStates",
     "LSTM",
     "Linear",
+    "LinearCache",
     "LinearParams",
     "Net",
     "Optimizer",

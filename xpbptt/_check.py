@@ -4,7 +4,9 @@ A message names the argument in backticks, says what came and what was expected,
 where that is not plain. The wrong kind of thing is a TypeError, a wrong value a ValueError.
 """
 
-from collections.abc import Callable, Iterable
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -17,6 +19,8 @@ from xpbptt._tree import Tree, children, is_named_tuple
 Array = Any
 Namespace = Any
 Named = tuple[str, Any]
+
+NAMED = 8  # numbers in a message
 
 
 def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace:
@@ -137,6 +141,33 @@ def whole(name: str, value: object, *, at_least: int = 1) -> None:
     if int(value) < at_least:
         message = f"`{name}` must be at least {at_least}, got {value}"
         raise ValueError(message)
+
+
+def true_or_false(name: str, value: object) -> None:
+    """Refuse anything but True and False."""
+    if not isinstance(value, bool):
+        message = f"`{name}` must be True or False, got {value!r}"
+        raise TypeError(message)
+
+
+def in_range(name: str, wrong: Sequence[int], expected: str) -> None:
+    """Refuse numbers if any are out of range; `wrong` holds these, of which a message names a few.
+
+    `expected` is the range, as "from 0 to T = 5".
+    """
+    if len(wrong):
+        named, more = [int(number) for number in wrong[:NAMED]], len(wrong) - NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        message = f"`{name}` must be {expected}, got {named}{rest}"
+        raise ValueError(message)
+
+
+def warn(message: str) -> None:
+    """Warn, and name the line outside this package that led here."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("xpbptt"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def same_structure(name: str, tree: Tree, like_name: str, like: Tree) -> None:

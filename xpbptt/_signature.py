@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._arrays.types import ArrayT, NetT
 from xpbptt._check import Expected
 from xpbptt._tree import map_leaves, map_shapes
+from xpbptt.bptt.recurrence import ExtraWeights, Weights
 
 if TYPE_CHECKING:
     from xpbptt.net import Net
@@ -19,7 +21,7 @@ Namespace = Any
 Tree = Any
 
 
-class Cache(NamedTuple):
+class Cache(NamedTuple, Generic[NetT, ArrayT]):
     """What `Net.forward` keeps for `Net.backward`.
 
     Attributes
@@ -32,24 +34,33 @@ class Cache(NamedTuple):
         What each layer kept.
     """
 
-    net: "Net"
-    x: Array
+    net: NetT
+    x: ArrayT
     layers: Any
 
 
-def _every_layer(net: "Net", entry: Callable[[int], Tree]) -> Tree:
-    """Build a tree from `entry`, which takes the size of a layer's input."""
-    sizes = [net.input_size] + [net.directions * net.hidden_size] * (net.num_layers - 1)
-    return tuple((entry(size),) * 2 if net.bidirectional else entry(size) for size in sizes)
+def _every_layer(net: "Net", entry: Callable[[int, str], Tree]) -> Tree:
+    """Build a tree from `entry`, which takes the size of a layer's input and its name."""
+    sizes = [(net.input_size, "I")]
+    sizes += [(net.directions * net.hidden_size, "D·H")] * (net.num_layers - 1)
+    return tuple((entry(*size),) * 2 if net.bidirectional else entry(*size) for size in sizes)
 
 
 @lru_cache
 def parameters(net: "Net") -> Tree:
     """Return the tree of the parameters' shapes."""
 
-    def entry(size: int) -> Tree:
+    def entry(size: int, width: str) -> Tree:
         shapes = net.recurrence.shapes(size, net.hidden_size)
-        return map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
+        tree = map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
+        if not isinstance(shapes, (Weights, ExtraWeights)):
+            return tree
+        axes = Weights(f"(G·H, {width})", "(G·H, H)", "(G·H,)", "(G·H,)")
+        named = {
+            field: Expected(tuple(getattr(shapes, field)), f"{names} of {net}")
+            for field, names in axes._asdict().items()
+        }
+        return tree._replace(**named)
 
     return _every_layer(net, entry)
 
@@ -59,7 +70,7 @@ def states(net: "Net", batch: int) -> Tree:
     """Return the tree of the shapes of a state."""
     state = net.recurrence.state
     part = Expected((batch, net.hidden_size), f"(B, H) of {net}")
-    return _every_layer(net, lambda _: state(*[part] * len(state._fields)))
+    return _every_layer(net, lambda _, __: state(*[part] * len(state._fields)))
 
 
 @lru_cache

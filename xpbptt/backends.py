@@ -11,6 +11,7 @@ Importing this module imports none of the libraries: each one is imported when i
 import os
 from functools import lru_cache
 from importlib import import_module
+from types import ModuleType
 from typing import NamedTuple
 
 import array_api_compat
@@ -57,7 +58,7 @@ _LIBRARIES = {
     "cupy": _Library(
         "array_api_compat.cupy",
         "cupy",
-        '"xpbptt[cuda12]" (or "xpbptt[cuda13]" where the driver supports CUDA 13)',
+        '".[cuda12]" in a checkout of xpbptt (".[cuda13]" where the driver supports CUDA 13)',
         "an NVIDIA GPU, its driver and the CUDA libraries",
     ),
     "torch": _Library("array_api_compat.torch", "torch", "torch", "its default device"),
@@ -73,7 +74,7 @@ NAMES = tuple(_LIBRARIES)
 _DEVICE_TYPES = {1: "cpu", 2: "cuda", 8: "metal", 10: "rocm"}
 
 
-def load(name: str) -> Namespace:
+def load(name: str) -> ModuleType:
     """Return the standard namespace of an array library that is usable here.
 
     Parameters
@@ -221,7 +222,7 @@ def _known(name: str, argument: str) -> str:
     raise ValueError(message)
 
 
-def _import(name: str) -> Namespace:
+def _import(name: str) -> ModuleType:
     library = _LIBRARIES[name]
     try:
         import_module(library.module)

@@ -1,25 +1,40 @@
 """The mask of a padded batch, from the lengths of its sequences."""
 
-from typing import Any
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, overload
 
 import array_api_compat
 import numpy as np
 
 from xpbptt import _check
+from xpbptt._arrays.types import Array
 from xpbptt.backends import standard
 
-Array = Any
 Namespace = Any
 
 
-def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
+@overload
+def length_mask(
+    lengths: Sequence[int] | np.ndarray[Any, Any], steps: int, *, xp: None = None
+) -> np.ndarray[tuple[int, int], np.dtype[np.bool]]: ...
+
+
+@overload
+def length_mask(
+    lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | None = None
+) -> Any: ...
+
+
+def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | None = None) -> Any:
     """Make the mask of sequences that were padded on the right.
 
     Parameters
     ----------
     lengths : array (B,) or sequence of int
-        The number of steps of each sequence, from 0 to T. In an array they are not checked, which
-        would mean to wait for the device: a length above T counts as T, one below 0 as 0.
+        The number of steps of each sequence, from 0 to T. In an array of another library than
+        NumPy they are not checked, which would mean to wait for the device: there a length above T
+        counts as T, one below 0 as 0.
     steps : int
         The number of time steps T with the padding.
     xp : namespace, optional
@@ -47,25 +62,31 @@ def length_mask(lengths: Array, steps: int, *, xp: Namespace = None) -> Array:
     _check.whole("steps", steps, at_least=0)
     wanted = None if xp is None else standard(xp)
     if not array_api_compat.is_array_api_obj(lengths):
-        lengths = _lengths(lengths, steps, xp=standard(np) if wanted is None else wanted)
-    xp = _check.array_namespace("lengths", lengths)
-    _check.rank("lengths", lengths, "(B)")
-    if not xp.isdtype(lengths.dtype, "integral"):
-        message = f"`lengths` must be an array of integers, got dtype {lengths.dtype}"
+        return _mask(_lengths(lengths, steps, xp=wanted or standard(np)), steps)
+    namespace = _check.array_namespace("lengths", lengths)
+    array: Any = lengths
+    _check.rank("lengths", array, "(B)")
+    if not namespace.isdtype(array.dtype, "integral"):
+        message = f"`lengths` must be an array of integers, got dtype {array.dtype}"
         raise TypeError(message)
-    if wanted is not None and wanted is not xp:
-        if not array_api_compat.is_numpy_array(lengths):
-            message = (
-                f"`lengths` is an array of {_check.library(xp)}, but `xp` is "
-                f"{_check.library(wanted)}: convert it, nothing is converted silently"
-            )
-            raise TypeError(message)
-        return length_mask(lengths.tolist(), steps, xp=wanted)
+    if array_api_compat.is_numpy_array(array):
+        return _mask(_lengths(array.tolist(), steps, xp=wanted or namespace), steps)
+    if wanted not in {None, namespace}:
+        message = (
+            f"`lengths` is an array of {_check.library(namespace)}, but `xp` is "
+            f"{_check.library(wanted)}: convert it, nothing is converted silently"
+        )
+        raise TypeError(message)
+    return _mask(array, steps)
+
+
+def _mask(lengths: Any, steps: int) -> Any:
+    xp = _check.array_namespace("lengths", lengths)
     numbers = xp.arange(steps, device=array_api_compat.device(lengths))
     return numbers[:, None] < xp.astype(lengths, numbers.dtype)[None, :]
 
 
-def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Array:
+def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Any:
     """Make an array of lengths that are on the host, and check them there."""
     try:
         numbers = [int(length) for length in lengths if length == int(length)]
@@ -76,7 +97,5 @@ def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Array:
         message = f"`lengths` must be a sequence of ints or an array of integers, got {lengths!r}"
         raise TypeError(message)
     wrong = [number for number in numbers if not 0 <= number <= steps]
-    if wrong:
-        message = f"`lengths` must be from 0 to T = {steps}, got {wrong}"
-        raise ValueError(message)
+    _check.in_range("lengths", wrong, f"from 0 to T = {steps}")
     return xp.asarray(numbers, dtype=xp.int64)

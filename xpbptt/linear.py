@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
 from xpbptt import _check
+from xpbptt._arrays.types import Array, ArrayT, Seed
 from xpbptt._check import Expected
 from xpbptt._init import generator, uniform
 from xpbptt.backends import standard
 from xpbptt.bptt.layer import Gradients
 
-Array = Any
 Namespace = Any
 
 
@@ -27,11 +28,11 @@ class LinearParams(NamedTuple):
         What is added to the product.
     """
 
-    weight: Array
-    bias: Array
+    weight: Any
+    bias: Any
 
 
-class LinearCache(NamedTuple):
+class LinearCache(NamedTuple, Generic[ArrayT]):
     """What `Linear.forward` keeps for `Linear.backward`.
 
     Attributes
@@ -46,7 +47,7 @@ class LinearCache(NamedTuple):
 
     linear: "Linear"
     params: LinearParams
-    x: Array
+    x: ArrayT
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +87,12 @@ class Linear:
         _check.whole("output_size", self.output_size)
 
     def init(
-        self, seed: Any = 0, *, xp: Namespace = None, dtype: Any = None, device: Any = None
+        self,
+        seed: Seed = 0,
+        *,
+        xp: ModuleType | None = None,
+        dtype: Any = None,
+        device: Any = None,
     ) -> LinearParams:
         """Draw parameters from U(-1/√I, 1/√I), as ``torch.nn.Linear`` does.
 
@@ -114,15 +120,17 @@ class Linear:
         >>> xpbptt.Linear(5, 3).init(seed=0).bias.shape
         (3,)
         """
-        xp = standard(np if xp is None else xp)
+        namespace = standard(np if xp is None else xp)
         random = generator(seed)
         bound = self.input_size**-0.5
         shapes = ((self.output_size, self.input_size), (self.output_size,))
         return LinearParams(
-            *(uniform(random, s, bound, xp=xp, dtype=dtype, device=device) for s in shapes)
+            *(uniform(random, s, bound, xp=namespace, dtype=dtype, device=device) for s in shapes)
         )
 
-    def forward(self, params: LinearParams, x: Array) -> tuple[Array, LinearCache]:
+    def forward(
+        self, params: LinearParams | tuple[Any, Any], x: ArrayT
+    ) -> tuple[ArrayT, LinearCache[ArrayT]]:
         """Return y = x Wᵀ + b, and what `backward` needs.
 
         Parameters
@@ -144,10 +152,10 @@ class Linear:
         TypeError, ValueError
             If an argument has the wrong shape, structure, dtype, library or device.
         """
-        xp, params = _check_forward(self, params, x)
-        return _apply(params, x, xp=xp), LinearCache(self, params, x)
+        xp, checked = _check_forward(self, params, x)
+        return _apply(checked, x, xp=xp), LinearCache(self, checked, x)
 
-    def infer(self, params: LinearParams, x: Array) -> Array:
+    def infer(self, params: LinearParams | tuple[Any, Any], x: ArrayT) -> ArrayT:
         """Return y = x Wᵀ + b and keep nothing; see `forward`.
 
         Parameters
@@ -167,10 +175,12 @@ class Linear:
         TypeError, ValueError
             If an argument has the wrong shape, structure, dtype, library or device.
         """
-        xp, params = _check_forward(self, params, x)
-        return _apply(params, x, xp=xp)
+        xp, checked = _check_forward(self, params, x)
+        return _apply(checked, x, xp=xp)
 
-    def backward(self, cache: LinearCache, dy: Array) -> Gradients:
+    def backward(
+        self, cache: LinearCache[ArrayT], dy: Array
+    ) -> Gradients[LinearParams, ArrayT, tuple[()]]:
         """Return the gradients: dW = dyᵀ x and db = Σ dy over all leading axes, dx = dy W.
 
         Parameters
@@ -224,12 +234,12 @@ def _check_forward(linear: Linear, params: Any, x: Array) -> tuple[Namespace, Li
     return xp, params
 
 
-def _apply(params: LinearParams, x: Array, *, xp: Namespace) -> Array:
+def _apply(params: LinearParams, x: ArrayT, *, xp: Namespace) -> ArrayT:
     y = xp.matmul(_rows(x, xp=xp), xp.matrix_transpose(params.weight))
     y += params.bias
-    return xp.reshape(y, (*x.shape[:-1], y.shape[1]))
+    return xp.reshape(y, (*x.shape[:-1], y.shape[1]))  # type: ignore[no-any-return]
 
 
-def _rows(array: Array, *, xp: Namespace) -> Array:
+def _rows(array: Array, *, xp: Namespace) -> Any:
     """Make all leading axes one, so that every product is one of two matrices."""
     return xp.reshape(array, (math.prod(array.shape[:-1]), array.shape[-1]))

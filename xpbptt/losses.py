@@ -10,15 +10,15 @@ from typing import Any
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._arrays.types import Array, ArrayT
 from xpbptt._wide import narrowed, widened
 
-Array = Any
 Namespace = Any
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, mask: Array | None = None
-) -> tuple[Array, Array]:
+    logits: ArrayT, labels: Array, mask: Array | None = None
+) -> tuple[ArrayT, ArrayT]:
     """Return the mean cross-entropy of class labels under the softmax of `logits`, in nats.
 
     Parameters
@@ -43,7 +43,7 @@ def softmax_cross_entropy(
     TypeError
         If an argument is no array of the same library as `logits` or has the wrong kind of dtype.
     ValueError
-        If a shape or device does not fit.
+        If a shape or device does not fit, or a label is out of range in a NumPy array.
 
     Notes
     -----
@@ -51,8 +51,9 @@ def softmax_cross_entropy(
     dz = (softmax z - onehot label) / n; see [1]_, equations 4.106 to 4.109. The maximum of each
     position is subtracted first, so that no exponential overflows.
 
-    That a label is out of range cannot be seen without reading the array on the host. Such a
-    position makes the loss and its own gradient NaN, unless it is masked.
+    A label that is out of range, where it is not masked, is refused on NumPy. On other libraries
+    that would mean to wait for the device: there the loss and the gradient of that position are
+    NaN.
 
     References
     ----------
@@ -82,6 +83,8 @@ def softmax_cross_entropy(
     if mask is not None:
         _check.beside("mask", mask, "logits", logits, kind="bool", xp=xp)
         _check.shape("mask", mask, positions, "that of `logits` without its last axis")
+    _check_labels(labels, mask, logits.shape[-1])
+    if mask is not None:
         logits = xp.where(mask[..., None], logits, xp.zeros_like(logits))
     logits = widened(logits, xp=xp)
     classes = xp.arange(logits.shape[-1], device=array_api_compat.device(logits))
@@ -101,8 +104,8 @@ def softmax_cross_entropy(
 
 
 def mean_squared_error(
-    predictions: Array, targets: Array, mask: Array | None = None
-) -> tuple[Array, Array]:
+    predictions: ArrayT, targets: Array, mask: Array | None = None
+) -> tuple[ArrayT, ArrayT]:
     """Return the mean of the squared differences over all elements.
 
     Parameters
@@ -147,15 +150,14 @@ def mean_squared_error(
     expected = tuple(predictions.shape)
     _check.shape("targets", targets, expected, "that of `predictions`")
     dtype = predictions.dtype
-    predictions, targets = (widened(array, xp=xp) for array in (predictions, targets))
+    p, t = (widened(array, xp=xp) for array in (predictions, targets))
     count: Any = float(max(math.prod(expected), 1))
     if mask is not None:
-        mask = _element_mask(mask, predictions, xp=xp)
-        zeros = xp.zeros_like(predictions)
-        predictions = xp.where(mask, predictions, zeros)
-        targets = xp.where(mask, targets, zeros)
-        count = _count(mask, predictions.dtype, xp=xp)
-    difference = predictions - targets
+        elements = _element_mask(mask, p, xp=xp)
+        zeros = xp.zeros_like(p)
+        p, t = xp.where(elements, p, zeros), xp.where(elements, t, zeros)
+        count = _count(elements, p.dtype, xp=xp)
+    difference = p - t
     loss = xp.sum(difference * difference) / count
     gradient = difference * (2.0 / count)
     return narrowed(loss, dtype, xp=xp), narrowed(gradient, dtype, xp=xp)
@@ -170,7 +172,7 @@ def _real(name: str, array: Array) -> Namespace:
     return xp
 
 
-def _element_mask(mask: Array, predictions: Array, *, xp: Namespace) -> Array:
+def _element_mask(mask: Any, predictions: Array, *, xp: Namespace) -> Any:
     """Return the mask of each element, having checked `mask` against `predictions`."""
     _check.beside("mask", mask, "predictions", predictions, kind="bool", xp=xp)
     elements = tuple(predictions.shape)
@@ -186,7 +188,15 @@ def _element_mask(mask: Array, predictions: Array, *, xp: Namespace) -> Array:
     raise ValueError(message)
 
 
-def _weights(labels: Array, mask: Array | None, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:
+def _check_labels(labels: Any, mask: Any, classes: int) -> None:
+    """Refuse labels out of range that are not masked, in a NumPy array, which is on the host."""
+    if array_api_compat.is_numpy_array(labels):
+        wrong = (labels < 0) | (labels >= classes)
+        wrong = labels[wrong if mask is None else wrong & mask]
+        _check.in_range("labels", wrong, f"from 0 to K - 1 = {classes - 1}")
+
+
+def _weights(labels: Any, mask: Any, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:
     """Return the weight of each position, and how many count (at least 1).
 
     A weight is 1, or 0 where masked, or NaN where the label is out of range.
@@ -200,7 +210,7 @@ def _weights(labels: Array, mask: Array | None, logits: Array, *, xp: Namespace)
     return xp.where(mask, weight, xp.zeros_like(ones)), _count(mask, logits.dtype, xp=xp)
 
 
-def _count(mask: Array, dtype: Any, *, xp: Namespace) -> Array:
+def _count(mask: Array, dtype: Any, *, xp: Namespace) -> Any:
     """Return how many elements of `mask` are True, at least 1, as an array ()."""
     count = xp.sum(xp.astype(mask, xp.int32))
     return xp.astype(xp.maximum(count, xp.ones_like(count)), dtype)

@@ -7,17 +7,20 @@ bidirectional net), G gates of the cell.
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from numbers import Real
-from typing import Any
+from types import ModuleType
+from typing import Any, Generic, Literal, Self, overload
 
 import numpy as np
 
 from xpbptt import _check, _signature
+from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
 from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
 from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
 from xpbptt.bptt import (
+    Gradients,
     KeepAll,
     Layer,
     Recurrence,
@@ -32,13 +35,9 @@ from xpbptt.bptt import (
 )
 from xpbptt.cells import Cell
 
-Array = Any
-Namespace = Any
-Tree = Any
-
 
 @dataclass(frozen=True, repr=False)
-class Net:
+class Net(Generic[WeightsT, StateT, TraceT]):
     """A recurrent net: its sizes and the functions on sequences that follow from them.
 
     `LSTM`, `GRU` and `RNN` make the common ones. A net holds no arrays: parameters and states go in
@@ -63,6 +62,11 @@ class Net:
     ------
     TypeError, ValueError
         Where a size is not an int or is below 1, or `dropout` is not from 0 to below 1.
+
+    Warns
+    -----
+    UserWarning
+        Where there is `dropout` and only one layer, so that nothing is dropped.
 
     Examples
     --------
@@ -89,15 +93,19 @@ class Net:
         _check.whole("num_layers", self.num_layers)
         for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
-        if not isinstance(self.bidirectional, bool):
-            message = f"`bidirectional` must be True or False, got {self.bidirectional!r}"
-            raise TypeError(message)
+        _check.true_or_false("bidirectional", self.bidirectional)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
             message = f"`dropout` must be a number, got {self.dropout!r}"
             raise TypeError(message)
         if not 0 <= float(self.dropout) < 1:
             message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
             raise ValueError(message)
+        if self.dropout and self.num_layers == 1:
+            message = (
+                f"`dropout` = {self.dropout} does nothing in {self}: it drops between layers; pass "
+                "`num_layers` of at least 2, or no `dropout`"
+            )
+            _check.warn(message)
 
     def __hash__(self) -> int:
         """Hash the fields, once: every call looks something up by its net."""
@@ -123,12 +131,12 @@ class Net:
 
     def init(
         self,
-        seed: Any = 0,
+        seed: Seed = 0,
         *,
-        xp: Namespace = None,
+        xp: ModuleType | None = None,
         dtype: Any = None,
         device: Any = None,
-    ) -> Tree:
+    ) -> tuple[WeightsT, ...]:
         """Draw parameters from U(-1/√H, 1/√H), as PyTorch does.
 
         Parameters
@@ -156,26 +164,27 @@ class Net:
         >>> params[0].weight_ih.shape
         (256, 12)
         """
-        xp = standard(np if xp is None else xp)
+        namespace = standard(np if xp is None else xp)
         random = generator(seed)
         bound = self.hidden_size**-0.5
-        return map_leaves(
+        params: tuple[WeightsT, ...] = map_leaves(
             lambda expected: uniform(
-                random, expected.shape, bound, xp=xp, dtype=dtype, device=device
+                random, expected.shape, bound, xp=namespace, dtype=dtype, device=device
             ),
             _signature.parameters(self),
         )
+        return params
 
     def forward(
         self,
-        params: Tree,
-        x: Array,
-        state: Tree = None,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
-        dropout_seed: Any = None,
-    ) -> tuple[Array, Tree, Cache]:
+        dropout_seed: Seed = None,
+    ) -> tuple[ArrayT, tuple[StateT, ...], Cache[Self, ArrayT]]:
         """Run over a sequence and keep what `backward` needs.
 
         Parameters
@@ -217,20 +226,53 @@ class Net:
         >>> y.shape, len(state), state[0].h.shape
         ((7, 2, 5), 2, (2, 5))
         """
-        xp, params, state = _signature.check_forward(self, params, x, state, mask)
+        xp, params, start = _signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
         sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
         plan = make_plan(self, *sizes, bptt, masked=mask is not None)
         run = Run(mask, plan, self._key(dropout_seed))
-        y, state, layers = _layer(self).forward(params, x, state, run, xp=xp)
-        y, state = _signature.in_order((y, state), x)
-        return y, state, Cache(self, x, layers)
+        y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
+        y, final = _signature.in_order((y, final), x)
+        return y, final, Cache(self, x, layers)
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: Literal[False] = False,
+        clip_step: float | None = None,
+    ) -> Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]]: ...
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: Literal[True],
+        clip_step: float | None = None,
+    ) -> tuple[Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]], tuple[TraceT, ...]]: ...
+
+    @overload
+    def backward(
+        self,
+        cache: Cache[Self, ArrayT],
+        dy: Array,
+        dstate: tuple[StateT, ...] | None = None,
+        *,
+        trace: bool,
+        clip_step: float | None = None,
+    ) -> Any: ...
 
     def backward(
         self,
-        cache: Cache,
+        cache: Cache[Self, ArrayT],
         dy: Array,
-        dstate: Tree = None,
+        dstate: tuple[StateT, ...] | None = None,
         *,
         trace: bool = False,
         clip_step: float | None = None,
@@ -276,15 +318,20 @@ class Net:
         >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
         ((5, 3), (7, 2, 3), (2, 5))
         """
-        xp, dstate = _signature.check_backward(self, cache, dy, dstate)
-        watch = Watch(bool(trace), _signature.check_clip(clip_step))
-        grads, norms = _layer(self).backward(cache.layers, dy, dstate, watch, xp=xp)
+        xp, dfinal = _signature.check_backward(self, cache, dy, dstate)
+        _check.true_or_false("trace", trace)
+        watch = Watch(trace, _signature.check_clip(clip_step))
+        grads, norms = _layer(self).backward(cache.layers, dy, dfinal, watch, xp=xp)
         grads, norms = _signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
 
     def infer(
-        self, params: Tree, x: Array, state: Tree = None, mask: Array | None = None
-    ) -> tuple[Array, Tree]:
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+    ) -> tuple[ArrayT, tuple[StateT, ...]]:
         """Run over a sequence and keep nothing for a backward pass.
 
         Parameters and returns are those of `forward`, without the cache.
@@ -321,11 +368,13 @@ class Net:
         >>> y.shape
         (7, 2, 10)
         """
-        xp, params, state = _signature.check_forward(self, params, x, state, mask)
-        y, state = _layer(self).infer(params, x, state, mask, xp=xp)
-        return _signature.in_order((y, state), x)  # type: ignore[no-any-return]
+        xp, params, start = _signature.check_forward(self, params, x, state, mask)
+        y, final = _layer(self).infer(params, x, start, mask, xp=xp)
+        return _signature.in_order((y, final), x)  # type: ignore[no-any-return]
 
-    def step(self, params: Tree, x_t: Array, state: Tree = None) -> tuple[Array, Tree]:
+    def step(
+        self, params: tuple[WeightsT, ...], x_t: ArrayT, state: tuple[StateT, ...] | None = None
+    ) -> tuple[ArrayT, tuple[StateT, ...]]:
         """Advance by one time step, for streams.
 
         Parameters
@@ -368,11 +417,11 @@ class Net:
                 "which a stream does not have yet; use `infer` on whole sequences"
             )
             raise ValueError(message)
-        xp, params, state = _signature.check_forward(
+        xp, params, before = _signature.check_forward(
             self, params, x_t, state, name="x_t", axes="(B, I)"
         )
-        y_t, state = layer.step(params, x_t, state, xp=xp)
-        return _signature.in_order((y_t, state), x_t)  # type: ignore[no-any-return]
+        y_t, after = layer.step(params, x_t, before, xp=xp)
+        return _signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def cost(
         self,
@@ -420,9 +469,10 @@ class Net:
         _check.whole("steps", steps, at_least=0)
         _check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
-        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=bool(masked))
+        _check.true_or_false("masked", masked)
+        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
 
-    def _key(self, seed: Any) -> int:
+    def _key(self, seed: Seed) -> int:
         """Return the number that dropout follows from."""
         if not self.dropout or self.num_layers == 1:
             return 0

@@ -1,8 +1,52 @@
 """The nets RNN, LSTM and GRU: the cells put together."""
 
+from typing import Literal, overload
+
+from xpbptt import _check
+from xpbptt._arrays.types import StateT
+from xpbptt.bptt import Trace, Weights
 from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.net import Net
+
+OneWay = Net[Weights, StateT, Trace]
+BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trace]]
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[rnn.State]: ...
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[rnn.State]: ...
+
+
+@overload
+def RNN(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
 
 
 def RNN(  # noqa: N802 - the name of the net
@@ -10,7 +54,7 @@ def RNN(  # noqa: N802 - the name of the net
     hidden_size: int,
     num_layers: int = 1,
     *,
-    nonlinearity: str = "tanh",
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> Net:
@@ -55,6 +99,39 @@ def RNN(  # noqa: N802 - the name of the net
     return Net(
         cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
+
+
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[lstm.State]: ...
+
+
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[lstm.State]: ...
+
+
+@overload
+def LSTM(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
 
 
 def LSTM(  # noqa: N802 - the name of the net
@@ -103,6 +180,42 @@ def LSTM(  # noqa: N802 - the name of the net
     )
 
 
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: Literal[False] = False,
+    dropout: float = 0.0,
+) -> OneWay[gru.State]: ...
+
+
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: Literal[True],
+    dropout: float = 0.0,
+) -> BothWays[gru.State]: ...
+
+
+@overload
+def GRU(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    reset_after: bool = True,
+    bidirectional: bool,
+    dropout: float = 0.0,
+) -> Net: ...
+
+
 def GRU(  # noqa: N802 - the name of the net
     input_size: int,
     hidden_size: int,
@@ -149,9 +262,7 @@ def GRU(  # noqa: N802 - the name of the net
     >>> xpbptt.GRU(12, 64)
     GRU(12, 64)
     """
-    if not isinstance(reset_after, bool):
-        message = f"`reset_after` must be True or False, got {reset_after!r}"
-        raise TypeError(message)
+    _check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
         cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout

@@ -8,11 +8,12 @@ where it came as one, as under ``jax.jit``.
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
 import array_api_compat
 
 from xpbptt import _check
+from xpbptt._arrays.types import MemoryT, MemoryT_co, TreeT
 from xpbptt._norms import clip
 from xpbptt._tree import leaves, map_leaves
 from xpbptt._wide import narrowed, wide_dtype, widened
@@ -22,17 +23,17 @@ Namespace = Any
 Tree = Any
 
 
-class OptimizerInit(Protocol):
+class OptimizerInit(Protocol[MemoryT_co]):
     """``params → state``."""
 
-    def __call__(self, params: Tree) -> Any:
+    def __call__(self, params: Tree) -> MemoryT_co:
         """Return the state before the first step."""
 
 
-class OptimizerUpdate(Protocol):
+class OptimizerUpdate(Protocol[MemoryT]):
     """``grads, state, params → params, state``."""
 
-    def __call__(self, grads: Tree, state: Any, params: Tree) -> tuple[Tree, Any]:
+    def __call__(self, grads: TreeT, state: MemoryT, params: TreeT) -> tuple[TreeT, MemoryT]:
         """Return the parameters and the state after one step.
 
         Parameters
@@ -59,7 +60,7 @@ class OptimizerUpdate(Protocol):
         """
 
 
-class Optimizer(NamedTuple):
+class Optimizer(NamedTuple, Generic[MemoryT]):
     """An optimiser: two pure functions.
 
     Attributes
@@ -70,8 +71,8 @@ class Optimizer(NamedTuple):
         ``update(grads, state, params) → params, state``.
     """
 
-    init: OptimizerInit
-    update: OptimizerUpdate
+    init: OptimizerInit[MemoryT]
+    update: OptimizerUpdate[MemoryT]
 
 
 class SgdState(NamedTuple):
@@ -103,7 +104,7 @@ class AdamState(NamedTuple):
     square: Tree
 
 
-def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer:
+def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer[SgdState]:
     """Make an optimiser by stochastic gradient descent, with the meaning of ``torch.optim.SGD``.
 
     Parameters
@@ -169,7 +170,7 @@ def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer:
 
 def adam(
     learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
-) -> Optimizer:
+) -> Optimizer[AdamState]:
     """Make an optimiser by adaptive moments, with the meaning of ``torch.optim.Adam``.
 
     Parameters
@@ -257,7 +258,7 @@ def adam(
     return Optimizer(init, update)
 
 
-def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[Tree, Array]:
+def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, Array]:
     """Scale all gradients down together so that their norm is at most `max_norm`.
 
     Parameters

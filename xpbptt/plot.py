@@ -1,17 +1,20 @@
-"""Pictures, drawn with matplotlib: ``python -m pip install "xpbptt[plot]"``."""
+"""Pictures, drawn with matplotlib: ``python -m pip install ".[plot]"`` in a checkout of xpbptt."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpbptt._host import to_numpy
 from xpbptt.bptt.trace import Trace
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 
 
-def gradient_flow(trace: tuple[Any, ...]) -> Any:
+def gradient_flow(trace: tuple[Trace | tuple[Trace, Trace], ...]) -> "Figure":
     """Draw the norms of the gradients inside a backward pass against time.
 
     A gradient that vanishes or explodes on its way back falls or rises towards the left, over
@@ -50,7 +53,9 @@ def gradient_flow(trace: tuple[Any, ...]) -> Any:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import, for this alone
     except ImportError as error:
-        message = 'matplotlib is not installed: python -m pip install "xpbptt[plot]"'
+        message = (
+            'matplotlib is not installed: python -m pip install ".[plot]" in a checkout of xpbptt'
+        )
         raise ImportError(message) from error
     rows, columns = len(layers), len(layers[0])
     figure = Figure(figsize=(1.5 + 4.5 * columns, 1 + 2.4 * rows), layout="constrained")

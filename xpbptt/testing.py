@@ -8,7 +8,7 @@ sequence in the wrong direction.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import array_api_compat
 import numpy as np
@@ -23,6 +23,18 @@ COMPLEX_STEP = 1e-30  # no subtraction follows, so it may be as small as it like
 CENTRAL_STEPS = (1e-6, 1e-7, 1e-8)  # shorter ones where a kink, as of relu, lies in between
 TOLERANCE = {"complex step": 1e-10, "central differences": 1e-6}
 AGREEMENT = 1e-5  # of the two methods, or the complex step met an operation that is not analytic
+
+
+class Differentiable(Protocol):
+    """What can be checked: a forward pass and its backward pass."""
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """The forward pass."""
+
+    @property
+    def backward(self) -> Callable[..., Any]:
+        """The backward pass."""
 
 
 class GradientError(AssertionError):
@@ -53,7 +65,13 @@ class Inputs(NamedTuple):
 
 
 def check_gradients(
-    layer: Any, params: Tree, x: Array, state: Tree = None, *, seed: int = 0, **options: Any
+    layer: Differentiable,
+    params: Tree,
+    x: Array,
+    state: Tree = None,
+    *,
+    seed: int = 0,
+    **options: Any,
 ) -> GradientCheck:
     """Check a backward pass against the derivative of its forward pass.
 
@@ -144,7 +162,7 @@ def check_gradients(
 
 
 def check_causality(
-    layer: Any,
+    layer: Differentiable,
     params: Tree,
     x: Array,
     state: Tree = None,

@@ -71,6 +71,12 @@ def test_without_biases(state_dict):
         ({"weight_hh_l0": np.ones(5)}, ValueError, "weight_hh_l0"),
         ({"weight_ih_l1": np.ones((20, 9))}, ValueError, r"weight_ih_l1'\]` has shape \(20, 9\)"),
         ({"weight_ih_l00": np.ones((20, 3))}, ValueError, "unknown key 'weight_ih_l00'"),
+        (
+            {"weight_hh_l0": [[1.0, 2.0]] * 20},
+            TypeError,
+            r"weight_hh_l0'\]` must be a tensor or an array.*got list: numpy.asarray",
+        ),
+        ({"bias_ih_l1": 3.0}, TypeError, r"bias_ih_l1'\]` must be a tensor or an array.*got float"),
         ({3: np.ones((20, 3))}, TypeError, "keys of `state_dict` must be str"),
         ({"bias_ih_l1": np.ones(19)}, ValueError, r"bias_ih_l1'\]` has shape \(19,\)"),
         ({"bias_ih_l1": np.ones(20, dtype=np.int64)}, TypeError, "bias_ih_l1.*int64"),

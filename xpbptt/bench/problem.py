@@ -1,5 +1,6 @@
 """The numbers of a row, drawn once on the host, so that everyone computes the same."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,11 @@ Array = Any
 Namespace = Any
 Tree = Any
 
-NETS = {"lstm": xpbptt.LSTM, "gru": xpbptt.GRU, "rnn": xpbptt.RNN}
+NETS: dict[str, Callable[..., xpbptt.Net]] = {
+    "lstm": xpbptt.LSTM,
+    "gru": xpbptt.GRU,
+    "rnn": xpbptt.RNN,
+}
 
 
 class Problem(NamedTuple):

@@ -3,8 +3,9 @@
 The functions of a layer check nothing: a net does so once, before it calls them.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
+from xpbptt._arrays.types import ArrayT, ParamsTreeT, StateTreeT
 from xpbptt.bptt.strategies import Plan
 
 Array = Any
@@ -12,7 +13,7 @@ Namespace = Any
 Tree = Any
 
 
-class Gradients(NamedTuple):
+class Gradients(NamedTuple, Generic[ParamsTreeT, ArrayT, StateTreeT]):
     """The gradients that a backward pass returns.
 
     Attributes
@@ -25,9 +26,9 @@ class Gradients(NamedTuple):
         The gradient of the initial state, in the tree of the state; empty for a layer without one.
     """
 
-    params: Tree
-    x: Array
-    state: Tree = ()
+    params: ParamsTreeT
+    x: ArrayT
+    state: StateTreeT = ()  # type: ignore[assignment]
 
 
 class Run(NamedTuple):

@@ -5,6 +5,7 @@ tree ``{"net": ..., "readout": ...}``.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ Array = Any
 Namespace = Any
 Tree = Any
 
-_NETS = {"rnn": nets.RNN, "lstm": nets.LSTM, "gru": nets.GRU}
+_NETS: dict[str, Callable[..., Net]] = {"rnn": nets.RNN, "lstm": nets.LSTM, "gru": nets.GRU}
 _STREAM = 1000  # about the characters of a stream that held-out text is read in,
 _STREAMS = 64  # and the most streams side by side
 

@@ -1,7 +1,8 @@
 """Weights from and to ``torch.nn.RNN``, ``LSTM`` and ``GRU``; torch itself is not imported."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -29,8 +30,12 @@ class Place(NamedTuple):
 
 
 def from_state_dict(
-    state_dict: Mapping[str, Any], *, xp: Any = None, prefix: str = "", device: Any = None
-) -> Tree:
+    state_dict: Mapping[str, Any],
+    *,
+    xp: ModuleType | None = None,
+    prefix: str = "",
+    device: Any = None,
+) -> tuple[Any, ...]:
     """Translate the state dict of a ``torch.nn`` recurrent module to a tree of parameters.
 
     Parameters
@@ -89,6 +94,8 @@ def from_state_dict(
     if not tensors:
         message = f"`state_dict` has no key that starts with {prefix!r}: {list(state_dict)[:8]}"
         raise ValueError(message)
+    for name, tensor in tensors.values():
+        _check_tensor(name, tensor)
     layers = max(place.layer for place in tensors) + 1
     both = any(place.reverse for place in tensors)
     directions = (False, True) if both else (False,)
@@ -103,7 +110,9 @@ def from_state_dict(
     return tuple(tuple(layer) if both else layer[0] for layer in params)
 
 
-def to_state_dict(params: Tree, *, prefix: str = "") -> dict[str, Array]:
+def to_state_dict(
+    params: Sequence[Weights | tuple[Weights, Weights]], *, prefix: str = ""
+) -> dict[str, Array]:
     """Translate a tree of parameters, or of their gradients, to the names of ``torch.nn``.
 
     Parameters
@@ -225,6 +234,15 @@ def _check_sizes(entries: list[list[list[Named]]]) -> None:
                 meaning = "the shape that fits the other tensors"
                 _check.shape(name, tensor, shape, meaning)
         size = len(entry) * hidden
+
+
+def _check_tensor(name: str, tensor: Any) -> None:
+    if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+        message = (
+            f"`{name}` must be a tensor or an array of any library, got {type(tensor).__name__}: "
+            "numpy.asarray makes an array of lists of numbers"
+        )
+        raise TypeError(message)
 
 
 def _check_rank(name: str, tensor: Any, rank: int) -> None:

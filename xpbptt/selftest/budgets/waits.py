@@ -118,7 +118,7 @@ def _rest(setup: Setup) -> str:
     params, h, target = readout.init(0, xp=xp), array(T, B, H), array(T, B, I)
     labels = xp.asarray(random.integers(I, size=(T, B)))
     mask = xp.asarray(random.random((T, B)) < 0.5)  # noqa: PLR2004 - half of them
-    optimizers = [xpbptt.sgd(0.1), xpbptt.sgd(0.1, 0.9), xpbptt.adam(0.1)]
+    optimizers: list[xpbptt.Optimizer] = [xpbptt.sgd(0.1), xpbptt.sgd(0.1, 0.9), xpbptt.adam(0.1)]
 
     def update(optimizer: xpbptt.Optimizer) -> Callable[[], object]:
         state = optimizer.init(params)
