@@ -15,11 +15,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import xpbptt
-from xpbptt._tree import map_leaves
-from xpbptt.charlm import checkpoint
+from xpbptt._tree import leaves, map_leaves
+from xpbptt.charlm import checkpoint, job, layout, tensors
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.settings import Settings
+from xpbptt.charlm.job import VOCABULARY_MOST
+from xpbptt.charlm.model import build
+from xpbptt.charlm.settings import LAYERS_MOST, Settings
 from xpbptt.charlm.train import TrainState
 from xpbptt.cli import main
 from xpbptt.optim import adam
@@ -46,13 +48,13 @@ def metadata_of(**changes):
 def put(path, metadata, **more):
     """Write the metadata, and the digest that belongs to them, around the tensors of a model."""
     write_model(path)
-    tensors = {**load_file(path), **more}
+    arrays = {**load_file(path), **more}
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
+    for name in sorted(arrays):
         digest.update(name.encode())
-        digest.update(tensors[name])
-    save_file(tensors, path, metadata={"xpbptt": text, "xpbptt-sha256": digest.hexdigest()})
+        digest.update(arrays[name])
+    save_file(arrays, path, metadata={"xpbptt": text, "xpbptt-sha256": digest.hexdigest()})
 
 
 def without_digest(path, form):
@@ -198,6 +200,53 @@ def test_hostile_files_take_little_memory(path, tmp_path):
         return int(done.stdout) * 1024
 
     assert peak(*map(str, range(len(names)))) - peak() < 150_000_000
+
+
+@pytest.mark.parametrize(
+    ("more", "match"), [(0, "none that `xpbptt train` wrote"), (1, "its header has 4194305 bytes")]
+)
+def test_a_header_is_read_up_to_its_bound(path, more, match):
+    header = b'{"__metadata__":{"format":"pt"}}'
+    put_header(path, header.ljust(tensors.HEADER_MOST + more))
+    with pytest.raises(UserError, match=match):
+        checkpoint.load(path)
+
+
+def test_a_model_of_the_most_layers_and_characters_has_a_header_within_its_bound():
+    settings = Settings(cell="lstm", layers=LAYERS_MOST, hidden=1000)
+    places = layout.trees(build(settings, VOCABULARY_MOST), settings.batch)
+    count = len(list(leaves(places)))
+    entry = {"dtype": "F32", "shape": [4000, 180_000], "data_offsets": [10**14, 10**14]}
+    names = sum(len(place.name) for _, place in leaves(places))
+    character = len(json.dumps(json.dumps("\U0001f600"))) - 6  # JSON within JSON
+    assert character == 14
+    size = (
+        names
+        + count * (len(json.dumps(entry, separators=(",", ":"))) + 4)
+        + character * VOCABULARY_MOST
+        + 2000
+    )
+    assert size < tensors.HEADER_MOST
+
+
+def test_a_text_of_more_characters_than_a_model_file_holds_is_refused(path, capsys, monkeypatch):
+    Path("text.txt").write_text("abcd" * 100)
+    monkeypatch.setattr(job, "VOCABULARY_MOST", 3)
+    command = ["train", "--text", "text.txt", "--batch", "2", "--chunk", "3", "--steps", "1"]
+    assert main(command) == 2
+    assert "text.txt has 4 different characters, more than the 3 of" in capsys.readouterr().err
+    monkeypatch.setattr(job, "VOCABULARY_MOST", 4)
+    assert main(command) == 0
+
+
+@pytest.mark.parametrize(("commas", "fits"), [(900, True), (1000, False)])
+def test_metadata_are_read_up_to_a_number_of_parts(path, commas, fits):
+    put(path, metadata_of(text_name="," * commas))
+    if fits:
+        assert checkpoint.load(path).text_name == "," * commas
+    else:
+        with pytest.raises(UserError, match="damaged metadata: expected at most 1000 parts"):
+            checkpoint.load(path)
 
 
 def test_huge_settings_that_fit_the_tensors_are_refused_by_the_command_that_uses_them(path, capsys):
