@@ -24,7 +24,7 @@ def number(kind: type, least: float, *, above: bool = False) -> Callable[[str], 
             value = kind(word)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value) or value < least or (above and value == least):
+        if not -math.inf < value < math.inf or value < least or (above and value == least):
             message = f"must be {expected}, got {word!r}"
             raise argparse.ArgumentTypeError(message)
         return value
