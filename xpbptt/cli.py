@@ -146,7 +146,7 @@ def _introduce(job: Job) -> str:
     corpus, trainer = job.corpus, job.trainer
     unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
     beside = f"bigram {bigram:.2f}, unigram {unigram:.2f}"
-    characters, kinds = len(corpus.text), len(corpus.vocabulary)
+    characters, kinds = len(corpus), len(corpus.vocabulary)
     print(f"text      {corpus.name}: {characters} characters of {kinds} kinds")
     print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")
     library = trainer.xp.__name__.removeprefix("array_api_compat.")

@@ -94,7 +94,7 @@ class Trainer:
         chunk = self.settings.chunk
         if position + chunk >= len(self.streams):  # the end of the text: start again
             position, state = 0, None
-        window = np.ascontiguousarray(self.streams[position : position + chunk + 1])
+        window = np.ascontiguousarray(self.streams[position : position + chunk + 1], np.int32)
         ids = self.xp.asarray(window, dtype=self.xp.int32)
         loss, grads, state = self.model.loss_and_gradients(
             params, ids[:-1, :], ids[1:, :], state, xp=self.xp
