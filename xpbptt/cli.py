@@ -11,7 +11,7 @@ from typing import Any
 from xpbptt import backends
 from xpbptt.bench import command as bench
 from xpbptt.bench import threads
-from xpbptt.charlm import baselines, checkpoint, loop, options
+from xpbptt.charlm import baselines, blas, checkpoint, loop, options
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.display import Display
 from xpbptt.charlm.errors import TrainingError, UserError
@@ -97,7 +97,10 @@ def _table(_: argparse.Namespace) -> int:
 def _sample(chosen: argparse.Namespace) -> int:
     stored = checkpoint.load(Path(chosen.model))
     how = {name: getattr(chosen, name) for name in ("prompt", "length", "temperature", "seed")}
-    _print_sample(stored, load_backend(chosen.backend), **how)
+    xp = load_backend(chosen.backend)
+    one = blas.current(xp) is not None and blas.small(stored.model, 1)
+    with blas.limited(1 if one else None):
+        _print_sample(stored, xp, **how)
     return 0
 
 
@@ -122,11 +125,15 @@ def _train(chosen: argparse.Namespace) -> int:
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
         seconds = options.SECONDS
-    return _run(job, loop.Budget(chosen.steps, seconds), out)
-
-
-def _run(job: Job, budget: loop.Budget, out: Path) -> int:
     beside = _introduce(job)
+    job, reason = job.with_threads()
+    if reason:
+        print(f"threads   {job.threads}: {reason}", flush=True)
+    with blas.limited(job.threads):
+        return _run(job, loop.Budget(chosen.steps, seconds), out, beside)
+
+
+def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
     with Interrupt() as interrupt:
         with Display(sys.stderr, budget, beside) as display:
             progress = loop.run(job, budget, stop=lambda: interrupt.requested, show=display.show)

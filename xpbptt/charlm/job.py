@@ -1,11 +1,12 @@
 """A training job: all that a command asks for, read and checked before anything is done."""
 
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xpbptt import backends
-from xpbptt.charlm import checkpoint, text
+from xpbptt.charlm import blas, checkpoint, text
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import UserError
 from xpbptt.charlm.host import to_device, to_host
@@ -29,11 +30,30 @@ class Job:
         The training step.
     start : TrainState
         The state before the first step of this run.
+    threads : int or None
+        The threads of matrix products: of the model file, and then those chosen for this run.
     """
 
     corpus: Corpus
     trainer: Trainer
     start: TrainState
+    threads: int | None = None
+
+    def with_threads(self) -> tuple["Job", str]:
+        """Return the job with a number of threads chosen, and the reason in words."""
+
+        def probe(count: int) -> None:
+            with blas.limited(count):
+                self.trainer.probe(self.start)
+
+        count, reason = blas.choose(
+            blas.current(self.trainer.xp),
+            self.threads,
+            os.environ,
+            small=blas.small(self.trainer.model, self.trainer.settings.batch),
+            probe=probe,
+        )
+        return replace(self, threads=count), reason
 
     def stored(self, progress: TrainState) -> Checkpoint:
         """Return what is to be saved of the run."""
@@ -43,6 +63,7 @@ class Job:
             text_name=self.corpus.name,
             text_digest=self.corpus.digest,
             progress=progress.convert(to_host),
+            threads=self.threads,
         )
 
     def held_out_bits(self, progress: TrainState) -> float:
@@ -99,7 +120,8 @@ def prepare(
     trainer = Trainer(build(settings, len(corpus.vocabulary)), settings, streams, xp)
     if stored is None:
         return Job(corpus, trainer, trainer.start())
-    return Job(corpus, trainer, stored.progress.convert(lambda tree: to_device(tree, xp=xp)))
+    progress = stored.progress.convert(lambda tree: to_device(tree, xp=xp))
+    return Job(corpus, trainer, progress, stored.threads)
 
 
 def load_backend(name: str | None) -> Namespace:

@@ -15,6 +15,7 @@ Namespace = Any
 Tree = Any
 
 MAX_NORM = 1.0
+PROBE = 4  # time steps of `Trainer.probe`
 
 
 class TrainState(NamedTuple):
@@ -102,3 +103,9 @@ class Trainer:
         grads, _ = clip_by_global_norm(grads, MAX_NORM)
         params, moments = self.optimizer.update(grads, moments, params)
         return TrainState(params, moments, state, position + chunk), loss
+
+    def probe(self, before: TrainState) -> None:
+        """Do the passes of a few time steps and forget the result: something to time."""
+        window = self.streams[: min(self.settings.chunk, PROBE) + 1]
+        ids = self.xp.asarray(np.ascontiguousarray(window, np.int32), dtype=self.xp.int32)
+        self.model.loss_and_gradients(before.params, ids[:-1, :], ids[1:, :], None, xp=self.xp)
