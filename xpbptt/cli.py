@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, REFUSED)
     except TrainingError as error:
         return _complain(error, FAILED)
+    except MemoryError as error:
+        return _complain(f"out of memory: {str(error) or 'take smaller numbers'}", FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # what reads the output has closed it, as `head` does

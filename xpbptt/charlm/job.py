@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from xpbptt import backends
-from xpbptt.charlm import blas, checkpoint, text
+from xpbptt.charlm import blas, checkpoint, cost, memory, text
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.host import to_device, to_host
+from xpbptt.charlm.host import on_host, to_device, to_host
 from xpbptt.charlm.model import build
 from xpbptt.charlm.settings import Settings
 from xpbptt.charlm.text import Corpus
@@ -117,6 +117,7 @@ def prepare(
     streams = corpus.streams(settings.batch, settings.chunk)
     checkpoint.check_writable(out)
     xp = load_backend(backend)
+    _check_memory(settings, len(corpus.vocabulary), xp)
     trainer = Trainer(build(settings, len(corpus.vocabulary)), settings, streams, xp)
     if stored is None:
         return Job(corpus, trainer, trainer.start())
@@ -136,6 +137,20 @@ def load_backend(name: str | None) -> Namespace:
         return backends.load(name or backends.default())
     except (ValueError, ImportError, RuntimeError) as error:
         raise UserError(str(error)) from error
+
+
+def _check_memory(settings: Settings, characters: int, xp: Namespace) -> None:
+    """Refuse a model that the memory is too small for, before anything of it is made."""
+    sizes = ("hidden", "layers", "batch", "chunk")
+    what = ", ".join(f"--{name} {getattr(settings, name)}" for name in sizes)
+    what = f"a model of {what} for {characters} kinds of characters"
+    advice = "take smaller numbers"
+    if on_host(xp):
+        memory.check(cost.least(settings, characters), what, advice)
+        memory.check(cost.training(settings, characters), what, advice)
+    else:  # the device has a memory of its own; what is saved comes to the host
+        stored = cost.saved(settings, characters)
+        memory.check(stored, what, advice)
 
 
 def _check_settings(path: Path | None, settings: Settings, given: dict[str, Any]) -> None:
