@@ -61,7 +61,7 @@ def training(settings: Settings, characters: int) -> int:
         net = build(replace(settings, layers=layers), characters).net
         found = net.cost(chunk, batch)
         loss = found.bytes + y + steps * LOSS * characters
-        back = found.peak + 2 * y + steps * BACK * characters
+        back = found.peak + steps * BACK * characters
         return max(loss, back)
 
     during = BYTES * PASSING * parameters(settings, characters)
