@@ -22,10 +22,9 @@ def number(kind: type, least: float, *, above: bool = False) -> Callable[[str], 
     def read(word: str) -> Any:
         try:
             value = kind(word)
-            finite = math.isfinite(value)
-        except (ValueError, OverflowError):  # an integer of more than 308 digits
-            value, finite = least, False
-        if not finite or value < least or (above and value == least):
+        except ValueError:
+            value = math.nan
+        if not -math.inf < value < math.inf or value < least or (above and value == least):
             message = f"must be {expected}, got {word!r}"
             raise argparse.ArgumentTypeError(message)
         return value

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from xpbptt.charlm.errors import UserError
 
+ADDRESSABLE = 1 << 47  # bytes
+
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
@@ -27,24 +29,24 @@ def check(need: int, what: str, advice: str) -> None:
     Raises
     ------
     UserError
-        If there is less. Where it is not known how much there is, nothing is refused.
+        If there is less.
     """
     there = available()
-    if there is not None and need > there:
+    if need > there:
         message = (
             f"{what} needs {words(need)} of memory, but {words(there)} are available: {advice}"
         )
         raise UserError(message)
 
 
-def available() -> int | None:
-    """Return the bytes that this process can still take, or None where that is not known.
+def available() -> int:
+    """Return the bytes that this process can still take, as far as that is known.
 
     On Linux, what is free or can be freed, within the limits of the control groups (containers)
-    and of the process (``ulimit -v``). On macOS, the memory of the machine.
+    and of the process (``ulimit -v``). On macOS, the memory of the machine. Elsewhere, all that a
+    processor of today can address.
     """
-    known = [*_machine(), *_control_groups(), *_process()]
-    return max(min(known), 0) if known else None
+    return max(min([ADDRESSABLE, *_machine(), *_control_groups(), *_process()]), 0)
 
 
 def words(size: int) -> str:

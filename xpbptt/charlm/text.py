@@ -21,6 +21,7 @@ DEFAULT_NAME = "pydoc_data.topics"
 HELD_OUT_SHARE = 10  # the last tenth of the text is held out,
 HELD_OUT_MOST = 100_000  # but never more than this many characters
 PIECE = 1 << 20  # bytes that are read and decoded at once
+MANY = 10**18  # what needs more characters than so many is told without the number
 SHORTER = "take a shorter text"
 BYTES = 2  # memory for each byte of a file: what a character takes among up to 65,536 kinds
 
@@ -111,10 +112,12 @@ class Corpus:
         """
         length = len(self.train) // batch
         if length < chunk + 1:
+            need = batch * (chunk + 1)
+            figure = str(need) if need < MANY else "far more"
             message = (
                 f"{self.name} is too short: of its {len(self)} characters {self.cut} are to "
                 f"train on, but --batch {batch} pieces of --chunk {chunk} characters and the next "
-                f"one need {batch * (chunk + 1)}; take a longer text or smaller numbers"
+                f"one need {figure}; take a longer text or smaller numbers"
             )
             raise UserError(message)
         return self.train[: length * batch].reshape(batch, length).T
