@@ -219,6 +219,8 @@ def test_on_a_terminal_a_bar_shows_how_far_a_long_text_is_read(tmp_path, monkeyp
     assert "counting pairs:" in shown[0]
     assert shown[0].endswith("\r")  # wiped
     assert shown[1:] == ["", ""]
+    monkeypatch.setattr(sys, "stderr", None)  # as with 2>&-
+    assert len(text.load(str(path))) == 10_000
 
 
 @pytest.mark.parametrize(

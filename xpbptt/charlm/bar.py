@@ -1,5 +1,6 @@
 """The progress bar of a terminal."""
 
+import io
 import os
 import sys
 from typing import Any, TextIO
@@ -26,16 +27,17 @@ def bar(total: int | None, about: str, unit: str) -> Any:
     """
     from tqdm import tqdm  # noqa: PLC0415 - on use, not on import
 
+    stream = sys.stderr or io.StringIO()  # there is none where it was closed from the start
     return tqdm(
         total=total,
         desc=about,
         unit=unit,
         unit_scale=True,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty(),
+        file=stream,
+        disable=not stream.isatty(),
         delay=DELAY,
         leave=False,
-        **size(sys.stderr),
+        **size(stream),
     )
 
 
