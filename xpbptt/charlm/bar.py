@@ -1,8 +1,9 @@
 """The progress bar of a terminal."""
 
-import io
 import os
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 DELAY = 1.0  # seconds before it appears: what takes less needs none
@@ -22,22 +23,22 @@ def bar(total: int | None, about: str, unit: str) -> Any:
 
     Returns
     -------
-    bar : tqdm.tqdm
-        A context manager; ``bar.update(count)`` moves it, and it is wiped at the end.
+    bar : context manager
+        Gives an object whose ``update(count)`` moves the bar; it is wiped at the end.
     """
+    if sys.stderr is None or not sys.stderr.isatty():  # None where it was closed from the start
+        return nullcontext(SimpleNamespace(update=lambda _: None))
     from tqdm import tqdm  # noqa: PLC0415 - on use, not on import
 
-    stream = sys.stderr or io.StringIO()  # there is none where it was closed from the start
     return tqdm(
         total=total,
         desc=about,
         unit=unit,
         unit_scale=True,
-        file=stream,
-        disable=not stream.isatty(),
+        file=sys.stderr,
         delay=DELAY,
         leave=False,
-        **size(stream),
+        **size(sys.stderr),
     )
 
 
