@@ -14,6 +14,7 @@ from xpbptt.charlm import checkpoint
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import TrainingError, UserError
 from xpbptt.charlm.settings import Settings
+from xpbptt.charlm.tensors import digest
 from xpbptt.charlm.train import TrainState
 from xpbptt.interop.torch import from_state_dict
 from xpbptt.optim import adam
@@ -171,9 +172,8 @@ def rewrite(path, *, metadata=None, **changes):
     tensors = {**load_file(path), **changes}
     tensors = {name: array for name, array in tensors.items() if array is not None}
     after = metadata(before) if metadata else before
-    save_file(
-        tensors, path, metadata={"xpbptt": after if isinstance(after, str) else json.dumps(after)}
-    )
+    after = after if isinstance(after, str) else json.dumps(after)
+    save_file(tensors, path, metadata={"xpbptt": after, "xpbptt-sha256": digest(after, tensors)})
 
 
 def with_setting(name, value):
@@ -186,7 +186,7 @@ def with_setting(name, value):
         (lambda _: "{", "damaged metadata"),
         (lambda _: "[1]", "damaged metadata"),
         (lambda _: {}, "has the format None"),
-        (lambda m: {**m, "format": "character model 2"}, "has the format 'character model 2'"),
+        (lambda m: {**m, "format": "character model 3"}, "has the format 'character model 3'"),
         (lambda m: {**m, "more": 1}, "damaged metadata.*more"),
         (lambda m: {k: v for k, v in m.items() if k != "step"}, "damaged metadata.*step"),
         (lambda m: {**m, "step": -1}, "damaged metadata.*counts"),
@@ -205,7 +205,7 @@ def with_setting(name, value):
         (with_setting("hidden", 4), "does not match its own settings"),
         (with_setting("hidden", "3"), "damaged metadata.*`hidden`"),
         (with_setting("layers", 1), "it lacks .*, and has .*net.weight_ih_l1"),
-        (with_setting("batch", 2), "does not match its own settings: state.0.h is float32"),
+        (with_setting("batch", 2), "does not match its own settings: state.0.h is F32"),
     ],
 )
 def test_metadata_that_are_not_those_of_the_file_are_refused(stored, path, metadata, match):
@@ -229,8 +229,8 @@ def test_threads_are_stored_and_files_from_before_they_were_are_read(stored, pat
     [
         ({"readout.bias": None}, r"lacks \['readout.bias'\]"),
         ({"more": np.ones(2, np.float32)}, r"has \['more'\]"),
-        ({"readout.bias": np.ones(4, np.float32)}, r"readout.bias is float32 \(4,\), expected"),
-        ({"readout.bias": np.ones(5)}, "readout.bias is float64"),
+        ({"readout.bias": np.ones(4, np.float32)}, r"readout.bias is F32 \(4,\), expected"),
+        ({"readout.bias": np.ones(5)}, "readout.bias is F64"),
         ({"readout.bias": np.full(5, np.nan, np.float32)}, "not finite"),
     ],
 )

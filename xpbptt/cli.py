@@ -1,9 +1,11 @@
 """The command line: train a character model and sample, time and check the nets, list libraries."""
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,21 @@ from typing import Any
 from xpbptt import backends
 from xpbptt.bench import command as bench
 from xpbptt.bench import threads
-from xpbptt.charlm import baselines, blas, checkpoint, loop, options
+from xpbptt.charlm import atomic, baselines, blas, checkpoint, loop, options
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.display import Display
-from xpbptt.charlm.errors import TrainingError, UserError
+from xpbptt.charlm.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.charlm.host import to_device
 from xpbptt.charlm.interrupt import Interrupt
 from xpbptt.charlm.job import Job, load_backend, prepare
+from xpbptt.charlm.keeper import Keeper
 from xpbptt.charlm.sample import sample
 from xpbptt.charlm.settings import NAMES
+from xpbptt.charlm.terminal import Lossy, one_line, plain, shown, silence
 from xpbptt.selftest import command as selftest
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what shells have for Ctrl-C
+SIGNALLED = 128  # the exit code of a signal is this and its number, as in shells
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     code : int
-        The exit code: 0 done, 1 failed on the way, 2 refused, 130 stopped by Ctrl-C.
+        The exit code: 0 done, 1 failed on the way, 2 refused, 130 stopped by Ctrl-C, 143 by
+        SIGTERM, 129 by SIGHUP.
 
     Raises
     ------
@@ -53,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code: int = chosen.run(chosen)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where it was closed from the start
+            sys.stdout.flush()
     except UserError as error:
         return _complain(error, REFUSED)
     except TrainingError as error:
@@ -63,13 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # what reads the output has closed it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return FAILED
     return code
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"xpbptt: error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"xpbptt: error: {one_line(error)}", file=Lossy(sys.stderr), flush=True)
     return code
 
 
@@ -109,13 +116,24 @@ def _sample(chosen: argparse.Namespace) -> int:
 def _print_sample(stored: Checkpoint, xp: Any, *, prompt: str = "", **how: Any) -> None:
     params = to_device(stored.progress.params, xp=xp)
     characters = sample(stored.model, params, stored.vocabulary, xp=xp, prompt=prompt, **how)
-    print(prompt, end="")
-    for character in characters:
-        print(character, end="")
-    print()
+    first = next(characters)  # nothing is printed of a model that cannot be sampled from
+    try:
+        for character in itertools.chain(prompt, first, characters):
+            print(shown(character), end="")
+    finally:  # an error begins a line of its own
+        print()
 
 
 def _train(chosen: argparse.Namespace) -> int:
+    # A run is not lost because nobody reads what it prints.
+    with redirect_stdout(Lossy(sys.stdout)), redirect_stderr(Lossy(sys.stderr)):
+        try:
+            return _prepare_and_run(chosen)
+        finally:
+            sys.stdout.flush()
+
+
+def _prepare_and_run(chosen: argparse.Namespace) -> int:
     out = Path(chosen.out or chosen.resume or options.OUT)
     job = prepare(
         {name: value for name in NAMES if (value := getattr(chosen, name)) is not None},
@@ -136,14 +154,23 @@ def _train(chosen: argparse.Namespace) -> int:
 
 
 def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
-    with Interrupt() as interrupt:
-        with Display(sys.stderr, budget, beside) as display:
-            progress = loop.run(job, budget, stop=lambda: interrupt.requested, show=display.show)
-        stored = job.stored(progress)
-        checkpoint.save(out, stored)
-    print(f"saved     {out} after step {progress.moments.step}", flush=True)
-    if interrupt.requested:
-        return INTERRUPTED
+    atomic.sweep(out)
+    with Interrupt() as interrupt, Display(sys.stderr, budget, beside) as display:
+        keeper = Keeper(job, out, complain=display.say)
+        try:
+            progress = loop.run(
+                job,
+                budget,
+                stop=lambda: interrupt.requested,
+                show=display.show,
+                keep=keeper.offer,
+            )
+            stored = keeper.save(progress)
+        except NotFiniteError as error:
+            raise keeper.rescue(error) from error
+    print(f"saved     {plain(str(out))} after step {progress.moments.step}", flush=True)
+    if interrupt.signal is not None:
+        return SIGNALLED + interrupt.signal
     print(f"held out  {job.held_out_bits(progress):.2f} bits/char; {beside}")
     print("sample", flush=True)
     _print_sample(stored, job.trainer.xp)
@@ -156,7 +183,7 @@ def _introduce(job: Job) -> str:
     unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
     beside = f"bigram {bigram:.2f}, unigram {unigram:.2f}"
     characters, kinds = len(corpus), len(corpus.vocabulary)
-    print(f"text      {corpus.name}: {characters} characters of {kinds} kinds")
+    print(f"text      {plain(corpus.name)}: {characters} characters of {kinds} kinds")
     print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")
     library = trainer.xp.__name__.removeprefix("array_api_compat.")
     net, readout = trainer.model.net, trainer.model.readout

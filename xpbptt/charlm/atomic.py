@@ -1,8 +1,16 @@
 """Files that are written whole or not at all."""
 
 import os
+import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a file that is open cannot be removed anyway
+    fcntl = None  # type: ignore[assignment]
 
 
 def write(path: Path, content: bytes) -> None:
@@ -20,17 +28,10 @@ def write(path: Path, content: bytes) -> None:
     OSError
         If that fails. The temporary file is removed then, as it is on every other exception.
     """
-    path = _real(path)
-    temporary = _beside(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        _write(_real(path), content)
+    except FileNotFoundError:  # there is no such folder, or `sweep` came before the lock: once more
+        _write(_real(path), content)
 
 
 def probe(path: Path) -> None:
@@ -40,6 +41,54 @@ def probe(path: Path) -> None:
         temporary.touch(exist_ok=False)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove the temporary files that killed processes have left beside a file.
+
+    A file that is being written is locked, and stays.
+    """
+    path = _real(path)
+    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.tmp")
+    for entry in list(path.parent.iterdir()):
+        if ours.fullmatch(entry.name) and entry.is_file() and not entry.is_symlink():
+            _remove_if_left(entry)
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = _beside(path)
+    try:
+        with temporary.open("xb") as file:
+            with suppress(OSError):  # not every file system has locks
+                _lock(file)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            _close_on_windows(file)
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _remove_if_left(temporary: Path) -> None:
+    # An OSError: it is being written, belongs to somebody else, or is gone already.
+    with suppress(OSError), temporary.open("r+b") as file:
+        _lock(file)
+        _close_on_windows(file)
+        temporary.unlink()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a file until it is closed or its process killed; an OSError if another has the lock."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _close_on_windows(file: IO[bytes]) -> None:
+    """Close a file before it is renamed or removed, where an open one cannot be."""
+    if fcntl is None:
+        file.close()
 
 
 def _real(path: Path) -> Path:

@@ -2,10 +2,12 @@
 
 The tensors have PyTorch's names: ``net.weight_ih_l0`` and so on, ``readout.weight`` and
 ``readout.bias``; the same after ``adam.mean.`` and ``adam.square.``, and ``state.0.h``. All else
-is JSON in the metadata, under the key ``xpbptt``.
+is JSON in the metadata, under the key ``xpbptt``; ``xpbptt-sha256`` is a digest of that and of the
+tensors. What a file says of itself is believed only where its header's tensors bear it out.
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,24 @@ from typing import Any
 import numpy as np
 
 from xpbptt._tree import leaves, map_leaves
-from xpbptt.charlm import atomic
-from xpbptt.charlm.errors import TrainingError, UserError
-from xpbptt.charlm.layout import Tensor, layout
+from xpbptt.charlm import atomic, layout, tensors
+from xpbptt.charlm.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.charlm.model import CharModel, build
 from xpbptt.charlm.settings import NAMES, Settings
+from xpbptt.charlm.terminal import plain
 from xpbptt.charlm.train import TrainState
 from xpbptt.optim import AdamState
 
+Tree = Any
+
 KEY = "xpbptt"
-FORMAT = "character model 1"
+DIGEST_KEY = "xpbptt-sha256"
+FORMAT = "character model 2"
+FORMAT_WITHOUT_DIGEST = "character model 1"
+_COUNT_MOST = 2**63 - 1  # of steps and characters
+_PARTS_MOST = 1000  # of the JSON: there are some 14, and the punctuation in the name of a text
+
+_log = logging.getLogger("xpbptt")
 
 
 @dataclass(frozen=True)
@@ -69,32 +79,33 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises
     ------
+    NotFiniteError
+        If it holds numbers that are not finite. Nothing is changed then.
     TrainingError
-        If it cannot be written or holds numbers that are not finite. Nothing is changed then.
+        If it cannot be written. Nothing is changed then.
     """
     from safetensors.numpy import save as serialize  # noqa: PLC0415 - on use, not on import
 
     progress = checkpoint.progress
     arrays = (progress.params, progress.moments.mean, progress.moments.square, progress.state)
-    places = layout(checkpoint.model, checkpoint.settings.batch)
+    places = layout.trees(checkpoint.model, checkpoint.settings.batch)
     pairs = zip(leaves(places), leaves(arrays), strict=True)
     # Of an array that is not contiguous safetensors would write other numbers, and say nothing.
-    tensors = {place.name: np.ascontiguousarray(array) for (_, place), (_, array) in pairs}
-    if not _finite(tensors):
-        message = (
-            f"the model has numbers that are not finite after step {progress.moments.step}; "
-            f"{path} is as it was; try a smaller --learning-rate"
-        )
-        raise TrainingError(message)
+    found = {place.name: np.ascontiguousarray(array) for (_, place), (_, array) in pairs}
+    if not _finite(found):
+        what = "the model has numbers that are"
+        raise NotFiniteError(what, progress.moments.step)
+    metadata = _metadata(checkpoint)
+    stored = {KEY: metadata, DIGEST_KEY: tensors.digest(metadata, found)}
     try:
-        atomic.write(path, serialize(tensors, metadata={KEY: _metadata(checkpoint)}))
+        atomic.write(path, serialize(found, metadata=stored))
     except OSError as error:
         message = f"{path} could not be written and is as it was: {error.strerror or error}"
         raise TrainingError(message) from error
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a model file.
+    """Read a model file. Of one without a digest, from an older version, a warning is logged.
 
     Parameters
     ----------
@@ -109,25 +120,40 @@ def load(path: Path) -> Checkpoint:
     Raises
     ------
     UserError
-        If there is no such file, or it is truncated, foreign or contradicts itself.
+        If there is no such file, or it is truncated, foreign, damaged or contradicts itself.
     """
-    metadata, tensors = _read(path)
-    try:
-        stored = json.loads(metadata)
-        found = stored.pop("format", None)
-        if found != FORMAT:
-            message = f"{path} has the format {found!r}; this version reads {FORMAT!r}"
+    checkpoint, checked = _load(path)
+    if not checked:
+        note = "%s comes from an older version and has no digest: damage would go unnoticed"
+        _log.warning(note, plain(str(path)))
+    return checkpoint
+
+
+def _load(path: Path) -> tuple[Checkpoint, bool]:
+    """Read a model file, and tell whether it had a digest."""
+    with tensors.opened(path) as file:
+        stored = file.metadata() or {}
+        if KEY not in stored:
+            message = f"{path} is a safetensors file, but none that `xpbptt train` wrote"
             raise UserError(message)
-        checkpoint = _unchecked(**stored)
-        places = layout(checkpoint.model, checkpoint.settings.batch)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"{path} has damaged metadata: {error}"
-        raise UserError(message) from error
-    _check(path, tensors, [place for _, place in leaves(places)])
-    params, mean, square, state = map_leaves(lambda place: tensors[place.name], places)
+        checkpoint, places, has_digest = _parse(path, stored[KEY])
+        try:
+            layout.check_names(set(file.keys()), places)
+            layout.check_shapes(tensors.signatures(file), places)
+        except ValueError as error:
+            message = f"{path} does not match its own settings: {error}"
+            raise UserError(message) from error
+        found = tensors.read(file)
+    if has_digest and stored.get(DIGEST_KEY) != tensors.digest(stored[KEY], found):
+        message = f"{path} is damaged: its contents are not those that were saved"
+        raise UserError(message)
+    if not _finite(found):
+        message = f"{path} holds numbers that are not finite"
+        raise UserError(message)
+    params, mean, square, state = map_leaves(lambda place: found[place.name], places)
     _, moments, _, position = checkpoint.progress
     progress = TrainState(params, AdamState(moments.step, mean, square), state, position)
-    return Checkpoint(**{**vars(checkpoint), "progress": progress})
+    return Checkpoint(**{**vars(checkpoint), "progress": progress}), has_digest
 
 
 def check_writable(path: Path) -> None:
@@ -146,7 +172,7 @@ def check_writable(path: Path) -> None:
         raise UserError(message) from error
     if exists:
         try:
-            load(path)
+            _load(path)
         except UserError as error:
             message = f"{error}; it would be overwritten: give another --out, or remove it"
             raise UserError(message) from error
@@ -165,6 +191,30 @@ def _metadata(checkpoint: Checkpoint) -> str:
             "threads": checkpoint.threads,
         }
     )
+
+
+def _parse(path: Path, metadata: str) -> tuple[Checkpoint, Tree, bool]:
+    """Return the checkpoint without its arrays, the tensors expected, and whether a digest is."""
+    try:
+        stored = _decoded(metadata)
+        found = stored.pop("format", None)
+        if found not in (FORMAT, FORMAT_WITHOUT_DIGEST):
+            message = f"{path} has the format {found!r}; this version reads {FORMAT!r}"
+            raise UserError(message)
+        checkpoint = _unchecked(**stored)
+        places = layout.trees(checkpoint.model, checkpoint.settings.batch)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        message = f"{path} has damaged metadata: {error}"
+        raise UserError(message) from error
+    return checkpoint, places, found == FORMAT
+
+
+def _decoded(metadata: str) -> Any:
+    """Return the JSON of the metadata, unless it has so many parts that reading it takes long."""
+    if sum(map(metadata.count, "[{,")) > _PARTS_MOST:
+        message = f"expected at most {_PARTS_MOST} parts"
+        raise ValueError(message)
+    return json.loads(metadata)
 
 
 def _unchecked(
@@ -187,7 +237,7 @@ def _unchecked(
     if not vocabulary or len(set(vocabulary)) != len(vocabulary):
         message = "expected a vocabulary without repetitions"
         raise ValueError(message)
-    if not all(type(count) is int and count >= 0 for count in (step, position)):
+    if not all(type(n) is int and 0 <= n <= _COUNT_MOST for n in (step, position)):
         message = f"expected counts for step and position, got {step!r} and {position!r}"
         raise ValueError(message)
     if threads is not None and not (type(threads) is int and threads >= 1):
@@ -197,49 +247,5 @@ def _unchecked(
     return Checkpoint(Settings(**settings), vocabulary, text_name, text_digest, progress, threads)
 
 
-def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - on use, not on import
-
-    try:
-        with path.open("rb"):
-            pass
-        with safe_open(path, framework="np") as file:
-            metadata = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if metadata else {}  # noqa: SIM118 - no dict
-    except SafetensorError as error:
-        message = f"{path} is no model file, or a truncated one: {error}"
-        raise UserError(message) from error
-    except (TypeError, ValueError, AttributeError) as error:  # a dtype that NumPy does not have
-        message = f"{path} is no model file that `xpbptt train` wrote: {error}"
-        raise UserError(message) from error
-    except OSError as error:
-        message = f"{path}: {error.strerror or error}"
-        raise UserError(message) from error
-    if metadata is None:
-        message = f"{path} is a safetensors file, but none that `xpbptt train` wrote"
-        raise UserError(message)
-    return metadata, tensors
-
-
-def _check(path: Path, tensors: dict[str, np.ndarray], expected: list[Tensor]) -> None:
-    """Refuse tensors that are not those of the settings."""
-    names = {tensor.name for tensor in expected}
-    if tensors.keys() != names:
-        missing, unknown = sorted(names - tensors.keys()), sorted(tensors.keys() - names)
-        message = f"{path} does not match its own settings: it lacks {missing}, and has {unknown}"
-        raise UserError(message)
-    for tensor in expected:
-        array = tensors[tensor.name]
-        if array.shape != tensor.shape or array.dtype != np.float32:
-            message = (
-                f"{path} does not match its own settings: {tensor.name} is {array.dtype} "
-                f"{array.shape}, expected float32 {tensor.shape}"
-            )
-            raise UserError(message)
-    if not _finite(tensors):
-        message = f"{path} holds numbers that are not finite"
-        raise UserError(message)
-
-
-def _finite(tensors: dict[str, np.ndarray]) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in tensors.values())
+def _finite(found: tensors.Tensors) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in found.values())

@@ -5,6 +5,7 @@ from typing import Any, Self, TextIO
 
 from xpbptt.charlm.bar import size
 from xpbptt.charlm.loop import Budget, Report
+from xpbptt.charlm.terminal import one_line
 
 _BAR = "{n:.0f}/{total:.0f} {unit} |{bar}| {desc}"
 
@@ -65,4 +66,13 @@ class Display:
         elif report.held_out_is_new:
             line = f"step {report.step:6d}  {report.seconds:7.1f} s  {numbers} bits/char\n"
             self._stream.write(line)
+            self._stream.flush()
+
+    def say(self, message: str) -> None:
+        """Write a line; a bar stays below it."""
+        line = one_line(message)
+        if self._bar is not None:
+            self._bar.write(line, file=self._stream)
+        else:
+            self._stream.write(f"{line}\n")
             self._stream.flush()

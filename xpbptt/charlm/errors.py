@@ -7,3 +7,18 @@ class UserError(Exception):
 
 class TrainingError(Exception):
     """Training or saving failed although everything asked for was in order."""
+
+
+class NotFiniteError(TrainingError):
+    """The loss or a number of the model is not finite.
+
+    Parameters
+    ----------
+    what : str
+        What is not.
+    step : int
+        The number of steps since the model was made.
+    """
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(f"{what} not finite after step {step}")

@@ -1,29 +1,44 @@
-"""Ctrl-C that lets the current step and the saving finish."""
+"""Signals that let the current step and the saving finish: Ctrl-C, SIGTERM and SIGHUP."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+_STOPPING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C sets `requested`; the second one acts as before.
+    """While it is entered, the first of the signals is noted in `signal` and nothing else happens.
 
-    Outside the main thread, and where Ctrl-C is ignored, as in the background of a script, it
-    changes nothing.
+    A second Ctrl-C acts as it did before. More of the others change nothing: a shell or a system
+    that shuts down sends them in pairs. Outside the main thread, and where a signal is ignored, as
+    Ctrl-C in the background of a script or SIGHUP under `nohup`, it changes nothing.
+
+    Attributes
+    ----------
+    signal : int or None
+        The number of the signal that asked to stop; None if there was none.
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self.signal is not None
 
     def __enter__(self) -> Self:
-        """Take over the signal."""
-        before = signal.getsignal(signal.SIGINT)
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and before not in (signal.SIG_IGN, None):
-            self._before = before
-            signal.signal(signal.SIGINT, self._first)
+        """Take over the signals."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _STOPPING:
+                before = signal.getsignal(number)
+                if before not in (signal.SIG_IGN, None):
+                    self._before[number] = before
+                    signal.signal(number, self._first)
         return self
 
     def __exit__(
@@ -32,14 +47,15 @@ class Interrupt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the signal back."""
-        self._restore()
+        """Give the signals back."""
+        for number in list(self._before):
+            self._restore(number)
 
-    def _first(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        self._restore()
+    def _first(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = number
+        self._restore(signal.SIGINT)
 
-    def _restore(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+    def _restore(self, number: int) -> None:
+        if number in self._before:
+            signal.signal(number, self._before.pop(number))

@@ -17,6 +17,8 @@ from xpbptt.charlm.train import Trainer, TrainState
 
 Namespace = Any
 
+VOCABULARY_MOST = 180_000  # more than Unicode has assigned; the header of a model file is bounded
+
 
 @dataclass(frozen=True)
 class Job:
@@ -110,11 +112,12 @@ def prepare(
     stored = None if resume is None else checkpoint.load(resume)
     if stored is not None:
         _check_settings(resume, stored.settings, given)
-    settings = Settings(**given) if stored is None else stored.settings
+    settings = _settings(given) if stored is None else stored.settings
     corpus = text.load(text_path)
     if stored is not None:
         _check_text(resume, stored, corpus)
     streams = corpus.streams(settings.batch, settings.chunk)
+    _check_vocabulary(corpus)
     checkpoint.check_writable(out)
     xp = load_backend(backend)
     _check_memory(settings, len(corpus.vocabulary), xp)
@@ -153,6 +156,13 @@ def _check_memory(settings: Settings, characters: int, xp: Namespace) -> None:
         memory.check(stored, what, advice)
 
 
+def _settings(given: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def _check_settings(path: Path | None, settings: Settings, given: dict[str, Any]) -> None:
     """Refuse options that contradict the settings in a file."""
     stored = asdict(settings)
@@ -164,6 +174,16 @@ def _check_settings(path: Path | None, settings: Settings, given: dict[str, Any]
                 "leave the option out, or train anew without --resume"
             )
             raise UserError(message)
+
+
+def _check_vocabulary(corpus: Corpus) -> None:
+    """Refuse a text of more characters than a model file has room for."""
+    if len(corpus.vocabulary) > VOCABULARY_MOST:
+        message = (
+            f"{corpus.name} has {len(corpus.vocabulary)} different characters, more than the "
+            f"{VOCABULARY_MOST} of a model file; take another text"
+        )
+        raise UserError(message)
 
 
 def _check_text(path: Path | None, stored: Checkpoint, corpus: Corpus) -> None:

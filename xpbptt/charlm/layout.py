@@ -1,13 +1,18 @@
 """Which tensors a model file holds: their names and shapes, as trees."""
 
+import heapq
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from xpbptt import _signature
+from xpbptt._tree import leaves
 from xpbptt.charlm.model import CharModel
 from xpbptt.linear import LinearParams
 
 Tree = Any
+
+_NAMED = 5  # names of tensors in a message
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-def layout(model: CharModel, batch: int) -> tuple[Tree, Tree, Tree, Tree]:
+def trees(model: CharModel, batch: int) -> tuple[Tree, Tree, Tree, Tree]:
     """Return the trees of parameters, means, squares and state with `Tensor` as leaves.
 
     Parameters
@@ -30,6 +35,38 @@ def layout(model: CharModel, batch: int) -> tuple[Tree, Tree, Tree, Tree]:
     """
     state = _named("state.{layer}.{field}", _signature.states(model.net, batch))
     return _params(model, ""), _params(model, "adam.mean."), _params(model, "adam.square."), state
+
+
+def check_names(found: AbstractSet[str], expected: Tree) -> None:
+    """Raise a ValueError if a file has other tensors than those of the tree `expected`."""
+    names = {tensor.name for _, tensor in leaves(expected)}
+    if found != names:
+        message = f"it lacks {_some(names - found)}, and has {_some(found - names)}"
+        raise ValueError(message)
+
+
+def check_shapes(found: dict[str, tuple[str, tuple[int, ...]]], expected: Tree) -> None:
+    """Raise a ValueError if a tensor has another dtype than float32, or another shape.
+
+    Parameters
+    ----------
+    found : dict
+        The dtype, in the words of safetensors, and the shape of each tensor by its name.
+    expected : tree of Tensor
+        The tensors, of these names, and their shapes.
+    """
+    for _, tensor in leaves(expected):
+        dtype, shape = found[tensor.name]
+        if (dtype, shape) != ("F32", tensor.shape):
+            message = f"{tensor.name} is {dtype} {shape}, expected F32 {tensor.shape}"
+            raise ValueError(message)
+
+
+def _some(names: AbstractSet[str]) -> str:
+    """Return the first few of a set of names, and how many more there are."""
+    first = str(heapq.nsmallest(_NAMED, names))
+    more = len(names) - _NAMED
+    return f"{first} and {more} more" if more > 0 else first
 
 
 def _params(model: CharModel, prefix: str) -> Tree:

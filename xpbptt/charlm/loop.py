@@ -1,4 +1,4 @@
-"""The training loop: steps until the budget is spent or Ctrl-C, with a report now and then."""
+"""The training loop: steps until the budget is spent or a signal, with a report now and then."""
 
 import math
 import time
@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from xpbptt.charlm.errors import TrainingError
+import numpy as np
+
+from xpbptt.charlm.errors import NotFiniteError
 from xpbptt.charlm.job import Job
 from xpbptt.charlm.train import TrainState
 
 REPORT_STEPS = 20  # the loss is read from the device after so many steps,
 REPORT_SECONDS = 2.0  # or after so long where steps are slow
+EVALUATE_SECONDS = 1.0  # a first number on the held-out text soon, then less and less often
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def run(
     *,
     stop: Callable[[], bool],
     show: Callable[[Report], None],
+    keep: Callable[[TrainState, float | None], None],
 ) -> TrainState:
     """Train until the budget is spent or `stop` says so, and finish the step.
 
@@ -81,6 +85,9 @@ def run(
         Asked after every step.
     show : callable
         Called with a `Report` now and then.
+    keep : callable
+        Called before `show`, but not at the end, with where training stands and, if they were
+        computed for this report, the bits per character on the held-out text.
 
     Returns
     -------
@@ -89,12 +96,23 @@ def run(
 
     Raises
     ------
-    TrainingError
+    NotFiniteError
         If the loss is not finite any more.
     """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `_finite` looks at it
+        return _run(job, budget, stop, show, keep)
+
+
+def _run(
+    job: Job,
+    budget: Budget,
+    stop: Callable[[], bool],
+    show: Callable[[Report], None],
+    keep: Callable[[TrainState, float | None], None],
+) -> TrainState:
     progress = job.start
     started = shown_at = time.monotonic()
-    evaluate_at = started + 1.0  # a first number soon, then less and less often
+    evaluate_at = started + EVALUATE_SECONDS
     steps, window, bits = 0, 0, None
     total: Any = 0.0  # on the device
     while True:
@@ -108,8 +126,11 @@ def run(
         fresh = not done and now >= evaluate_at
         if fresh:
             bits = job.held_out_bits(progress)
-            evaluate_at = _next(started, now, time.monotonic())
+        if not done:
+            keep(progress, bits if fresh else None)
         shown_at = time.monotonic()
+        if fresh:
+            evaluate_at = _next(started, now, shown_at)
         show(Report(progress.moments.step, steps, shown_at - started, train, bits, fresh))
         if done:
             return progress
@@ -123,9 +144,6 @@ def _next(started: float, began: float, now: float) -> float:
 
 def _finite(train: float, progress: TrainState) -> float:
     if not math.isfinite(train):
-        message = (
-            f"the loss is no finite number any more at step {progress.moments.step}; nothing was "
-            "saved; try a smaller --learning-rate"
-        )
-        raise TrainingError(message)
+        what = "the loss is"
+        raise NotFiniteError(what, progress.moments.step)
     return train

@@ -17,7 +17,8 @@ OUT = "model.safetensors"
 SECONDS = 45.0
 EPILOG = (
     "exit codes: 0 done; 2 something in the command, a text or a file has to be put right, and "
-    "nothing was changed; 1 training or saving failed; 130 stopped by Ctrl-C"
+    "nothing was changed; 1 training or saving failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 "
+    "by SIGHUP"
 )
 
 
@@ -46,8 +47,10 @@ def _add_train(commands: Any, run: Command) -> None:
     train = commands.add_parser(
         "train",
         help="train a character model on a text",
-        description="Train a character model on a text and sample from it. Ctrl-C finishes the "
-        "step, saves and stops; a second Ctrl-C stops at once and leaves the file as it was.",
+        description="Train a character model on a text and sample from it. The model is "
+        "saved twice a minute, whenever it is the best on the held-out text, and at the end. "
+        "Ctrl-C, SIGTERM and SIGHUP finish the step, save and stop; a second Ctrl-C stops at once "
+        "and leaves the file as it was saved last.",
         epilog=EPILOG,
     )
     train.set_defaults(run=run)

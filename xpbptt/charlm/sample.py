@@ -53,7 +53,8 @@ def sample(
     Raises
     ------
     UserError
-        If the prompt has characters that the model does not know.
+        If the prompt has characters that the model does not know; while characters are drawn, if
+        the model's numbers overflow.
     """
     first = encode(prompt or ("\n" if "\n" in vocabulary else vocabulary[0]), vocabulary)
     generator = np.random.default_rng(seed)
@@ -61,8 +62,9 @@ def sample(
     def write(ids: np.ndarray) -> Iterator[str]:
         state = None
         for _ in range(length):
-            logits, state = model.read(params, ids[:, None], state, xp=xp)
-            number = draw(to_host(logits)[-1, 0], temperature, generator)
+            with np.errstate(over="ignore", invalid="ignore"):  # `_finite` looks at it
+                logits, state = model.read(params, ids[:, None], state, xp=xp)
+            number = draw(_finite(to_host(logits)[-1, 0]), temperature, generator)
             ids = np.asarray([number], dtype=np.int32)
             yield vocabulary[number]
 
@@ -77,6 +79,13 @@ def encode(prompt: str, vocabulary: str) -> np.ndarray:
         raise UserError(message)
     numbers = {character: number for number, character in enumerate(vocabulary)}
     return np.asarray([numbers[character] for character in prompt], dtype=np.int32)
+
+
+def _finite(logits: np.ndarray) -> np.ndarray:
+    if not np.isfinite(logits).all():
+        message = "the model cannot be sampled from: its weights are so large that they overflow"
+        raise UserError(message)
+    return logits
 
 
 def draw(logits: np.ndarray, temperature: float, generator: np.random.Generator) -> int:

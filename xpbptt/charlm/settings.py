@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields
 
 CELLS = ("rnn", "lstm", "gru")
+LAYERS_MOST = 1000  # a model file names every tensor of every layer
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Settings:
     cell : {"rnn", "lstm", "gru"}
         The recurrent cell.
     hidden, layers : int
-        The hidden units of a layer, H, and the number of layers.
+        The hidden units of a layer, H, and the number of layers, at most `LAYERS_MOST`.
     batch : int
         The number of streams that the text is cut into, read side by side, B.
     chunk : int
@@ -43,6 +44,9 @@ class Settings:
         """Refuse what cannot be trained with."""
         if self.cell not in CELLS:
             message = f"`cell` must be one of {', '.join(CELLS)}, got {self.cell!r}"
+            raise ValueError(message)
+        if type(self.layers) is int and self.layers > LAYERS_MOST:
+            message = f"`layers` must be at most {LAYERS_MOST}, got {self.layers}"
             raise ValueError(message)
         for name, least in [("hidden", 1), ("layers", 1), ("batch", 1), ("chunk", 1), ("seed", 0)]:
             value = getattr(self, name)
