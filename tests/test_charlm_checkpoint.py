@@ -1,6 +1,7 @@
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,9 @@ def with_setting(name, value):
         (lambda m: {k: v for k, v in m.items() if k != "step"}, "damaged metadata.*step"),
         (lambda m: {**m, "step": -1}, "damaged metadata.*counts"),
         (lambda m: {**m, "position": 1.5}, "damaged metadata.*counts"),
+        (lambda m: {**m, "threads": 0}, "damaged metadata.*threads"),
+        (lambda m: {**m, "threads": True}, "damaged metadata.*threads"),
+        (lambda m: {**m, "threads": "2"}, "damaged metadata.*threads"),
         (lambda m: {**m, "vocabulary": ["a"]}, "damaged metadata.*texts"),
         (lambda m: {**m, "vocabulary": ""}, "damaged metadata.*vocabulary"),
         (lambda m: {**m, "vocabulary": "aabcd"}, "damaged metadata.*repetitions"),
@@ -211,6 +215,13 @@ def test_metadata_that_are_not_those_of_the_file_are_refused(stored, path, metad
     with pytest.raises(UserError, match=match):
         checkpoint.load(path)
     assert_unchanged(path, content)
+
+
+def test_threads_are_stored_and_files_from_before_they_were_are_read(stored, path):
+    checkpoint.save(path, replace(stored, threads=3))
+    assert checkpoint.load(path).threads == 3
+    rewrite(path, metadata=lambda m: {k: v for k, v in m.items() if k != "threads"})
+    assert checkpoint.load(path).threads is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from xpbptt.charlm.text import Corpus
 from xpbptt.charlm.train import MAX_NORM, Trainer
 
 VOCABULARY = "abcdefg"
-CORPUS = Corpus("example", "abcdefgfedcbaabc" * 12)
+CORPUS = Corpus.encode("example", ["abcdefgfedcbaabc" * 12])
 SETTINGS = Settings(cell="lstm", hidden=6, layers=2, batch=3, chunk=4, seed=1)
 
 

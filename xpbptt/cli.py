@@ -13,7 +13,7 @@ from typing import Any
 from xpbptt import backends
 from xpbptt.bench import command as bench
 from xpbptt.bench import threads
-from xpbptt.charlm import atomic, baselines, checkpoint, loop, options
+from xpbptt.charlm import atomic, baselines, blas, checkpoint, loop, options
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.display import Display
 from xpbptt.charlm.errors import NotFiniteError, TrainingError, UserError
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, REFUSED)
     except TrainingError as error:
         return _complain(error, FAILED)
+    except MemoryError as error:
+        return _complain(f"out of memory: {str(error) or 'take smaller numbers'}", FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # what reads the output has closed it, as `head` does
@@ -104,7 +106,10 @@ def _table(_: argparse.Namespace) -> int:
 def _sample(chosen: argparse.Namespace) -> int:
     stored = checkpoint.load(Path(chosen.model))
     how = {name: getattr(chosen, name) for name in ("prompt", "length", "temperature", "seed")}
-    _print_sample(stored, load_backend(chosen.backend), **how)
+    xp = load_backend(chosen.backend)
+    one = blas.current(xp) is not None and blas.small(stored.model, 1)
+    with blas.limited(1 if one else None):
+        _print_sample(stored, xp, **how)
     return 0
 
 
@@ -140,12 +145,16 @@ def _prepare_and_run(chosen: argparse.Namespace) -> int:
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
         seconds = options.SECONDS
-    return _run(job, loop.Budget(chosen.steps, seconds), out)
-
-
-def _run(job: Job, budget: loop.Budget, out: Path) -> int:
-    atomic.sweep(out)
     beside = _introduce(job)
+    job, reason = job.with_threads()
+    if reason:
+        print(f"threads   {job.threads}: {reason}", flush=True)
+    with blas.limited(job.threads):
+        return _run(job, loop.Budget(chosen.steps, seconds), out, beside)
+
+
+def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
+    atomic.sweep(out)
     with Interrupt() as interrupt, Display(sys.stderr, budget, beside) as display:
         keeper = Keeper(job, out, complain=display.say)
         try:
@@ -173,7 +182,7 @@ def _introduce(job: Job) -> str:
     corpus, trainer = job.corpus, job.trainer
     unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
     beside = f"bigram {bigram:.2f}, unigram {unigram:.2f}"
-    characters, kinds = len(corpus.text), len(corpus.vocabulary)
+    characters, kinds = len(corpus), len(corpus.vocabulary)
     print(f"text      {plain(corpus.name)}: {characters} characters of {kinds} kinds")
     print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")
     library = trainer.xp.__name__.removeprefix("array_api_compat.")

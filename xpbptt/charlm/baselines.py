@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from xpbptt.charlm.bar import bar
+from xpbptt.charlm.encode import pieces
 from xpbptt.charlm.text import Corpus
 
 
@@ -15,11 +17,11 @@ def unigram(corpus: Corpus) -> float:
     Examples
     --------
     >>> from xpbptt.charlm.text import Corpus
-    >>> unigram(Corpus("example", "ab" * 50))
+    >>> unigram(Corpus.encode("example", ["ab" * 50]))
     1.0
     """
     size = len(corpus.vocabulary)
-    counts = np.bincount(corpus.train, minlength=size)
+    counts = _counts(corpus.train, size)
     probabilities = (counts + 1) / (len(corpus.train) + size)
     return float(-np.mean(np.log2(probabilities[corpus.held_out[1:]])))
 
@@ -34,15 +36,22 @@ def bigram(corpus: Corpus) -> float:
     Examples
     --------
     >>> from xpbptt.charlm.text import Corpus
-    >>> round(bigram(Corpus("example", "ab" * 50)), 3)
+    >>> round(bigram(Corpus.encode("example", ["ab" * 50])), 3)
     0.031
     """
     size = len(corpus.vocabulary)
-    pairs, counts = np.unique(_pairs(corpus.train, size), return_counts=True)
-    asked = _pairs(corpus.held_out, size)
-    found = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
-    seen = np.where(pairs[found] == asked, counts[found], 0)
-    before = np.bincount(corpus.train[:-1], minlength=size)[corpus.held_out[:-1]]
+    held_out = _pairs(corpus.held_out, size)
+    asked = np.unique(held_out)  # all that has to be counted
+    counts = np.zeros(len(asked), np.int64)
+    with bar(len(corpus.train), "counting pairs", "") as shown:
+        for piece in pieces(corpus.train, overlap=1):
+            pairs, times = np.unique(_pairs(piece, size), return_counts=True)
+            found = np.minimum(np.searchsorted(asked, pairs), len(asked) - 1)
+            same = asked[found] == pairs
+            counts[found[same]] += times[same]
+            shown.update(len(piece))
+    seen = counts[np.searchsorted(asked, held_out)]
+    before = _counts(corpus.train[:-1], size)[corpus.held_out[:-1]]
     return float(-np.mean(np.log2((seen + 1) / (before + size))))
 
 
@@ -50,3 +59,11 @@ def _pairs(ids: np.ndarray, size: int) -> np.ndarray:
     """Return one number for each pair of neighbours, without a table of all possible pairs."""
     pairs: np.ndarray = ids[:-1].astype(np.int64) * size + ids[1:]
     return pairs
+
+
+def _counts(ids: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each of `size` numbers is in `ids`."""
+    counts = np.zeros(size, np.int64)
+    for piece in pieces(ids):
+        counts += np.bincount(piece, minlength=size)
+    return counts

@@ -49,6 +49,9 @@ class Checkpoint:
         The text that it was trained on: its name, and its SHA-256.
     progress : TrainState
         What the next step follows from, with NumPy arrays, float32.
+    threads : int or None
+        How many threads its matrix products had, which their last bits follow from; None if that
+        is not known.
     """
 
     settings: Settings
@@ -56,6 +59,7 @@ class Checkpoint:
     text_name: str
     text_digest: str
     progress: TrainState
+    threads: int | None = None
 
     @property
     def model(self) -> CharModel:
@@ -184,6 +188,7 @@ def _metadata(checkpoint: Checkpoint) -> str:
             "text_digest": checkpoint.text_digest,
             "step": checkpoint.progress.moments.step,
             "position": checkpoint.progress.position,
+            "threads": checkpoint.threads,
         }
     )
 
@@ -220,6 +225,7 @@ def _unchecked(
     text_digest: str,
     step: int,
     position: int,
+    threads: int | None = None,
 ) -> Checkpoint:
     """Return a checkpoint from the metadata, its arrays still missing."""
     if sorted(settings) != sorted(NAMES):
@@ -234,8 +240,11 @@ def _unchecked(
     if not all(type(n) is int and 0 <= n <= _COUNT_MOST for n in (step, position)):
         message = f"expected counts for step and position, got {step!r} and {position!r}"
         raise ValueError(message)
+    if threads is not None and not (type(threads) is int and threads >= 1):
+        message = f"expected a number of threads, got {threads!r}"
+        raise ValueError(message)
     progress = TrainState(None, AdamState(step, None, None), None, position)
-    return Checkpoint(Settings(**settings), vocabulary, text_name, text_digest, progress)
+    return Checkpoint(Settings(**settings), vocabulary, text_name, text_digest, progress, threads)
 
 
 def _finite(found: tensors.Tensors) -> bool:

@@ -1,9 +1,9 @@
 """What is seen while training: a progress bar on a terminal, a line now and then elsewhere."""
 
-import os
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from xpbptt.charlm.bar import size
 from xpbptt.charlm.loop import Budget, Report
 from xpbptt.charlm.terminal import one_line
 
@@ -40,7 +40,7 @@ class Display:
                 unit="s" if steps is None else "steps",
                 bar_format=_BAR,
                 file=self._stream,
-                **_size(self._stream),
+                **size(self._stream),
             )
         return self
 
@@ -76,12 +76,3 @@ class Display:
         else:
             self._stream.write(f"{line}\n")
             self._stream.flush()
-
-
-def _size(stream: TextIO) -> dict[str, Any]:
-    """Return what tqdm is to know of the size: where a terminal says 0, it would show nothing."""
-    try:
-        known = min(os.get_terminal_size(stream.fileno())) > 0
-    except OSError:
-        known = False
-    return {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 24}

@@ -20,3 +20,9 @@ def to_host(tree: Tree) -> Tree:
 def to_device(tree: Tree, *, xp: Namespace) -> Tree:
     """Return a tree of arrays of `xp`, float32, on its default device."""
     return map_leaves(lambda array: xp.asarray(array, dtype=xp.float32, copy=True), tree)
+
+
+def on_host(xp: Namespace) -> bool:
+    """Tell whether the arrays of a library are in the memory of the host by default."""
+    kind, _ = xp.ones(1).__dlpack_device__()
+    return bool(kind == 1)  # DLPack's number for the CPU

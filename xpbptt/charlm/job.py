@@ -1,14 +1,15 @@
 """A training job: all that a command asks for, read and checked before anything is done."""
 
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xpbptt import backends
-from xpbptt.charlm import checkpoint, text
+from xpbptt.charlm import blas, checkpoint, cost, memory, text
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.host import to_device, to_host
+from xpbptt.charlm.host import on_host, to_device, to_host
 from xpbptt.charlm.model import build
 from xpbptt.charlm.settings import Settings
 from xpbptt.charlm.text import Corpus
@@ -31,11 +32,30 @@ class Job:
         The training step.
     start : TrainState
         The state before the first step of this run.
+    threads : int or None
+        The threads of matrix products: of the model file, and then those chosen for this run.
     """
 
     corpus: Corpus
     trainer: Trainer
     start: TrainState
+    threads: int | None = None
+
+    def with_threads(self) -> tuple["Job", str]:
+        """Return the job with a number of threads chosen, and the reason in words."""
+
+        def probe(count: int) -> None:
+            with blas.limited(count):
+                self.trainer.probe(self.start)
+
+        count, reason = blas.choose(
+            blas.current(self.trainer.xp),
+            self.threads,
+            os.environ,
+            small=blas.small(self.trainer.model, self.trainer.settings.batch),
+            probe=probe,
+        )
+        return replace(self, threads=count), reason
 
     def stored(self, progress: TrainState) -> Checkpoint:
         """Return what is to be saved of the run."""
@@ -45,6 +65,7 @@ class Job:
             text_name=self.corpus.name,
             text_digest=self.corpus.digest,
             progress=progress.convert(to_host),
+            threads=self.threads,
         )
 
     def held_out_bits(self, progress: TrainState) -> float:
@@ -99,10 +120,12 @@ def prepare(
     _check_vocabulary(corpus)
     checkpoint.check_writable(out)
     xp = load_backend(backend)
+    _check_memory(settings, len(corpus.vocabulary), xp)
     trainer = Trainer(build(settings, len(corpus.vocabulary)), settings, streams, xp)
     if stored is None:
         return Job(corpus, trainer, trainer.start())
-    return Job(corpus, trainer, stored.progress.convert(lambda tree: to_device(tree, xp=xp)))
+    progress = stored.progress.convert(lambda tree: to_device(tree, xp=xp))
+    return Job(corpus, trainer, progress, stored.threads)
 
 
 def load_backend(name: str | None) -> Namespace:
@@ -117,6 +140,20 @@ def load_backend(name: str | None) -> Namespace:
         return backends.load(name or backends.default())
     except (ValueError, ImportError, RuntimeError) as error:
         raise UserError(str(error)) from error
+
+
+def _check_memory(settings: Settings, characters: int, xp: Namespace) -> None:
+    """Refuse a model that the memory is too small for, before anything of it is made."""
+    sizes = ("hidden", "layers", "batch", "chunk")
+    what = ", ".join(f"--{name} {getattr(settings, name)}" for name in sizes)
+    what = f"a model of {what} for {characters} kinds of characters"
+    advice = "take smaller numbers"
+    if on_host(xp):
+        memory.check(cost.least(settings, characters), what, advice)
+        memory.check(cost.training(settings, characters), what, advice)
+    else:  # the device has a memory of its own; what is saved comes to the host
+        stored = cost.saved(settings, characters)
+        memory.check(stored, what, advice)
 
 
 def _settings(given: dict[str, Any]) -> Settings:

@@ -15,6 +15,7 @@ Namespace = Any
 Tree = Any
 
 MAX_NORM = 1.0
+PROBE = 4  # time steps of `Trainer.probe`
 
 
 class TrainState(NamedTuple):
@@ -94,7 +95,7 @@ class Trainer:
         chunk = self.settings.chunk
         if position + chunk >= len(self.streams):  # the end of the text: start again
             position, state = 0, None
-        window = np.ascontiguousarray(self.streams[position : position + chunk + 1])
+        window = np.ascontiguousarray(self.streams[position : position + chunk + 1], np.int32)
         ids = self.xp.asarray(window, dtype=self.xp.int32)
         loss, grads, state = self.model.loss_and_gradients(
             params, ids[:-1, :], ids[1:, :], state, xp=self.xp
@@ -102,3 +103,9 @@ class Trainer:
         grads, _ = clip_by_global_norm(grads, MAX_NORM)
         params, moments = self.optimizer.update(grads, moments, params)
         return TrainState(params, moments, state, position + chunk), loss
+
+    def probe(self, before: TrainState) -> None:
+        """Do the passes of a few time steps and forget the result: something to time."""
+        window = self.streams[: min(self.settings.chunk, PROBE) + 1]
+        ids = self.xp.asarray(np.ascontiguousarray(window, np.int32), dtype=self.xp.int32)
+        self.model.loss_and_gradients(before.params, ids[:-1, :], ids[1:, :], None, xp=self.xp)
