@@ -57,9 +57,9 @@ def test_how_many_calls_a_step_takes(cell, kind, masked, most):
     assert len(schedule(programs.program(cell, kind, masked=masked))) <= most
 
 
-def test_all_gates_of_the_lstm_have_their_tanh_at_once():
+def test_gates_of_the_lstm_that_are_neighbours_have_their_sigmoid_at_once():
     calls = schedule(programs.program(LSTM, "single", masked=False))
-    assert max(call.target.blocks for call in calls if call.operation == "tanh") == 4
+    assert max(call.target.blocks for call in calls if call.operation == "sigmoid") == 2
 
 
 def test_nothing_but_working_memory_and_what_is_stored_is_written():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpbptt.cells import sigmoid
 from xpbptt.kernels import loops
 from xpbptt.kernels.program import Program
 from xpbptt.kernels.schedule import Call, schedule
@@ -25,6 +26,7 @@ FUNCTIONS: dict[str, Any] = {
     "divide": np.divide,
     "tanh": np.tanh,
     "exp": np.exp,
+    "sigmoid": lambda x, out: np.copyto(out, sigmoid(x, xp=np)),
     "sqrt": np.sqrt,
     "abs": np.abs,
     "maximum": np.maximum,
