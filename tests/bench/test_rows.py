@@ -116,7 +116,7 @@ def test_without_numba_each_call_of_a_kernel_counts(monkeypatch):
     )
     xp = backends.load("numpy")
     problem = draw(Case("train", "lstm", "float32", T, B, H), xp=xp, backend="numpy")
-    assert counts.per_step(problem) == (2, 17 + 24)
+    assert counts.per_step(problem) == (2, 12 + 24)
 
 
 def known_calls(problem):

@@ -101,11 +101,27 @@ def test_the_complex_step_gives_the_derivative(xp):
     np.testing.assert_array_equal(host(far), [0, 1])
 
 
-def test_torch_differentiates_it_at_zero_too(torch):
-    """Where the parts it is made of have a kink."""
+AROUND_ZERO = np.array([-50.0, -1.0, -0.0, 0.0, 1.0, 30.0])  # where the parts have a kink
+DERIVATIVE = (exact(AROUND_ZERO) * exact(-AROUND_ZERO)).astype(float)
+
+
+def test_torch_can_differentiate_it(torch):
     from array_api_compat import torch as xp  # noqa: PLC0415
 
-    x = torch.tensor([-50.0, -1.0, -0.0, 0.0, 1.0, 30.0], dtype=xp.float64, requires_grad=True)
+    x = torch.tensor(AROUND_ZERO, requires_grad=True)
     sigmoid(x, xp=xp).sum().backward()
-    y = x.detach().numpy()
-    np.testing.assert_allclose(x.grad.numpy(), (exact(y) * exact(-y)).astype(float), rtol=1e-14)
+    np.testing.assert_allclose(x.grad.numpy(), DERIVATIVE, rtol=1e-14)
+
+
+def test_jax_can_differentiate_it(jax):
+    derivative = jax.vmap(jax.grad(lambda x: sigmoid(x, xp=jax.numpy)))
+    np.testing.assert_allclose(derivative(AROUND_ZERO), DERIVATIVE, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_jax_can_compile_it(jax, dtype):
+    x = jax.numpy.asarray([-30.0, -2.0, 0.0, 3.0], dtype=dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        found = jax.jit(lambda x: sigmoid(x, xp=jax.numpy))(x)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, sigmoid(x, xp=jax.numpy), rtol=1e-6)

@@ -30,7 +30,7 @@ def sigmoid(x: Any, *, xp: Any) -> Any:
         negative = xp.real(x) < 0
         below, minus = xp.where(negative, x, zero), xp.where(negative, x, -x)
     else:
-        below, minus = xp.minimum(x, zero), -xp.abs(x)
+        below, minus = xp.minimum(x, zero), xp.minimum(x, -x)
     return xp.exp(below) / (1 + xp.exp(minus))
 
 
