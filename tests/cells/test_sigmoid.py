@@ -1,4 +1,4 @@
-"""`sigmoid` in units in the last place over the whole range, on arrays of every library."""
+"""`sigmoid`, that of the cells and that of the notebook, on arrays of every library."""
 
 import math
 
@@ -6,7 +6,7 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from xpbptt.cells import sigmoid
+from xpbptt import cells, notebook
 
 EDGE = {"float16": 18, "float32": 105, "float64": 747}  # where the result becomes zero
 DTYPES = ["float32", "float64"]
@@ -48,26 +48,31 @@ def assert_accurate(xp, found, x):
     assert np.max(error) <= 4, x[np.argmax(error)]
 
 
+@pytest.fixture(params=[cells.sigmoid, notebook._sigmoid], ids=["cells", "notebook"])
+def sigmoid(request):
+    return request.param
+
+
 @pytest.fixture(params=DTYPES)
 def dtype(request):
     return request.param
 
 
-def test_the_error_is_at_most_four_units_in_the_last_place(xp, dtype):
+def test_the_error_is_at_most_four_units_in_the_last_place(sigmoid, xp, dtype):
     x = sample(dtype)
     y = sigmoid(xp.asarray(x), xp=xp)
     assert y.dtype == getattr(xp, dtype)
     assert_accurate(xp, host(y), x)
 
 
-def test_half_precision(xp, half):
+def test_half_precision(sigmoid, xp, half):
     x = sample("float16")
     y = sigmoid(half(x), xp=xp)
     assert y.dtype == xp.float16
     assert_accurate(xp, host(y), x)
 
 
-def test_special_values(xp, dtype):
+def test_special_values(sigmoid, xp, dtype):
     x = np.repeat(np.asarray(SPECIAL, dtype), 8)  # so many that vector instructions are used
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         found = sigmoid(xp.asarray(x), xp=xp)
@@ -75,20 +80,20 @@ def test_special_values(xp, dtype):
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 3, 5)])
-def test_every_shape(xp, shape):
+def test_every_shape(sigmoid, xp, shape):
     x = np.random.default_rng(0).standard_normal(shape).astype("float32")
     found = sigmoid(xp.asarray(x), xp=xp)
     np.testing.assert_allclose(host(found), exact(x).astype("float32"), rtol=1e-6, strict=True)
 
 
-def test_the_argument_is_left_alone(xp, dtype):
+def test_the_argument_is_left_alone(sigmoid, xp, dtype):
     x = sample(dtype)[:1000]
     given = xp.asarray(x, copy=True)
     sigmoid(given, xp=xp)
     np.testing.assert_array_equal(host(given), x)
 
 
-def test_the_complex_step_gives_the_derivative(xp):
+def test_the_complex_step_gives_the_derivative(sigmoid, xp):
     """To rounding, however small it is."""
     x = np.concatenate([np.linspace(-600, 600, 2001), [0.0, -0.0]])
     moved = sigmoid(xp.asarray(x + 1e-30j), xp=xp)
@@ -105,7 +110,7 @@ AROUND_ZERO = np.array([-50.0, -1.0, -0.0, 0.0, 1.0, 30.0])  # where the parts h
 DERIVATIVE = (exact(AROUND_ZERO) * exact(-AROUND_ZERO)).astype(float)
 
 
-def test_torch_can_differentiate_it(torch):
+def test_torch_can_differentiate_it(sigmoid, torch):
     from array_api_compat import torch as xp  # noqa: PLC0415
 
     x = torch.tensor(AROUND_ZERO, requires_grad=True)
@@ -113,13 +118,13 @@ def test_torch_can_differentiate_it(torch):
     np.testing.assert_allclose(x.grad.numpy(), DERIVATIVE, rtol=1e-14)
 
 
-def test_jax_can_differentiate_it(jax):
+def test_jax_can_differentiate_it(sigmoid, jax):
     derivative = jax.vmap(jax.grad(lambda x: sigmoid(x, xp=jax.numpy)))
     np.testing.assert_allclose(derivative(AROUND_ZERO), DERIVATIVE, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
-def test_jax_can_compile_it(jax, dtype):
+def test_jax_can_compile_it(sigmoid, jax, dtype):
     x = jax.numpy.asarray([-30.0, -2.0, 0.0, 3.0], dtype=dtype)
     with jax.numpy_dtype_promotion("strict"):
         found = jax.jit(lambda x: sigmoid(x, xp=jax.numpy))(x)
