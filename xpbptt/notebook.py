@@ -582,8 +582,11 @@ def lstm_backward(da: Array, caches: Caches) -> Gradients:
 
 
 def _sigmoid(z: Array, *, xp: Namespace) -> Array:
-    """Return 1 / (1 + exp(-z)), written with tanh so that nothing overflows."""
-    return (xp.tanh(z * 0.5) + 1) * 0.5
+    """Return 1 / (1 + exp(-z)), for z < 0 as exp(z) / (1 + exp(z)): small values stay accurate."""
+    is_complex = xp.isdtype(z.dtype, "complex floating")  # as for a complex step
+    negative = (xp.real(z) if is_complex else z) < 0
+    e_z = xp.exp(xp.where(negative, z, -z))  # does not overflow
+    return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)
 
 
 def _softmax(z: Array, *, xp: Namespace) -> Array:

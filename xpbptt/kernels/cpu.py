@@ -22,6 +22,7 @@ Run = Callable[..., None]
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
     "exp": "exp({0})",
+    "sigmoid": "sigmoid({0})",
     "sqrt": "sqrt({0})",
     "abs": "abs({0})",
     "maximum": "select({0} > {1} or {0} != {0}, {0}, {1})",

@@ -17,6 +17,7 @@ from xpbptt.kernels.program import Access, Buffer, Program
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
     "exp": "exp({0})",
+    "sigmoid": "sigmoid({0})",
     "sqrt": "sqrt({0})",
     "abs": "fabs({0})",
     "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
@@ -24,6 +25,14 @@ OPERATIONS = INFIX | {
     "where": "{0} ? {1} : {2}",
     "not": "!{0}",
 }
+
+# exp of what is not positive: it does not overflow, and small values keep their precision.
+SIGMOID = """
+template <typename T> __device__ T sigmoid(T x) {
+  const T e = exp(-fabs(x));
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+"""
 
 AT_ONCE = None  # few, large products
 DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
@@ -58,6 +67,7 @@ def kernel(program: Program, dtype: str) -> Callable[..., None]:
         ", ".join(_argument(buffer, dtype) for buffer in written),
         source(program, dtype),
         f"xpbptt_{program.name}",
+        preamble=SIGMOID,
     )
     buffers = [*read, *written]
     place, sized = next((k, buffer) for k, buffer in enumerate(buffers) if "bj" in buffer.axes)

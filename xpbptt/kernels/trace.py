@@ -170,6 +170,10 @@ class Tracing:
         """As in the standard."""
         return self._call("tanh", x)
 
+    def traced_sigmoid(self, x: Any) -> Symbol:
+        """Write down what `xpbptt.cells.sigmoid` was called with."""
+        return self._call("sigmoid", x)
+
     def exp(self, x: Any) -> Symbol:
         """As in the standard."""
         return self._call("exp", x)
