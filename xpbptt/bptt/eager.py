@@ -1,4 +1,8 @@
-"""Runs over a segment that call a recurrence step by step, on any library."""
+"""Runs over a segment that call a recurrence step by step, on any library.
+
+The recurrence is given copies of the caller's states and of their gradients: a write into one of
+them, which the check of its contract may not have seen, stays here.
+"""
 
 from collections.abc import Sequence
 
@@ -26,6 +30,7 @@ def advance(
     Of all steps it writes to `outputs` as many parts as this has.
     """
     params, x, mask, weights = inputs
+    state = copied(state, xp=xp)
     keep, wanted = columns(mask), frozenset(marks)
     snapshots = []
     for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
@@ -43,6 +48,7 @@ def record(
 ) -> tuple[Segment, Tree]:
     """Run over a segment and keep everything."""
     params, x, mask, weights = inputs
+    state = copied(state, xp=xp)
     length, keep = x.shape[0], columns(mask)
     states, residuals = Tape.starting(state, length + 1, xp=xp), Tape(length, xp=xp)
     for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
@@ -64,6 +70,7 @@ def retrace(
 ) -> Retraced:
     """Go back over a segment, from the gradient of the state after it to that before it."""
     params, x, mask, _ = inputs
+    dstate = copied(dstate, xp=xp)
     length, states, keep = x.shape[0], segment.states, columns(mask)
     x, dy = blank(x, mask, xp=xp), blank(back.dy, mask, xp=xp)
     before_each = states.stacked(0, length)
@@ -102,5 +109,5 @@ def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: N
     """Advance by one step, x_t (B, I), and return the state after it."""
     weights = recurrence.prepare(params, 1, xp=xp)
     (u,) = recurrence.project(params, x_t[None, ...], xp=xp)
-    new, _ = recurrence.step(weights, u, state, xp=xp)
+    new, _ = recurrence.step(weights, u, copied(state, xp=xp), xp=xp)
     return new

@@ -84,9 +84,6 @@ class Tape:
         return tuple(self._stack(part[steps], like=part[0]) for part in self._parts)
 
     def _allocate(self, row: Array) -> Any:
-        if not array_api_compat.is_array_api_obj(row):
-            message = f"states and residuals of a cell must be arrays, got {type(row).__name__}"
-            raise TypeError(message)
         device = array_api_compat.device(row)
         array = self.xp.empty((self.length, *row.shape), dtype=row.dtype, device=device)
         self._writable = array_api_compat.is_writeable_array(array)
