@@ -24,6 +24,8 @@ Fit = Callable[[Tree, Array], bool]
 class Cache(NamedTuple):
     """What `Net.forward` keeps for `Net.backward`.
 
+    It can be copied and pickled, as can the net if its cell's functions can, for another process.
+
     Attributes
     ----------
     net : Net
