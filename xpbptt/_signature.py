@@ -101,7 +101,8 @@ def check_forward(
         if state is not None:
             state, in_state = _check.conform("state", state, states(net, batch))
             found += in_state
-        xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
+        named = [(name, x), *((path, leaf) for path, leaf, _ in found)]
+        xp = _check.one_namespace(named, most=True)
         _check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
         _check.shapes(found)
         contract.check(net.cell, net.input_size, net.hidden_size, x)
@@ -119,6 +120,11 @@ def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[N
         raise TypeError(message)
     if cache.net != net:
         message = f"`cache` was made by {cache.net}, but this is {net}: pass each net its own"
+        if str(cache.net) == str(net):
+            message = (
+                f"`cache` was made by {cache.net} of another cell with the name {net.cell.name}, "
+                "perhaps one that was made anew since: call `forward` again"
+            )
         raise ValueError(message)
     steps, batch, _ = cache.x.shape
     found = [

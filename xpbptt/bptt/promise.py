@@ -165,9 +165,10 @@ def _writes(array: Any) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def counts_writes(array: Array) -> bool:
-    """Tell whether `call` sees a write to such an array."""
-    return isinstance(array, np.ndarray) or _writes(array) is not None
+def unseen(array: Array) -> bool:
+    """Tell whether `call` does not see a write to such an array."""
+    counted = isinstance(array, np.ndarray) or _writes(array) is not None
+    return not counted and array_api_compat.is_writeable_array(array)
 
 
 def _is_of_a_write(error: Exception) -> bool:
