@@ -1,6 +1,7 @@
 """Bad input is refused at the door, by the argument's name, before any work."""
 
 import re
+from collections import namedtuple
 
 import array_api_compat
 import numpy as np
@@ -296,3 +297,66 @@ def test_init_with_the_name_of_a_dtype(xp):
 def test_init_with_what_is_no_namespace():
     with pytest.raises(TypeError, match="`xp` must be the namespace of an array library"):
         xpbptt.RNN(I, H).init(0, xp="numpy")
+
+
+@pytest.mark.parametrize("function", ["forward", "infer", "step"])
+@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM])
+def test_the_one_array_of_another_dtype_is_named(make, make_case, function):
+    """Not the first one that differs from it."""
+    case = make_case(make(I, H))
+    good = case._asdict() | {"x_t": case.x[0, ...]}
+    name = "x_t" if function == "step" else "x"
+    odd = {name: single(good[name]), "state": (type(case.state[0])(*map(single, case.state[0])),)}
+    alike = r".*float32, but `(params\[0\].weight_ih|x|x_t)` has .*float64: all"
+    with pytest.raises(TypeError, match=f"^`{name}` has dtype {alike}"):
+        call(case.net, function, good | {name: odd[name]})
+    with pytest.raises(TypeError, match=f"^`{name}` has dtype {alike}"):
+        call(case.net, function, good | odd)
+    with pytest.raises(TypeError, match=rf"^`state\[0\].h` has dtype {alike}"):
+        call(case.net, function, good | {"state": odd["state"]})
+    (weights,) = case.params
+    first = (weights._replace(weight_ih=single(weights.weight_ih)),)
+    with pytest.raises(
+        TypeError, match=rf"^`params\[0\].weight_ih` has .*float32, but `{name}` has"
+    ):
+        call(case.net, function, good | {"params": first})
+
+
+def made_twice():
+    """Return two types of one name and the same fields, as a notebook's cell run twice makes."""
+    first, again = (namedtuple("Again", "h c") for _ in range(2))  # noqa: PYI024 - in one line
+    assert first is not again
+    return first, again
+
+
+def test_a_type_made_anew_is_taken_for_the_old_one(make_case, assert_close):
+    first, again = made_twice()
+    net = xpbptt.Net(xpbptt.cells.LSTM._replace(name="again", state=first), I, H)
+    case = make_case(net)
+    expected = net.infer(case.params, case.x, case.state)
+    found = net.infer(case.params, case.x, (again(*case.state[0]),))
+    assert_close(found, expected, 0)
+    _, _, cache = net.forward(case.params, case.x, (again(*case.state[0]),))
+    net.backward(cache, case.dy, (again(*case.dstate[0]),))
+    swapped = namedtuple("Again", "c h")  # noqa: PYI024 - in one line
+    text = r"of 2, a .*test_bad_input.Again\('h', 'c'\); got a .*Again\('c', 'h'\)"
+    with pytest.raises(ValueError, match=text):
+        net.infer(case.params, case.x, (swapped(*case.state[0]),))
+
+
+def test_a_state_of_another_cell_is_called_by_its_whole_name(xp, make_case):
+    case = make_case(xpbptt.GRU(I, H))
+    text = r"a xpbptt.cells.rnn.State\('h',\); got a xpbptt.cells.gru.State\('h',\)"
+    with pytest.raises(ValueError, match=text):
+        xpbptt.RNN(I, H).infer(xpbptt.RNN(I, H).init(0, xp=xp, dtype="float64"), case.x, case.state)
+
+
+def test_a_cache_of_a_cell_made_anew(make_case):
+    def forward(*arguments, xp):
+        return xpbptt.cells.LSTM.forward(*arguments, xp=xp)
+
+    case = make_case(xpbptt.Net(xpbptt.cells.LSTM._replace(forward=forward), I, H))
+    _, _, cache = case.net.forward(case.params, case.x)
+    text = r"`cache` was made by LSTM\(3, 5\) of another cell with the name LSTM"
+    with pytest.raises(ValueError, match=text):
+        xpbptt.LSTM(I, H).backward(cache, case.dy)

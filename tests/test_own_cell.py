@@ -119,33 +119,6 @@ def test_a_wrong_shape_is_refused(xp):
         net.infer(bad, xp.ones((6, 4, 3), dtype=xp.float32))
 
 
-@pytest.mark.parametrize(
-    ("residuals", "bptt", "error", "text"),
-    [
-        (lambda a: (a, None), xpbptt.KeepAll(), TypeError, "must be arrays, got NoneType"),
-        (lambda a: (a, 2.0), xpbptt.Binomial(2), TypeError, "must be arrays, got float"),
-        (lambda a: (a, True), xpbptt.KeepAll(), TypeError, "must be arrays, got bool"),
-        (
-            lambda a: (a[0, ...],),
-            xpbptt.KeepStates(),
-            ValueError,
-            r"odd must be \(B, …\), got shape \(5,\)",
-        ),
-    ],
-)
-@pytest.mark.parametrize("fuse", ["0", "1"])
-def test_residuals_that_are_none(make_case, monkeypatch, residuals, bptt, error, text, fuse):
-    def odd(u, v, state, *, xp):
-        new, _ = rnn.forward(u, v, state, xp=xp)
-        return new, residuals(new.h)
-
-    monkeypatch.setenv("XPBPTT_FUSE", fuse)
-    rnn = xpbptt.cells.RNN_TANH
-    case = make_case(xpbptt.Net(rnn._replace(name="odd", forward=odd), 3, 5))
-    with pytest.raises(error, match=text):
-        case.net.backward(case.net.forward(case.params, case.x, bptt=bptt)[2], case.dy)
-
-
 @pytest.mark.parametrize("fuse", ["0", "1"])
 @pytest.mark.parametrize("bptt", [xpbptt.KeepAll(), xpbptt.Segments(2)], ids=repr)
 def test_what_a_cell_hands_on_unchanged_is_returned_as_a_copy(

@@ -178,8 +178,10 @@ def test_the_steps_are_counted_beforehand(bptt, both):
 
     net = xpbptt.Net(lstm._replace(step=step), I, H, 2, bidirectional=both)
     cost = net.cost(20, B, bptt=bptt)
+    params, x = net.init(0), np.ones((20, B, I), dtype=np.float32)
+    net.infer(params, x)  # the first call tries a step on small arrays
     count = 0
-    y, state, kept = net.forward(net.init(0), np.ones((20, B, I), dtype=np.float32), bptt=bptt)
+    y, state, kept = net.forward(params, x, bptt=bptt)
     net.backward(kept, y, state)
     assert count == cost.steps
 

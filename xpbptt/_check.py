@@ -6,6 +6,7 @@ where that is not plain. The wrong kind of thing is a TypeError, a wrong value a
 
 import inspect
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -23,7 +24,9 @@ Named = tuple[str, Any]
 NAMED = 8  # numbers in a message
 
 
-def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace:
+def one_namespace(
+    named: Iterable[Named], *, floating: bool = True, most: bool = False
+) -> Namespace:
     """Return the one namespace of all arrays, which must share library, dtype and device.
 
     Parameters
@@ -32,15 +35,19 @@ def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace
         The arrays with the names to use in a message; the first one sets the standard.
     floating : bool
         Whether to refuse integers and booleans.
+    most : bool
+        Whether the dtype of most arrays is the standard, not that of the first.
     """
     named = list(named)
     first_name, first = named[0]
     xp = array_namespace(first_name, first)
-    dtype, device = first.dtype, array_api_compat.device(first)
-    if floating and not is_floating(dtype, xp=xp):
-        message = f"`{first_name}` must be an array of floating-point numbers, got dtype {dtype}"
+    device = array_api_compat.device(first)
+    if floating and not is_floating(first.dtype, xp=xp):
+        message = (
+            f"`{first_name}` must be an array of floating-point numbers, got dtype {first.dtype}"
+        )
         raise TypeError(message)
-    for name, array in named[1:]:
+    for name, array in named:
         other = array_namespace(name, array)
         if other is not xp:
             message = (
@@ -48,14 +55,30 @@ def one_namespace(named: Iterable[Named], *, floating: bool = True) -> Namespace
                 f"{library(xp)}: convert one of them, nothing is converted silently"
             )
             raise TypeError(message)
+        unrecorded(name, array)
+    like_name, dtype = first_name, first.dtype
+    if most:
+        [(dtype, _)] = Counter(array.dtype for _, array in named).most_common(1)
+        like_name = next(name for name, array in named if array.dtype == dtype)
+    for name, array in named:
         if array.dtype != dtype:
             message = (
-                f"`{name}` has dtype {array.dtype}, but `{first_name}` has {dtype}: "
+                f"`{name}` has dtype {array.dtype}, but `{like_name}` has {dtype}: "
                 "all arrays of a call must have the same"
             )
             raise TypeError(message)
         _same_device(name, array, first_name, device)
     return xp
+
+
+def unrecorded(name: str, array: Array) -> None:
+    """Refuse a tensor of torch that requires grad: autograd would record what is computed."""
+    if getattr(array, "requires_grad", False):
+        message = (
+            f"`{name}` requires grad, and torch would record the call for a backward pass of its "
+            f"own: pass `{name}.detach()`"
+        )
+        raise ValueError(message)
 
 
 def array_namespace(name: str, array: object) -> Namespace:
@@ -222,11 +245,11 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
     if not isinstance(tree, (tuple, list)):
         message = f"`{name}` must be a tuple of {len(expected)}, got {type(tree).__name__}"
         raise TypeError(message)
-    if len(tree) != len(expected) or (is_named_tuple(tree) and type(tree) is not kind):
-        what = f"a {kind.__module__}.{kind.__name__}{fields}" if fields else "one entry a layer"
+    if len(tree) != len(expected) or (is_named_tuple(tree) and _of(type(tree)) != _of(kind)):
+        what = f"a {_of(kind)}" if fields else "one entry a layer"
         if not fields and name.endswith("]"):
             what = "one entry a direction"
-        came = getattr(tree, "_fields", f"a tuple of {len(tree)}")
+        came = f"a {_of(type(tree))}" if is_named_tuple(tree) else f"a tuple of {len(tree)}"
         message = f"`{name}` must be a tuple of {len(expected)}, {what}; got {came}"
         raise ValueError(message)
     children, found = [], []
@@ -236,6 +259,14 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
         children.append(child)
         found.extend(below)
     return kind(*children) if fields else tuple(children), found
+
+
+def _of(kind: Any) -> str:
+    """Return the name and fields of a type of named tuples.
+
+    They stand for the type, which a notebook's cell that is run again makes anew.
+    """
+    return f"{kind.__module__}.{kind.__qualname__}{getattr(kind, '_fields', '')}"
 
 
 def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
@@ -274,8 +305,12 @@ def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
 
 
 def _together(arrays: Iterable[Array], like: Array) -> bool:
+    """Tell whether arrays are where `like` is, and nothing records what is done with them."""
     device = getattr(like, "device", None)
-    return all(getattr(array, "device", None) == device for array in arrays)
+    return not getattr(like, "requires_grad", False) and all(
+        getattr(array, "device", None) == device and not getattr(array, "requires_grad", False)
+        for array in arrays
+    )
 
 
 def _one(expected: Expected) -> Callable[[Tree, Array], bool]:

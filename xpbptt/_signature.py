@@ -11,6 +11,7 @@ from xpbptt import _check
 from xpbptt._arrays.types import ArrayT, NetT
 from xpbptt._check import Expected
 from xpbptt._tree import map_leaves, map_shapes
+from xpbptt.bptt import contract
 from xpbptt.bptt.recurrence import ExtraWeights, Weights
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 Array = Any
 Namespace = Any
 Tree = Any
+Fit = Callable[[Tree, Array], bool]
 
 
 class Cache(NamedTuple, Generic[NetT, ArrayT]):
     """What `Net.forward` keeps for `Net.backward`.
+
+    It can be copied and pickled, as can the net if its cell's functions can, for another process.
 
     Attributes
     ----------
@@ -74,9 +78,12 @@ def states(net: "Net", batch: int) -> Tree:
 
 
 @lru_cache
-def _fitting(net: "Net", batch: int) -> tuple[Callable[[Tree, Array], bool], ...]:
-    """Return the quick tests of parameters and of a state."""
-    return _check.fitting(parameters(net)), _check.fitting(states(net, batch))
+def _fitting(net: "Net", batch: int) -> tuple[Fit, Fit, set[Any]]:
+    """Return the quick tests of parameters and of a state.
+
+    The set is of the namespaces and dtypes in which the net's cell is known to keep its contract.
+    """
+    return _check.fitting(parameters(net)), _check.fitting(states(net, batch)), set()
 
 
 def check_forward(
@@ -93,20 +100,24 @@ def check_forward(
     xp = _check.array_namespace(name, x)
     _check.rank(name, x, axes)
     *_, batch, width = x.shape
-    params_fit, state_fits = _fitting(net, batch)
+    params_fit, state_fits, known = _fitting(net, batch)
+    kind = xp, x.dtype
     if not (
         width == net.input_size
         and params_fit(params, x)
         and (state is None or state_fits(state, x))
-        and _check.is_floating(x.dtype, xp=xp)
+        and kind in known
     ):
         params, found = _check.conform("params", params, parameters(net))
         if state is not None:
             state, in_state = _check.conform("state", state, states(net, batch))
             found += in_state
-        xp = _check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
+        named = [(name, x), *((path, leaf) for path, leaf, _ in found)]
+        xp = _check.one_namespace(named, most=True)
         _check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
         _check.shapes(found)
+        contract.check(net.cell, net.input_size, net.hidden_size, x)
+        known.add(kind)
     if mask is not None:
         _check.beside("mask", mask, name, x, kind="bool", xp=xp)
         _check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
@@ -120,6 +131,11 @@ def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[N
         raise TypeError(message)
     if cache.net != net:
         message = f"`cache` was made by {cache.net}, but this is {net}: pass each net its own"
+        if str(cache.net) == str(net):
+            message = (
+                f"`cache` was made by {cache.net} of another cell with the name {net.cell.name}, "
+                "perhaps one that was made anew since: call `forward` again"
+            )
         raise ValueError(message)
     steps, batch, _ = cache.x.shape
     found = [

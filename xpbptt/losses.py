@@ -169,6 +169,7 @@ def _real(name: str, array: Array) -> Namespace:
     if not xp.isdtype(array.dtype, "real floating"):
         message = f"`{name}` must be an array of real floating-point numbers, got {array.dtype}"
         raise TypeError(message)
+    _check.unrecorded(name, array)
     return xp
 
 

@@ -45,7 +45,8 @@ class Net(Generic[WeightsT, StateT, TraceT]):
     is a pair, forward direction first. In a tree of parameters the entries are `Weights` with the
     fields ``weight_ih (G·H, I)``, ``weight_hh (G·H, H)``, ``bias_ih`` and ``bias_hh (G·H,)``, for
     the layers above the first with D·H in place of I. In a state they are named tuples of arrays
-    (B, H): ``(h, c)`` of an LSTM, ``(h,)`` of a GRU or RNN.
+    (B, H): ``(h, c)`` of an LSTM, ``(h,)`` of a GRU or RNN. Tensors of torch that require grad are
+    refused, as autograd would record every step: pass ``tensor.detach()``.
 
     Parameters
     ----------

@@ -146,12 +146,22 @@ def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer[SgdState]:
     """
     rate = _number("learning_rate", learning_rate, "at least 0", lambda value: value >= 0)
     decay = _number("momentum", momentum, "from 0 to below 1", lambda value: 0 <= value < 1)
+    settings = _Sgd(rate, decay)
+    return Optimizer(settings.init, settings.update)
 
-    def init(params: Tree) -> SgdState:
+
+class _Sgd(NamedTuple):
+    """The settings of `sgd`, and its functions, which can be pickled as methods."""
+
+    rate: float
+    decay: float
+
+    def init(self, params: Tree) -> SgdState:
         xp = _one_namespace("params", params)
-        return SgdState(map_leaves(xp.zeros_like, params) if decay else None)
+        return SgdState(map_leaves(xp.zeros_like, params) if self.decay else None)
 
-    def update(grads: Tree, state: SgdState, params: Tree) -> tuple[Tree, SgdState]:
+    def update(self, grads: Tree, state: SgdState, params: Tree) -> tuple[Tree, SgdState]:
+        rate, decay = self
         _check_state(state, SgdState)
         if (state.velocity is None) == bool(decay):
             came, wanted = ("without", "with") if decay else ("with", "without")
@@ -164,8 +174,6 @@ def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer[SgdState]:
             velocity = map_leaves(lambda v, g: xp.asarray(decay * v + g), state.velocity, grads)
         params = map_leaves(lambda p, v: xp.asarray(p - rate * v), params, velocity)
         return params, SgdState(velocity if decay else None)
-
-    return Optimizer(init, update)
 
 
 def adam(
@@ -223,8 +231,19 @@ def adam(
     beta1 = _number("beta1", beta1, "from 0 to below 1", lambda value: 0 <= value < 1)
     beta2 = _number("beta2", beta2, "from 0 to below 1", lambda value: 0 <= value < 1)
     epsilon = _number("epsilon", epsilon, "at least 0", lambda value: value >= 0)
+    settings = _Adam(rate, beta1, beta2, epsilon)
+    return Optimizer(settings.init, settings.update)
 
-    def init(params: Tree) -> AdamState:
+
+class _Adam(NamedTuple):
+    """The settings of `adam`, and its functions."""
+
+    rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+
+    def init(self, params: Tree) -> AdamState:
         xp = _one_namespace("params", params)
 
         def zeros(p: Array) -> Array:
@@ -232,7 +251,8 @@ def adam(
 
         return AdamState(0, map_leaves(zeros, params), map_leaves(zeros, params))
 
-    def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, AdamState]:
+    def update(self, grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, AdamState]:
+        rate, beta1, beta2, epsilon = self
         _check_state(state, AdamState)
         moments = {"state.mean": state.mean, "state.square": state.square}
         xp = _check_update(grads, params, moments, wide=True)
@@ -254,8 +274,6 @@ def adam(
         mean = map_leaves(next_mean, state.mean, grads)
         square = map_leaves(next_square, state.square, grads)
         return map_leaves(next_param, params, mean, square), AdamState(step, mean, square)
-
-    return Optimizer(init, update)
 
 
 def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, Array]:

@@ -80,3 +80,19 @@ def test_a_step_compiles(jax, make_net, dtype):
         y, state = step(params, x_t, state)
         expected, expected_state = net.step(params, x_t, expected_state)
         assert_equal((y, state), (expected, expected_state), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_cell_of_ones_own_is_checked_while_its_step_compiles(jax, dtype):
+    own = cells.LSTM._replace(name="own")
+    net, lstm = xpbptt.Net(own, I, H), xpbptt.LSTM(I, H)
+    params, x = net.init(0, xp=jax.numpy, dtype=dtype), jax.numpy.ones((B, I), dtype=dtype)
+    assert_equal(jax.jit(net.step)(params, x), lstm.step(params, x), dtype)
+
+    def forward(u, v, state, *, xp):
+        new, residuals = cells.LSTM.forward(u, v, state, xp=xp)
+        return new, residuals.i
+
+    wrong = xpbptt.Net(own._replace(forward=forward), I, H)
+    with pytest.raises(TypeError, match="`forward` of the cell own must return `residuals` as a"):
+        jax.jit(wrong.step)(params, x)

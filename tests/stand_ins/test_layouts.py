@@ -65,14 +65,15 @@ def test_inputs_may_be_read_only_and_keep_every_bit(call, assert_same_on_numpy):
 
 
 def test_a_write_to_an_input_is_seen():
-    def step(weights, u, state, *, xp):
-        state[0][...] = 0
-        return state, ()
-
     net = xpbptt.RNN(3, 5)
+
+    def step(weights, u, state, *, xp):
+        if state[0].shape[0] == 1:  # a batch that the check of the contract does not have
+            weights.bias[...] = 0
+        return net.recurrence.step(weights, u, state, xp=xp)
+
     writing = xpbptt.Net(net.recurrence._replace(step=step), 3, 5)
-    zeros = np.zeros((1, 5), dtype=np.float32)
-    zeros.flags.writeable = False
-    state = (net.recurrence.state(zeros),)
+    params = net.init(0)
+    params[0].bias_hh.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        writing.infer(net.init(0), np.ones((2, 1, 3), dtype=np.float32), state)
+        writing.infer(params, np.ones((2, 1, 3), dtype=np.float32))

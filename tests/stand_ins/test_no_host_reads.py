@@ -89,3 +89,10 @@ def test_a_read_inside_a_step_is_seen(forbidden):
     params = net.init(0, xp=strict, device=DEVICE)
     with pytest.raises(AssertionError, match="a read on the host: __bool__"):
         net.forward(params, make(np.ones((2, 1, 3), dtype=np.float32)))
+
+
+def test_the_check_of_a_cell_does_not_read(forbidden):
+    net = xpbptt.Net(LSTM._replace(name="own"), 3, 5)
+    params = net.init(0, xp=strict, device=DEVICE)
+    y, state, cache = net.forward(params, make(np.ones((2, 1, 3), dtype=np.float32)))
+    net.backward(cache, y, state)

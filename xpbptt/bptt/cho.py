@@ -5,10 +5,11 @@ elementwise maths, and written to the wider contract. Gates r z n, parameters th
 What happens to the input is as in the GRU with the reset after the product.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpbptt.bptt.elementwise import recurrence
-from xpbptt.bptt.recurrence import Weights, flat, transposed
+from xpbptt.bptt.recurrence import Recurrence, Weights, flat, transposed
 from xpbptt.cells.activations import sigmoid
 from xpbptt.cells.gru import GRU, Gates, State
 
@@ -26,6 +27,23 @@ class Prepared(NamedTuple):
     weight_n: Array
     bias_rz: Array
     bias_n: Array
+
+
+def shapes(input_size: int, hidden_size: int) -> Weights:
+    """Return the shapes of the parameters."""
+    found: Weights = RESET_AFTER.shapes(input_size, hidden_size)
+    return found
+
+
+def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Gates]:
+    """Return the input's part of the gates at each step."""
+    return RESET_AFTER.project(params, x, xp=xp)
+
+
+def gates(block: Array) -> Gates:
+    """Split the columns into gates."""
+    found: Gates = RESET_AFTER.gates(block)
+    return found
 
 
 def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
@@ -87,18 +105,20 @@ def accumulate(
 def recompute(params: Weights, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
     """Return the gates of all steps, from all steps at once."""
     u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
-    _, gates = step(
-        prepare(params, 1, xp=xp), RESET_AFTER.gates(u), State(flat(states[0], xp=xp)), xp=xp
-    )
-    return tuple(xp.reshape(gate, states[0].shape) for gate in gates)
+    _, residuals = step(prepare(params, 1, xp=xp), gates(u), State(flat(states[0], xp=xp)), xp=xp)
+    return tuple(xp.reshape(gate, states[0].shape) for gate in residuals)
 
 
-GRU_RESET_BEFORE = RESET_AFTER._replace(
+# Functions of this module, so that it can be pickled.
+GRU_RESET_BEFORE = Recurrence(
     name="GRU-reset-before",
+    state=State,
+    shapes=shapes,
+    project=project,
     prepare=prepare,
     step=step,
     step_backward=step_backward,
     accumulate=accumulate,
     recompute=recompute,
-    cell=None,
+    gates=gates,
 )

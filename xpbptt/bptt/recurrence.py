@@ -56,6 +56,9 @@ class ExtraWeights(NamedTuple):
 class Recurrence(NamedTuple):
     """The wider contract, for cells that are more than their elementwise maths.
 
+    A net tries the functions on small arrays before the first use, as it does those of a `Cell`,
+    and refuses wrong structures, shapes and dtypes, and writes into arguments.
+
     Attributes
     ----------
     name : str

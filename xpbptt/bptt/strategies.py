@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         From where to the end it keeps everything.
     moves : callable
         ``moves()`` yields each `Move` with which the backward pass comes back, the last segment
-        first.
+        first. It can be pickled, as a cache holds it.
     longest : int
         The most steps of a move.
     residuals : bool
@@ -85,7 +85,8 @@ class Strategy(Protocol):
 
 
 def _keep(length: int, *, truncate: int | None = None) -> Plan:
-    return Plan((), 0, lambda: (Move(0, (), 0, length),), length, truncate=truncate)
+    whole = Move(0, (), 0, length)
+    return Plan((), 0, partial(iter, (whole,)), length, truncate=truncate)
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,7 @@ class KeepStates:
         """Return the plan for `length` steps."""
         if length == 0:
             return _keep(0)
-        starts = range(0, length, SPAN)
-
-        def moves() -> Iterator[Move]:
-            for start in reversed(starts):
-                yield Move(start, (), start, min(start + SPAN, length))
-
+        moves = partial(_even_moves, length, SPAN)
         return Plan((), 0, moves, min(SPAN, length), residuals=False)
 
 
@@ -172,13 +168,8 @@ class Segments:
         if length == 0:
             return _keep(0)
         size = self.length or max(1, round((length / ratio()) ** 0.5))
-        starts = range(0, length, size)
-
-        def moves() -> Iterator[Move]:
-            for start in reversed(starts):
-                yield Move(start, (), start, min(start + size, length))
-
-        return Plan(tuple(starts), length, moves, min(size, length))
+        moves = partial(_even_moves, length, size)
+        return Plan(tuple(range(0, length, size)), length, moves, min(size, length))
 
 
 @dataclass(frozen=True)
@@ -237,6 +228,12 @@ class Budget:
         """Refuse: the plan depends on the sizes of a net."""
         message = "a Budget has no plan of its own; a net picks a strategy for it"
         raise TypeError(message)
+
+
+def _even_moves(length: int, size: int) -> Iterator[Move]:
+    """Yield the moves that come back over segments of equal size, the last one first."""
+    for start in reversed(range(0, length, size)):
+        yield Move(start, (), start, min(start + size, length))
 
 
 def _binomial_moves(length: int, snapshots: int) -> Iterator[Move]:

@@ -72,6 +72,13 @@ class Cell(NamedTuple):
     `backward` returns a fourth value, the named tuple of their gradients by sequence: for a
     parameter of shape S an array (B, *S), which is summed over batch and time.
 
+    A net tries its cell on small arrays before the first use, and refuses one whose functions
+    return anything but the following. States, gates and gradients are named tuples with the fields
+    of the types below, not plain tuples, of arrays in the dtype of the arguments; residuals are a
+    tuple of arrays of any dtype. A function writes into none of its arguments, nor into arrays
+    that it returned earlier. Such a write is seen on NumPy and torch, and elsewhere if the cell
+    also runs on NumPy.
+
     Attributes
     ----------
     name : str

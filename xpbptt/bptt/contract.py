@@ -1,0 +1,208 @@
+"""The contract of a cell, checked by one small step before the cell is first used.
+
+The step runs in the caller's library and dtype, with the net's H and a batch of 2 or 3. Looked at
+are types, structure, shapes and dtypes, never values: nothing is read on the host, and the check
+works under ``jax.jit``. Whether the values are right, `xpbptt.testing.check_gradients` tells.
+"""
+
+import logging
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+from array_api_compat import numpy as host
+
+from xpbptt._check import Expected
+from xpbptt._tree import map_leaves, map_shapes
+from xpbptt.bptt.cho import GRU_RESET_BEFORE
+from xpbptt.bptt.promise import (
+    WriteError,
+    array,
+    call,
+    named_tuple,
+    tuple_of_rows,
+    unseen,
+    values,
+)
+from xpbptt.bptt.recurrence import Recurrence
+from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+
+Array = Any
+Namespace = Any
+
+# The package's tests check these, and on a GPU the small step would compile a dozen kernels more.
+TESTED = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE})
+
+log = logging.getLogger("xpbptt")
+
+
+class Sizes(NamedTuple):
+    """The sizes I and H of a net, which are also those of the small step."""
+
+    inputs: int
+    hidden: int
+
+    @property
+    def batch(self) -> int:
+        """Return B, another number than H."""
+        return 3 if self.hidden == 2 else 2  # noqa: PLR2004 - 1 would be broadcast
+
+
+class Small:
+    """Makes the arrays of a small step, each of another number, so that no quotient is 0 / 0."""
+
+    def __init__(self, sizes: Sizes, like: Array, *, xp: Namespace) -> None:
+        self.sizes, self.like, self.xp = sizes, like, xp
+        self._numbers = count(1)
+
+    def array(self, shape: tuple[int, ...]) -> Array:
+        """Return an array of that shape."""
+        device = array_api_compat.device(self.like)
+        number = next(self._numbers) / 16
+        return self.xp.full(shape, number, dtype=self.like.dtype, device=device)
+
+    def expected(self, kind: Any, *lead: int) -> Any:
+        """Return the named tuple `kind` of the shapes (B, H), after leading axes."""
+        shape = (*lead, self.sizes.batch, self.sizes.hidden)
+        meaning = "(T, B, H)" if lead else "(B, H)"
+        return kind(*(Expected(shape, meaning) for _ in kind._fields))
+
+    def filled(self, kind: Any) -> Any:
+        """Return the named tuple `kind` of arrays (B, H)."""
+        return map_leaves(lambda expected: self.array(expected.shape), self.expected(kind))
+
+    def rows(self, *lead: int) -> Expected:
+        """Return what the shape of a residual or record begins with."""
+        meaning = "(T, B, …) with (T, B)" if lead else "(B, …) with (B,)"
+        return Expected((*lead, self.sizes.batch), meaning)
+
+
+def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: Array) -> None:
+    """Refuse a time step that does not return what it must, or writes into its arguments.
+
+    Parameters
+    ----------
+    cell : Cell or Recurrence
+        The time step. One that has passed is not run again for the same sizes, library, dtype
+        and device.
+    input_size, hidden_size : int
+        The sizes I and H.
+    like : array
+        An array of the library, dtype and device in question.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function of the time step breaks the contract; the message names it.
+    """
+    xp = array_api_compat.array_namespace(like)
+    if cell in TESTED or not xp.isdtype(like.dtype, "real floating"):
+        return  # complex numbers come from a complex step, which goes forward only
+    sizes, device = Sizes(input_size, hidden_size), array_api_compat.device(like)
+    known = _passed(cell, sizes, xp, like.dtype)
+    if str(device) not in known:  # CuPy's devices have no hash
+        _check(cell, sizes, xp.ones((1,), dtype=like.dtype, device=device), xp=xp)
+        known.add(str(device))
+
+
+@lru_cache
+def _passed(cell: Cell | Recurrence, sizes: Sizes, xp: Namespace, dtype: Any) -> set[str]:  # noqa: ARG001 - a key
+    """Return the devices on which a time step has passed, to be added to."""
+    return set()
+
+
+def _check(cell: Cell | Recurrence, sizes: Sizes, like: Array, *, xp: Namespace) -> None:
+    with np.errstate(all="ignore"):  # the numbers mean nothing
+        _run(cell, Small(sizes, like, xp=xp))
+        if not unseen(like):
+            return
+        try:  # a write there is one here, too
+            _run(cell, Small(sizes, np.ones(1), xp=host))
+        except WriteError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it need not run on NumPy
+            log.debug("whether %s writes into its arguments is not seen: %r", cell.name, error)
+
+
+def _run(cell: Cell | Recurrence, small: Small) -> None:
+    if isinstance(cell, Cell):
+        _check_cell(cell, small)
+        return
+    if cell.cell is not None:
+        _check_cell(cell.cell, small)
+    _check_recurrence(cell, small)
+
+
+def _check_cell(cell: Cell, small: Small) -> None:
+    origin = f"`forward` of the cell {cell.name}"
+    gates, state = small.expected(cell.gates), small.expected(cell.state)
+    shapes = None if cell.extra is None else cell.extra(small.sizes.hidden)  # noqa: S610 - no query
+    own = {} if shapes is None else {"extra": map_shapes(small.array, shapes)}
+    before, dnew = small.filled(cell.state), small.filled(cell.state)
+    u, v = small.filled(cell.gates), small.filled(cell.gates)
+
+    given = {"u": u, "v": v, "state": before}
+    returned = call(origin, cell.forward, given, xp=small.xp, **own)
+    new, residuals = values(origin, returned, ("the new state", "the residuals"))
+    named_tuple(origin, "new", new, state, small.like)
+    tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)
+
+    origin = f"`backward` of the cell {cell.name}"
+    given = {"residuals": tuple(residuals), "state": before, "new": new, "dnew": dnew}
+    returned = call(origin, cell.backward, given, xp=small.xp, **own)
+    names = ("du", "dv", "dstate") if shapes is None else ("du", "dv", "dstate", "dextra")
+    du, dv, dstate, *dextra = values(origin, returned, names)
+    named_tuple(origin, "du", du, gates, small.like)
+    named_tuple(origin, "dv", dv, gates, small.like)
+    named_tuple(origin, "dstate", dstate, state, small.like, first_may_be_none=True)
+    batch = small.sizes.batch
+    for gradient in dextra:
+        wanted = map_shapes(lambda shape: Expected((batch, *shape), "(B, *S)"), shapes)
+        named_tuple(origin, "dextra", gradient, wanted, small.like)
+
+
+def _check_recurrence(recurrence: Recurrence, small: Small) -> None:
+    sizes, xp, like = small.sizes, small.xp, small.like
+
+    def function(name: str) -> str:
+        return f"`{name}` of the recurrence {recurrence.name}"
+
+    shapes = recurrence.shapes(*sizes)
+    params = map_shapes(small.array, shapes)
+    x = small.array((1, sizes.batch, sizes.inputs))
+    state = small.expected(recurrence.state)
+    before, dnew = small.filled(recurrence.state), small.filled(recurrence.state)
+
+    given = {"params": params, "x": x}
+    inputs = call(function("project"), recurrence.project, given, xp=xp)
+    weights = recurrence.prepare(params, 1, xp=xp)
+    given = {"weights": weights, "input": next(iter(inputs)), "state": before}
+    returned = call(function("step"), recurrence.step, given, xp=xp)
+    names = ("the new state", "the residuals")
+    new, residuals = values(function("step"), returned, names)
+    named_tuple(function("step"), "new", new, state, like)
+    tuple_of_rows(function("step"), "residuals", residuals, small.rows(), like)
+
+    origin = function("step_backward")
+    given = {"params": params, "residuals": tuple(residuals), "state": before}
+    given |= {"new": new, "dnew": dnew}
+    returned = call(origin, recurrence.step_backward, given, xp=xp)
+    record, dstate = values(origin, returned, ("the record", "dstate"))
+    tuple_of_rows(origin, "record", record, small.rows(), like)
+    named_tuple(origin, "dstate", dstate, state, like)
+
+    origin = function("accumulate")
+    states, records = (tuple(part[None, ...] for part in parts) for parts in (before, record))
+    given = {"params": params, "x": x, "states": states, "records": records}
+    returned = call(origin, recurrence.accumulate, given, xp=xp)
+    dparams, dx = values(origin, returned, ("dparams", "dx"))
+    wanted = map_shapes(lambda shape: Expected(shape, "the parameter's shape"), shapes)
+    named_tuple(origin, "dparams", dparams, wanted, like)
+    array(origin, "dx", dx, Expected(tuple(x.shape), "(T, B, I)"), like)
+
+    origin = function("recompute")
+    again = call(origin, recurrence.recompute, {"params": params, "x": x, "states": states}, xp=xp)
+    tuple_of_rows(origin, "residuals", again, small.rows(1), like)
+    values(origin, again, [f"residuals[{k}]" for k in range(len(residuals))])
