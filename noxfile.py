@@ -92,6 +92,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant one defect after the other into a copy; the test that stands against it must fail."""
+    install(session, "test")
+    one_thread = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
+    session.run("python", "-m", "mutants", *session.posargs, env=one_thread)
+
+
+@nox.session
 def mlx(session: nox.Session) -> None:
     """Run every public call on mlx, whose slices are copies; it is not supported otherwise."""
     install(session, "test", "mlx")
