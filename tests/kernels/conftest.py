@@ -157,9 +157,13 @@ def dtype(request, compiler):
 class AsWritten:
     """Stands in for the functions that run a cell as it is written; no steps are nothing to run."""
 
-    def record(self, recurrence, inputs, state, *, xp):
+    def record(self, recurrence, inputs, *others, xp):
         assert inputs.x.shape[0] == 0, "`record` ran as written"
-        return eager.record(recurrence, inputs, state, xp=xp)
+        return eager.record(recurrence, inputs, *others, xp=xp)
+
+    def advance(self, recurrence, inputs, *others, xp):
+        assert inputs.x.shape[0] == 0, "`advance` ran as written"
+        return eager.advance(recurrence, inputs, *others, xp=xp)
 
     def __getattr__(self, name):
         message = f"`{name}` ran as written"

@@ -7,7 +7,7 @@ from xpbptt._tree import copied
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.masks import blank, columns, held, taken
 from xpbptt.bptt.recurrence import Recurrence
-from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
+from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment, pieces
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, gate_norms
 
@@ -18,24 +18,29 @@ def advance(
     marks: Sequence[int],
     state: Tree,
     outputs: Tape | None,
+    most: int,
     *,
     xp: Namespace,
 ) -> tuple[list[Tree], Tree]:
-    """Run over a segment and keep the states before some steps.
+    """Run over a segment, `most` steps at once, and keep the states before some steps.
 
     Of all steps it writes to `outputs` as many parts as this has.
     """
-    params, x, mask, weights = inputs
-    keep, wanted = columns(mask), frozenset(marks)
-    snapshots = []
-    for t, u in enumerate(recurrence.project(params, blank(x, mask, xp=xp), xp=xp)):
-        if t in wanted:
-            snapshots.append(state)
-        new, _ = recurrence.step(weights, u, state, xp=xp)
-        state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
-        if outputs is not None:
-            outputs.write(t + 1, state[: outputs.parts])
-    return snapshots, copied(state, xp=xp)
+    weights, wanted, snapshots = inputs.weights, frozenset(marks), []
+    for steps in pieces(inputs.x.shape[0], most):
+        params, x, mask, _ = inputs.part(steps)
+        keep = columns(mask)
+        projected = recurrence.project(params, blank(x, mask, xp=xp), xp=xp)
+        for t, u in enumerate(projected, steps.start):
+            if t in wanted:
+                snapshots.append(state)
+            new, _ = recurrence.step(weights, u, state, xp=xp)
+            state = new if keep is None else held(keep[t - steps.start, ...], new, state, xp=xp)
+            if outputs is not None:
+                outputs.write(t + 1, state[: outputs.parts])
+        del projected, u  # or they are still there when the next ones are made
+        state = copied(state, xp=xp)
+    return snapshots, state
 
 
 def record(

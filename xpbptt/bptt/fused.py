@@ -4,6 +4,7 @@ All steps share a few buffers, made beforehand; a kernel is given them whole, wi
 the step. Whatever has no kernel runs step by step, as it is written.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import array_api_compat
 
 from xpbptt._norms import clip, norm
+from xpbptt._tree import copied
 from xpbptt.bptt import eager
 from xpbptt.bptt.elementwise import recurrence as elementwise
 from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence, flat
-from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment
+from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment, longest, pieces
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, gate_norms
 from xpbptt.kernels import Buffer, Kernel, Kind, find, programs, stream
@@ -30,22 +32,21 @@ def advance(
     marks: Sequence[int],
     state: Tree,
     outputs: Tape | None,
+    most: int,
     *,
     xp: Namespace,
 ) -> tuple[list[Tree], Tree]:
-    """Run over a segment and keep the states before some steps.
+    """Run over a segment, at most `most` steps at once, and keep the states before some steps.
 
     Of all steps it writes to `outputs` as many parts as this has.
     """
     kernel = _kernel(recurrence, "advance", inputs, xp=xp)
     if kernel is None:
-        return eager.advance(recurrence, inputs, marks, state, outputs, xp=xp)
-    places = programs.states(recurrence.cell)
+        return eager.advance(recurrence, inputs, marks, state, outputs, most, xp=xp)
     written = () if outputs is None else outputs.stacked()
-    states = _named(places[: len(written)], written)
-    states |= _empty(places[len(written) :], inputs, state, xp=xp, more=1)
-    last = _forward(kernel, recurrence, inputs, state, states, xp=xp)
-    return [_state(recurrence, states.values(), t, xp=xp) for t in marks], last
+    whole = _named(programs.states(recurrence.cell)[: len(written)], written)
+    most = min(most, _most(kernel, inputs))
+    return _forward(kernel, recurrence, inputs, marks, state, whole, most, xp=xp)
 
 
 def record(
@@ -57,7 +58,8 @@ def record(
         return eager.record(recurrence, inputs, state, xp=xp)
     states = _empty(programs.states(recurrence.cell), inputs, state, xp=xp, more=1)
     residuals = _empty(programs.residuals(recurrence.cell), inputs, state, xp=xp)
-    last = _forward(kernel, recurrence, inputs, state, states | residuals, xp=xp)
+    whole, most = states | residuals, _most(kernel, inputs)
+    _, last = _forward(kernel, recurrence, inputs, (), state, whole, most, xp=xp)
     kept = (Tape.of(tuple(parts.values()), xp=xp) for parts in (states, residuals))
     return Segment(*kept), last
 
@@ -143,30 +145,40 @@ def _forward(
     kernel: Kernel,
     recurrence: Recurrence,
     inputs: Inputs,
+    marks: Sequence[int],
     state: Tree,
-    buffers: Buffers,
+    whole: Buffers,
+    most: int,
     *,
     xp: Namespace,
-) -> Tree:
-    """Run forward through the buffers of states and residuals; return the last state."""
-    states = [buffers[place.name] for place in programs.states(recurrence.cell)]
-    for buffer, part in zip(states, state, strict=True):
-        buffer[0, ...] = part
-    length, batch, _ = inputs.x.shape
-    spans = kernel.spans(length, batch, inputs.params.weight_hh.shape[0])
-    longest = inputs.part(slice(0, max(steps.stop - steps.start for steps in spans)))
-    products = _empty(programs.products(recurrence.cell), longest, state, xp=xp)
+) -> tuple[list[Tree], Tree]:
+    """Run forward, at most `most` steps at once; return the states at the marks and the last.
+
+    `whole` has the buffers of all steps, of states and residuals. The other states are kept for
+    as long as their steps are run, in the same memory each time.
+    """
+    places, length = programs.states(recurrence.cell), inputs.x.shape[0]
+    one = inputs.part(slice(0, min(most, length)))
+    passing = [place for place in places if place.name not in whole]
+    others = _empty(passing, one, state, xp=xp, more=1)
+    products = _empty(programs.products(recurrence.cell), one, state, xp=xp)
     u, v = products.values()
-    for steps in spans:
+    snapshots = []
+    for steps in pieces(length, most):
         part = inputs.part(steps)
         x = blank(part.x, part.mask, xp=xp)
-        here = _steps(buffers, programs.states(recurrence.cell), steps)
+        here = _steps(whole, places, steps) | _steps(others, places, slice(0, x.shape[0]))
         here |= {"u": u[: x.shape[0], ...], "v": v}
+        states = [here[place.name] for place in places]
+        for buffer, before in zip(states, state, strict=True):
+            buffer[0, ...] = before
         flat(x, xp=xp).dot(inputs.params.weight_ih.T, out=flat(here["u"], xp=xp))
         given = kernel.order(here | _given(kernel, recurrence, part))
-        before_each = states[0][steps, ...]
-        kernel.forward(kernel.run, given, before_each, inputs.weights.weight, v)
-    return _state(recurrence, states, -1, xp=xp)
+        kernel.forward(kernel.run, given, states[0][:-1, ...], inputs.weights.weight, v)
+        inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
+        snapshots += [_state(recurrence, states, t - steps.start, xp=xp) for t in inside]
+        state = recurrence.state(*(buffer[-1, ...] for buffer in states))
+    return snapshots, copied(state, xp=xp)
 
 
 def _state(recurrence: Recurrence, states: Iterable[Array], t: int, *, xp: Namespace) -> Tree:
@@ -229,9 +241,16 @@ def spans(
     kernel = _kernel(recurrence, "watch" if watch.trace else "back", inputs, xp=xp)
     if kernel is None:
         return [steps]
-    width = inputs.params.weight_hh.shape[0]
-    parts = kernel.spans(steps.stop - steps.start, inputs.x.shape[1], width)
+    parts = pieces(steps.stop - steps.start, _most(kernel, inputs))
     return [slice(steps.start + p.start, steps.start + p.stop) for p in reversed(parts)]
+
+
+def _most(kernel: Kernel, inputs: Inputs) -> int:
+    """Return over how many steps at once a kernel is best run."""
+    steps: int = inputs.x.shape[0]
+    if kernel.at_once is None:
+        return steps
+    return longest(inputs.x.shape[1], inputs.params.weight_hh.shape[0], kernel.at_once)
 
 
 def _kernel(recurrence: Recurrence, kind: Kind, inputs: Inputs, *, xp: Namespace) -> Kernel | None:

@@ -13,7 +13,7 @@ from xpbptt.bptt.fused import advance, record, retrace, spans, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
 from xpbptt.bptt.recurrence import Recurrence
-from xpbptt.bptt.segments import CHUNK, Back, Inputs, Segment
+from xpbptt.bptt.segments import CHUNK, NUMBERS, Back, Inputs, Segment, longest, pieces
 from xpbptt.bptt.strategies import Plan
 from xpbptt.bptt.tape import Slab, Tape
 from xpbptt.bptt.trace import Trace, joined
@@ -61,18 +61,20 @@ def _forward(
         outputs = segment.states
     elif plan.tail == 0:
         outputs = Tape.starting(state, steps + 1, xp=xp)
-        _, state = _advance(recurrence, inputs, slice(0, steps), (), state, outputs, xp=xp)
+        _, state = advance(recurrence, inputs, (), state, outputs, CHUNK, xp=xp)
         segment = Segment(outputs, None)
     else:
         state = copied(state, xp=xp)  # it is kept
         outputs = Tape.starting(state[:1], steps + 1, xp=xp)
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
-        snapshots, state = _advance(recurrence, inputs, head, plan.snapshots, state, outputs, xp=xp)
+        before = outputs.part(0, plan.tail + 1)
+        snapshots, state = _sweep(recurrence, inputs, head, plan.snapshots, state, before, xp=xp)
         segment, state = record(recurrence, inputs.part(tail), state, xp=xp)
         for t in range(plan.tail, steps):
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
     y = outputs.stacked(1)[0]
-    y = (_blanked if plan.tail else blank)(y, mask, xp=xp)  # without a tail the outputs are kept
+    # Without a tail the outputs are kept.
+    y = _blanked(y, mask, CHUNK, xp=xp) if plan.tail else blank(y, mask, xp=xp)
     cache = LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
     return y, state, cache
 
@@ -97,7 +99,7 @@ def _backward(
         source, taken, start, stop = move
         if plan.runs_again(move):
             state, sweep = snapshots[source], slice(source, start)
-            new, state = _advance(recurrence, inputs, sweep, taken, state, None, xp=xp)
+            new, state = _sweep(recurrence, inputs, sweep, taken, state, None, xp=xp)
             snapshots = {t: s for t, s in (snapshots | new).items() if t < start}
             segment, _ = record(recurrence, inputs.part(slice(start, stop)), state, xp=xp)
         else:
@@ -133,17 +135,17 @@ def _infer(
 ) -> tuple[Array, Tree]:
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs = Inputs.read(recurrence, params, x, mask, xp=xp)
-    _, state = _advance(recurrence, inputs, slice(0, x.shape[0]), (), state, outputs, xp=xp)
+    most = max(CHUNK, longest(x.shape[1], sum(part.shape[1] for part in state), NUMBERS))
+    _, state = advance(recurrence, inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
-    return _blanked(outputs.stacked(1)[0], mask, xp=xp), state
+    return _blanked(outputs.stacked(1)[0], mask, most, xp=xp), state
 
 
-def _blanked(y: Array, mask: Array | None, *, xp: Namespace) -> Array:
-    """Write zeros into `y` where the mask is False, a few steps at once, if it can be written."""
+def _blanked(y: Array, mask: Array | None, most: int, *, xp: Namespace) -> Array:
+    """Write zeros into `y` where the mask is False, `most` steps at once, if it can be written."""
     if mask is None or not array_api_compat.is_writeable_array(y):
         return blank(y, mask, xp=xp)
-    for start in range(0, y.shape[0], CHUNK):
-        steps = slice(start, min(start + CHUNK, y.shape[0]))
+    for steps in pieces(y.shape[0], most):
         y[steps, ...] = blank(y[steps, ...], mask[steps, ...], xp=xp)
     return y
 
@@ -165,7 +167,7 @@ def _no_steps(
     return grads, map_leaves(lambda norms: norms[:0], trace)
 
 
-def _advance(
+def _sweep(
     recurrence: Recurrence,
     inputs: Inputs,
     steps: slice,
@@ -175,17 +177,11 @@ def _advance(
     *,
     xp: Namespace,
 ) -> tuple[dict[int, Tree], Tree]:
-    """Run over `steps` in chunks, so that little is there at once, and keep the state at marks."""
-    snapshots: dict[int, Tree] = {}
-    for start in range(steps.start, steps.stop, CHUNK):
-        chunk = slice(start, min(start + CHUNK, steps.stop))
-        inside = marks[bisect_left(marks, start) : bisect_left(marks, chunk.stop)]
-        target = None if outputs is None else outputs.part(chunk.start, chunk.stop + 1)
-        kept, state = advance(
-            recurrence, inputs.part(chunk), [t - start for t in inside], state, target, xp=xp
-        )
-        snapshots |= zip(inside, kept, strict=True)
-    return snapshots, state
+    """Run over `steps` with little there at once, and keep the state before those at marks."""
+    inside = marks[: bisect_left(marks, steps.stop)]
+    places, part = [t - steps.start for t in inside], inputs.part(steps)
+    kept, state = advance(recurrence, part, places, state, outputs, CHUNK, xp=xp)
+    return dict(zip(inside, kept, strict=True)), state
 
 
 def _sum_from(first: Array, *, xp: Namespace) -> Array:

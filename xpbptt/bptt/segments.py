@@ -8,6 +8,30 @@ from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace
 
 CHUNK = 32  # steps whose input products are made at once, where they need not all be
+ROWS = 1024  # in a product of matrices that make it worth its while
+NUMBERS = 2**18  # of states that stay in the cache with what else their steps make
+
+
+def longest(batch: int, width: int, numbers: int) -> int:
+    """Return of how many steps, at least one, the buffers hold about that many numbers.
+
+    Parameters
+    ----------
+    batch : int
+        The number of sequences B.
+    width : int
+        The numbers that a step of one sequence has in the buffers.
+    numbers : int
+        The most numbers. There are more where the matrices of a product had too few rows.
+    """
+    return max(1, max(ROWS, numbers // width) // max(1, batch))
+
+
+def pieces(steps: int, most: int) -> list[slice]:
+    """Split so many steps into equally long pieces, or about so, each of 1 to `most` steps."""
+    count = -(-steps // most)
+    ends = [k * steps // count for k in range(1, count + 1)]
+    return list(map(slice, [0, *ends], ends))
 
 
 class Inputs(NamedTuple):

@@ -13,7 +13,6 @@ from xpbptt.kernels.program import Program
 from xpbptt.kernels.trace import Untraceable
 
 VARIABLE = "XPBPTT_FUSE"
-FEWEST = 1024  # rows in a product of matrices that make it worth its while
 
 COMPILERS = {  # the module that compiles, by the name of the namespace
     "array_api_compat.numpy": "xpbptt.kernels.cpu",
@@ -52,18 +51,6 @@ class Kernel(NamedTuple):
     backward: Callable[..., None]
     single: Callable[..., Any]
     at_once: int | None = None
-
-    def spans(self, steps: int, batch: int, width: int) -> list[slice]:
-        """Return the parts in which it is best run over so many steps, equally long or so.
-
-        `width` is that of the gates' buffers.
-        """
-        if self.at_once is None:
-            return [slice(0, steps)]
-        rows = max(FEWEST, self.at_once // width)
-        parts = -(-steps * batch // rows)
-        ends = [k * steps // parts for k in range(parts + 1)]
-        return list(map(slice, ends, ends[1:]))
 
     def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
         """Return the buffers in the order in which `run` takes them."""
