@@ -74,7 +74,7 @@ def _sizes(random) -> tuple[int, int, int, int]:
     match random.choices(("few", "long", "wide", "deep", "large"), (60, 20, 12, 5, 3))[0]:
         case "long":  # SPAN and CHUNK
             return random.choice((31, 32, 33, 63, 64, 65, 97)), random.choice((1, 1, 2, 4)), *tiny
-        case "wide":  # FEWEST and AT_ONCE, by the batch
+        case "wide":  # ROWS and AT_ONCE, by the batch
             batch = random.choice(
                 (511, 1023, 1024, 1025, 2048, 2049, random.randint(1, 4096), 4096)
             )
@@ -86,7 +86,7 @@ def _sizes(random) -> tuple[int, int, int, int]:
                 tiny[0],
                 random.choice((63, 64, 65, 128, 130)),
             )
-        case "large":  # the same, so wide that AT_ONCE gives way to FEWEST
+        case "large":  # the same, so wide that AT_ONCE gives way to ROWS
             return (
                 random.randint(1, 3),
                 random.choice((1, 1023, 1024, 1025, 2049)),

@@ -5,10 +5,24 @@ from .mutant import Mutant
 MUTANTS = [
     Mutant(
         "a pass is split into more spans than it has steps",
-        "kernels/find.py",
-        "parts = min(steps, -(-steps * batch // rows))",
-        "parts = -(-steps * batch // rows)",
-        "tests/fuzz/test_fuzz.py::test_cases_that_are_always_the_same",
+        "bptt/segments.py",
+        "return max(1, max(ROWS, numbers // width) // max(1, batch))",
+        "return max(ROWS, numbers // width) // max(1, batch)",
+        "tests/kernels/test_spans.py::test_large_batches[1-1025-False]",
+    ),
+    Mutant(
+        "the last step of a piece is left out",
+        "bptt/segments.py",
+        "return list(map(slice, [0, *ends], ends))",
+        "return [slice(a, max(a + 1, b - 1)) for a, b in zip([0, *ends], ends)]",
+        "tests/kernels/test_spans.py::test_pieces_cover_the_steps_and_none_is_empty",
+    ),
+    Mutant(
+        "infer goes in pieces of 32 steps",
+        "bptt/loop.py",
+        "most = max(CHUNK, longest(x.shape[1], sum(part.shape[1] for part in state), NUMBERS))",
+        "most = CHUNK",
+        "tests/kernels/test_spans.py::test_infer_takes_no_more_pieces_than_forward[plain-5000-1-32]",
     ),
     Mutant(
         "a compiled pass ignores the mask",
