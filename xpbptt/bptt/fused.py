@@ -231,7 +231,7 @@ def _residuals(
 def _compilable(recurrence: Recurrence, x: Array) -> bool:
     """Tell whether the recurrence is nothing but its cell, and there is anything to compute."""
     cell = recurrence.cell
-    return cell is not None and elementwise(cell) is recurrence and 0 not in x.shape
+    return cell is not None and elementwise(cell) == recurrence and 0 not in x.shape
 
 
 def spans(

@@ -4,6 +4,15 @@ The two functions of a cell are traced once, and compiled: for NumPy's arrays wi
 with its own compiler. On other libraries, where Numba is missing, and where a cell cannot be
 traced, the functions run as they are written. The environment variable ``XPBPTT_FUSE=0`` turns all
 this off.
+
+Threads: any number of them may use a net, the first time too. A program is compiled once, by the
+first that needs it; the others wait.
+
+Fork: on NumPy a process may fork while its threads compile and train. The fork waits until no
+thread traces or compiles, which takes a second or two at most, and then the child may do anything.
+That covers the locks of this package and Numba's compiler; a BLAS of several threads and other
+libraries have their own rules. A process that has used CUDA must not fork and then use CUDA in the
+child: start it by ``spawn`` there.
 """
 
 from xpbptt.kernels import cell as programs

@@ -1,9 +1,9 @@
 """The programs of a cell: its step forward and its step back, with and without a mask."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
+from xpbptt._once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels.program import Access, Buffer, Program, Store
 from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable
@@ -54,7 +54,7 @@ class Backward(NamedTuple):
     direct: bool
 
 
-@cache
+@once
 def forward(cell: Cell, *, masked: bool) -> Forward:
     """Trace the step forward."""
     graph = Graph()
@@ -82,7 +82,7 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
     )
 
 
-@cache
+@once
 def single(cell: Cell) -> Program:
     """Trace the step forward of a stream, whose buffers are those of one step."""
     graph = Graph()
@@ -115,7 +115,7 @@ def _forward(
     return state, new, kept
 
 
-@cache
+@once
 def backward(cell: Cell, *, masked: bool) -> Backward:
     """Trace the step back."""
     found = _backward(cell, masked=masked, direct=masked)

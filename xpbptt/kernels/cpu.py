@@ -3,12 +3,13 @@
 import logging
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
+from xpbptt._once import hold_over_fork, once
 from xpbptt.kernels import cpu_loops, cpu_math, cpu_rows, loops
 from xpbptt.kernels.cpu_math import OPTIONS, select
 from xpbptt.kernels.emit import INFIX, Language, lines
@@ -33,6 +34,8 @@ OPERATIONS = INFIX | {
 if numba.config.DISABLE_JIT:
     MESSAGE = "NUMBA_DISABLE_JIT is set"
     raise ImportError(MESSAGE)
+
+hold_over_fork(global_compiler_lock)
 
 log = logging.getLogger("xpbptt")
 
@@ -96,7 +99,7 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
     return step
 
 
-@cache
+@once
 def _whole(build: Callable[..., Run], *around: Any) -> Run | None:
     """Compile a loop around a kernel; None, which is said, if that fails."""
     try:
@@ -107,7 +110,7 @@ def _whole(build: Callable[..., Run], *around: Any) -> Run | None:
         return None
 
 
-@cache
+@once
 def _warn_once(reason: str) -> None:
     log.warning("a compiled loop could not be built, so Python runs it, slower: %s", reason)
 

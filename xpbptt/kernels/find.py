@@ -3,10 +3,10 @@
 import logging
 import os
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from xpbptt._once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels.cell import Kind, program
 from xpbptt.kernels.program import Program
@@ -83,7 +83,7 @@ def compiler_of(xp: Any) -> str | None:
     return None if module is None or os.environ.get(VARIABLE) == "0" else module
 
 
-@cache
+@once
 def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
     """Compile a kernel for arrays of a dtype, or say why there is none."""
     compiler = _compiler(module)
@@ -115,7 +115,7 @@ def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel 
     return Kernel(run, names, compiler.empty, compiler.plain, *loops, compiler.AT_ONCE)
 
 
-@cache
+@once
 def _compiler(module: str) -> Any:
     """Return the module that compiles, or why it cannot be imported."""
     try:
@@ -131,6 +131,6 @@ def _compiler(module: str) -> Any:
         return str(error)
 
 
-@cache
+@once
 def _warn_once(cell: Cell, message: str) -> None:  # noqa: ARG001 - once for each cell
     log.warning(message)

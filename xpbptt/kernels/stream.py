@@ -1,9 +1,9 @@
 """One step of a stream: two products and one kernel, with as little around them as can be."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
+from xpbptt._once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import cell as programs
 from xpbptt.kernels.find import Kernel, build, compiler_of
@@ -27,7 +27,7 @@ def stream(cell: Cell, like: Array, *, xp: Any) -> Stream | None:
     return None if module is None else _stream(cell, module, like.dtype)
 
 
-@cache
+@once
 def _stream(cell: Cell, module: str, dtype: Any) -> Stream | None:
     kernel = build(cell, "single", False, module, dtype)  # noqa: FBT003 - no mask
     return None if isinstance(kernel, str) else around(cell, kernel)

@@ -1,0 +1,111 @@
+"""The first use of a cell from several threads at once."""
+
+import pickle
+import sys
+import threading
+from collections import Counter
+from functools import partial
+
+import pytest
+
+import xpbptt
+from xpbptt.bptt import recurrence
+from xpbptt.bptt.cho import GRU_RESET_BEFORE
+from xpbptt.cells import GRU, LSTM, RNN_TANH
+
+THREADS, ROUNDS = 8, 40
+
+
+def at_once(function):
+    """Call a function in all threads at the same time; return the results."""
+    barrier, results, errors = threading.Barrier(THREADS), [], []
+
+    def run():
+        barrier.wait()
+        try:
+            results.append(function())
+        except Exception as error:  # noqa: BLE001 - raised below, in the test's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+@pytest.fixture
+def often():
+    """Have threads take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def compilations(monkeypatch, compiler):
+    """Count compilations by the name of the program; equal programs are compiled only once."""
+    counts, known, kernel = Counter(), {}, compiler.kernel
+
+    def counted(program, dtype):
+        counts[program.name, dtype] += 1
+        return known.get((program._replace(name=""), dtype)) or learn(program, dtype)
+
+    def learn(program, dtype):
+        return known.setdefault((program._replace(name=""), dtype), kernel(program, dtype))
+
+    monkeypatch.setattr(compiler, "kernel", counted)
+    return counts
+
+
+@pytest.mark.parametrize("call", ["forward", "infer", "step", "train"])
+@pytest.mark.usefixtures("often")
+def test_a_new_cell_is_compiled_once_and_for_all_threads(call, make, compiled, compilations):
+    def use(of):
+        if call == "step":
+            return of.net.step(of.params, of.x[0, ...])
+        if call == "infer":
+            return of.net.infer(of.params, of.x)
+        y, state, cache = of.net.forward(of.params, of.x)
+        return (y, state) if call == "forward" else (y, of.net.backward(cache, of.dy))
+
+    like = make(xpbptt.Net(RNN_TANH, 3, 5))
+    expected = use(like)[0].tolist()
+    for k in range(ROUNDS):
+        cell = RNN_TANH._replace(name=f"{call}_{k}")
+        like.net = xpbptt.Net(cell, 3, 5)
+        compilations.clear()
+        outputs = [y for y, _ in at_once(partial(use, like))]
+        assert [y.tolist() for y in outputs] == [expected] * THREADS
+        compiled(use, like)  # fails if the net would run as written
+        assert compilations
+        assert set(compilations.values()) == {1}
+        assert all(name.startswith(cell.name) for name, _ in compilations)
+
+
+@pytest.mark.usefixtures("often")
+def test_all_threads_get_one_recurrence():
+    for k in range(ROUNDS):
+        cell = LSTM._replace(name=f"one of {k}")
+        first, *others = at_once(lambda cell=cell: recurrence(cell))
+        assert all(other is first for other in others)
+
+
+@pytest.mark.parametrize("made", [recurrence(LSTM), recurrence(GRU), GRU_RESET_BEFORE])
+def test_recurrences_of_one_cell_are_equal(made):
+    again = pickle.loads(pickle.dumps(made))
+    assert again is not made
+    assert again == made
+    assert hash(again) == hash(made)
+    assert recurrence(LSTM._replace(name="another")) != recurrence(LSTM)
+
+
+def test_a_copy_of_a_recurrence_is_compiled(make, compiled):
+    """It is told by what it is, not by which object it is."""
+    of = make(xpbptt.Net(pickle.loads(pickle.dumps(recurrence(LSTM))), 3, 5))
+    y, _ = compiled(of.net.infer, of.params, of.x)
+    assert y.tolist() == compiled(xpbptt.LSTM(3, 5).infer, of.params, of.x)[0].tolist()

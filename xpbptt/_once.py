@@ -1,0 +1,64 @@
+"""Results that are made once for all threads: those that ask at the same time wait for the first.
+
+One lock guards all of them, so no two threads can each hold one and wait for the other's. A `fork`
+waits for it too: a child has none of the other threads, so a lock that one of them held would stay
+locked in the child for good.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache, wraps
+from threading import RLock
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOCK = RLock()  # a thread that holds it may come back, from one such function to another
+_over_fork: list[Any] = [LOCK]
+_held: list[Any] = []  # by the thread that forks
+
+
+def once(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` with a memory: it runs once for the same arguments, in whichever thread.
+
+    `functools.cache` alone runs it in every thread that asks before the first result is there.
+    """
+    made: Any = cache(function)
+
+    @wraps(function)
+    def locked(*arguments: P.args, **named: P.kwargs) -> R:
+        with LOCK:
+            result: R = made(*arguments, **named)
+        return result
+
+    ask: Any = cache(locked)  # what was asked before needs no lock
+    forget = ask.cache_clear
+
+    def cache_clear() -> None:
+        """Forget every result."""
+        made.cache_clear()
+        forget()
+
+    ask.cache_clear = cache_clear
+    return cast("Callable[P, R]", ask)
+
+
+def hold_over_fork(lock: Any) -> None:
+    """Have a `fork` wait until no thread holds `lock`, which it takes after `LOCK`."""
+    _over_fork.append(lock)
+
+
+def _acquire() -> None:
+    for lock in tuple(_over_fork):
+        lock.acquire()
+        _held.append(lock)
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
