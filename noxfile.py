@@ -6,7 +6,8 @@
 """The checks of the project, each in an environment of its own.
 
 ``nox`` runs the quick ones; ``nox --list`` names them all; ``nox -s "tests(torch)"`` runs one.
-What follows ``--`` goes to pytest: ``nox -s "tests(numpy)" -- -k lstm``.
+What follows ``--`` goes to pytest: ``nox -s "tests(numpy)" -- -k lstm``; to the fuzz where it is
+run: ``nox -s fuzz -- --seconds 600``.
 """
 
 from collections.abc import Sequence
@@ -81,6 +82,21 @@ def eager(session: nox.Session) -> None:
     install(session, "test", "numpy")
     session.run("python", "-m", "pip", "uninstall", "--yes", "numba")
     session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Compare compiled runs with eager ones on random cases, for a minute from a fresh seed."""
+    install(session)
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant one defect after the other into a copy; the test that stands against it must fail."""
+    install(session, "test")
+    one_thread = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
+    session.run("python", "-m", "mutants", *session.posargs, env=one_thread)
 
 
 @nox.session

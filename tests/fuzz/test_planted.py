@@ -1,0 +1,169 @@
+"""Defects put into the engines, each of which the fuzz must find."""
+
+import itertools
+import os
+import re
+
+import numpy as np
+import pytest
+
+import xpbptt
+from xpbptt._tree import map_leaves
+from xpbptt.bptt import fused, loop, strategies
+
+from .check import check
+from .draw import draw
+
+CASES = 300
+SEED, CELL = 0, ("gru",)  # in float64
+
+
+def eagerly():
+    return os.environ.get("XPBPTT_FUSE") == "0"
+
+
+def around(monkeypatch, owner, name, change):
+    """Replace a function by ``change(function, *arguments, **options)``."""
+    function = getattr(owner, name)
+    replacement = lambda *arguments, **options: change(function, *arguments, **options)  # noqa: E731
+    monkeypatch.setattr(owner, name, replacement)
+
+
+def more_spans_than_steps(patch):
+    def change(spans, recurrence, inputs, steps, watch, *, xp):
+        found = spans(recurrence, inputs, steps, watch, xp=xp)
+        empty = [slice(steps.start, steps.start)] * (len(found) < inputs.x.shape[1])
+        return found if eagerly() else found + empty
+
+    around(patch, loop, "spans", change)
+
+
+def a_step_between_two_spans_is_left_out(patch):
+    def change(spans, *arguments, **options):
+        last, *before = spans(*arguments, **options)
+        return [last, *(slice(s.start, max(s.start + 1, s.stop - 1)) for s in before)]
+
+    around(patch, loop, "spans", change)
+
+
+def the_mask_is_ignored(patch):
+    def change(given, *arguments):
+        found = given(*arguments)
+        return found | {"mask": np.ones_like(found["mask"])} if "mask" in found else found
+
+    around(patch, fused, "_given", change)
+
+
+def a_residual_is_lost(patch):
+    def change(residuals, *arguments, **options):
+        found = residuals(*arguments, **options)
+        return {name: np.zeros_like(array) for name, array in found.items()}
+
+    around(patch, fused, "_residuals", change)
+
+
+def the_gradient_of_the_last_state_is_lost(patch):
+    def change(retrace, recurrence, inputs, segment, back, dstate, *, xp):
+        dstate = dstate if eagerly() else map_leaves(np.zeros_like, dstate)
+        return retrace(recurrence, inputs, segment, back, dstate, xp=xp)
+
+    around(patch, loop, "retrace", change)
+
+
+def a_snapshot_is_taken_too_late(patch):
+    def change(advance, *arguments, **options):
+        kept, last = advance(*arguments, **options)
+        return (kept if eagerly() else [*kept[:-1], last][: len(kept)]), last
+
+    around(patch, loop, "advance", change)
+
+
+def the_last_span_of_kept_states_is_lost(patch):
+    def change(plan, self, length, ratio):
+        found = plan(self, length, ratio)
+        moves = lambda: (m for m in found.moves() if m.stop != length or m.start == 0)  # noqa: E731
+        return found._replace(moves=moves)
+
+    around(patch, strategies.KeepStates, "plan", change)
+
+
+def clipping_forgets_the_mask(patch):
+    around(patch, fused, "_intervene", lambda f, b, mask, *a, **o: f(b, None, *a, **o))
+
+
+def truncation_is_one_step_off(patch):
+    """In the engine and in its reference alike: chunks tell."""
+    cuts = lambda self, t: bool(self.truncate and (self.first + t + 1) % self.truncate == 0)  # noqa: E731
+    patch.setattr(loop.Back, "cuts", cuts)
+
+
+def an_array_is_taken_as_it_lies(patch):
+    def change(given, kernel, recurrence, inputs):
+        found = given(kernel, recurrence, inputs)
+        return found | {"bias_hh": inputs.params.bias_hh}
+
+    around(patch, fused, "_given", change)
+
+
+def the_input_is_written_to(patch):
+    def change(forward, net, params, x, *arguments, **options):
+        result = forward(net, params, x, *arguments, **options)
+        if x.flags.writeable and not eagerly():
+            x[-1:] += 1
+        return result
+
+    around(patch, xpbptt.Net, "forward", change)
+
+
+def another_sum_each_time(patch):
+    count = itertools.count()
+
+    def change(backward, *arguments, **options):
+        grads = backward(*arguments, **options)
+        grads, *trace = grads if options.get("trace") else (grads,)
+        grads = grads._replace(x=grads.x * (1 + 1e-15 * np.ones_like(grads.x) * next(count)))
+        return (grads, *trace) if trace else grads
+
+    around(patch, xpbptt.Net, "backward", change)
+
+
+def a_stream_starts_anew(patch):
+    around(patch, xpbptt.Net, "step", lambda f, net, params, x, state=None: f(net, params, x))
+
+
+def infer_reads_the_padding(patch):
+    around(
+        patch, xpbptt.Net, "infer", lambda f, net, p, x, state=None, mask=None: f(net, p, x, state)
+    )
+
+
+PLANTED = {
+    more_spans_than_steps: r"IndexError",
+    a_step_between_two_spans_is_left_out: r"compiled: .* is off by",
+    the_mask_is_ignored: r"compiled: .* is off by",
+    a_residual_is_lost: r"compiled: grads.* is off by",
+    the_gradient_of_the_last_state_is_lost: r"compiled: grads.* is off by",
+    a_snapshot_is_taken_too_late: r"compiled: grads.* is off by",
+    the_last_span_of_kept_states_is_lost: r"compiled: grads.* is off by",
+    clipping_forgets_the_mask: r"compiled: grads.* is off by",
+    truncation_is_one_step_off: r"truncated: grads.* is off by",
+    an_array_is_taken_as_it_lies: r"TypeError.*No matching definition",
+    the_input_is_written_to: r"the input x was written to",
+    another_sum_each_time: r"the same again: grads.x is not the same",
+    a_stream_starts_anew: r"step: .* is off by",
+    infer_reads_the_padding: r"infer: .* is off by",
+}
+
+
+@pytest.mark.parametrize(("plant", "said"), PLANTED.items(), ids=[p.__name__ for p in PLANTED])
+def test_it_is_found(monkeypatch, plant, said):
+    plant(monkeypatch)
+    errors = []
+    for number in range(CASES):
+        try:
+            check(draw(SEED, number, CELL, length=CASES))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is found
+            errors.append(repr(error))
+            if re.search(said, errors[-1]):
+                return
+    pytest.fail(f"{len(errors)} of {CASES} cases failed, as by {errors[:5]}")
