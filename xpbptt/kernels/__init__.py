@@ -9,7 +9,7 @@ Threads: any number of them may use a net, the first time too. A program is comp
 first that needs it; the others wait.
 
 Fork: on NumPy a process may fork while its threads compile and train. The fork waits until no
-thread traces or compiles, which takes a second or two at most, and then the child may do anything.
+thread traces or compiles, which takes seconds at most, and then the child may do anything.
 That covers the locks of this package and Numba's compiler; a BLAS of several threads and other
 libraries have their own rules. A process that has used CUDA must not fork and then use CUDA in the
 child: start it by ``spawn`` there.
