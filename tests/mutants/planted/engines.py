@@ -1,6 +1,6 @@
-"""The mutants."""
+"""The loop over time and its compiled engines."""
 
-from .mutant import Mutant
+from mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
@@ -94,5 +94,19 @@ MUTANTS = [
         "layer = bidirectional(one) if net.bidirectional else one",
         "layer = __import__('xpbptt').bptt.concatenate(one, one) if net.bidirectional else one",
         "tests/test_net.py::test_bidirectional_is_each_direction_alone",
+    ),
+    Mutant(
+        "recurrences of one cell are told apart by identity",
+        "bptt/fused.py",
+        "elementwise(cell) == recurrence",
+        "elementwise(cell) is recurrence",
+        "tests/kernels/test_threads.py::test_a_copy_of_a_recurrence_is_compiled[numpy]",
+    ),
+    Mutant(
+        "what is made once is made by every thread that asks at first",
+        "_once.py",
+        'return cast("Callable[P, R]", ask)',
+        "return cache(function)",
+        "tests/kernels/test_threads.py::test_all_threads_get_one_recurrence",
     ),
 ]

@@ -1,0 +1,57 @@
+"""Cells: sigmoid, the contract that a cell keeps, and what can be copied."""
+
+from mutants.mutant import Mutant
+
+CLOSED = "tests/test_closed_gates.py::test_the_gradient_of_a_gate_in_float32_is_that_in_float64"
+
+MUTANTS = [
+    Mutant(
+        "sigmoid is half a tanh where a cell is compiled",
+        "kernels/trace.py",
+        'return self._call("sigmoid", x)',
+        "return 0.5 * self.tanh(0.5 * x) + 0.5",
+        CLOSED,
+    ),
+    Mutant(
+        "sigmoid is half a tanh where a cell runs as written",
+        "cells/activations.py",
+        "return xp.exp(below) / (1 + xp.exp(minus))",
+        "return 0.5 * xp.tanh(0.5 * x) + 0.5",
+        "tests/cells/test_sigmoid.py::test_the_error_is_at_most_four_units_in_the_last_place",
+    ),
+    Mutant(
+        "sigmoid is half a tanh in the notebook",
+        "notebook.py",
+        "return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)",
+        "return (xp.tanh(z * 0.5) + 1) * 0.5",
+        "tests/test_closed_gates.py::test_the_notebook_keeps_it_too",
+    ),
+    Mutant(
+        "a wrong cell is believed",
+        "_signature.py",
+        "contract.check(net.cell, net.input_size, net.hidden_size, x)",
+        "pass",
+        "tests/test_cell_contract.py::test_what_backward_returns",
+    ),
+    Mutant(
+        "an array is believed to be the residuals",
+        "bptt/contract.py",
+        'tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)',
+        "pass",
+        "tests/test_cell_contract.py::test_what_forward_returns",
+    ),
+    Mutant(
+        "a cell that runs as written may write into the caller's gradient",
+        "bptt/eager.py",
+        "    dstate = copied(dstate, xp=xp)\n",
+        "",
+        "tests/test_cell_contract.py::test_a_write_that_the_small_step_does_not_make",
+    ),
+    Mutant(
+        "a cache cannot be pickled",
+        "bptt/tape.py",
+        ' | {"xp": self.xp.__name__}',
+        "",
+        "tests/test_copies.py::test_a_cache_of_no_steps",
+    ),
+]
