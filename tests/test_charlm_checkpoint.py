@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.charlm import checkpoint
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import TrainingError, UserError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpbptt import backends
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.charlm import cost, job, memory
 from xpbptt.charlm.errors import UserError
 from xpbptt.charlm.host import on_host

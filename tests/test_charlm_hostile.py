@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import xpbptt
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.charlm import checkpoint, job, layout, tensors
 from xpbptt.charlm.checkpoint import Checkpoint
 from xpbptt.charlm.errors import UserError

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.charlm.errors import UserError
 from xpbptt.charlm.host import to_device, to_host
 from xpbptt.charlm.model import build, one_hot

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import xpbptt
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.charlm import atomic, checkpoint, keeper, loop
 from xpbptt.charlm.display import Display
 from xpbptt.charlm.errors import NotFiniteError, TrainingError

@@ -8,7 +8,7 @@ import pytest
 
 import xpbptt
 from xpbptt import notebook
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.cells import GRU, LSTM, sigmoid
 from xpbptt.interop.torch import to_state_dict
 

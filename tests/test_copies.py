@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.kernels.find import compiler_of
 
 T, B, I, H = 6, 4, 3, 5

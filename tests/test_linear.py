@@ -4,7 +4,7 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from xpbptt._init import uniform
+from xpbptt._arrays.draw import uniform
 from xpbptt.linear import Linear, LinearParams
 
 READOUT = Linear(5, 3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.testing import check_gradients
 
 

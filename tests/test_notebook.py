@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpbptt import _notebook, notebook
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 
 SIZES = {"n_x": 3, "n_a": 5, "n_y": 2, "m": 4, "T_x": 6}
 GATES = "fico"
@@ -662,7 +662,7 @@ def test_imports_nothing_of_the_fast_nets(module):
     }
 
     assert {name for name in imported if name.startswith("xpbptt")} <= {
-        "xpbptt._check",
+        "xpbptt._arrays.check",
         "xpbptt._notebook",
     }
     assert not any(name.split(".")[0] == "numpy" for name in imported)

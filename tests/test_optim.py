@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.optim import AdamState, SgdState, adam, clip_by_global_norm, sgd
 
 OPTIMIZERS = {

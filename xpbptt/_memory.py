@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import array_api_compat.numpy as np
 
-from xpbptt._tree import leaves, map_shapes
+from xpbptt._arrays.tree import leaves, map_shapes
 from xpbptt.bptt.segments import CHUNK
 from xpbptt.bptt.strategies import Plan
 

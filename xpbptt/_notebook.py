@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from xpbptt import _check
+from xpbptt._arrays import check
 
 Array = Any
 Namespace = Any
@@ -98,10 +98,10 @@ def check_sequence(da: Array, caches: Any, cell: Cell) -> Namespace:
 
 def check_arrays(*found: Found) -> Namespace:
     """Return the one namespace of arrays whose sizes fit together; the first sets the standard."""
-    xp = _check.one_namespace([(name, array) for name, array, _ in found])
+    xp = check.one_namespace([(name, array) for name, array, _ in found])
     sizes = {"1": (1, "")}
     for name, array, axes in found:
-        _check.rank(name, array, f"({axes})")
+        check.rank(name, array, f"({axes})")
         for axis, size in zip(axes.split(", "), array.shape, strict=True):
             expected, source = sizes.setdefault(axis, (size, name))
             if size != expected or (size == 0 and axis.startswith("n_")):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import array_api_compat
 
-from xpbptt import _check
+from xpbptt._arrays import check
+from xpbptt._arrays.check import Expected
+from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import ArrayT, NetT
-from xpbptt._check import Expected
-from xpbptt._tree import map_leaves, map_shapes
 from xpbptt.bptt import contract
 from xpbptt.bptt.recurrence import ExtraWeights, Weights
 
@@ -83,7 +83,7 @@ def _fitting(net: "Net", batch: int) -> tuple[Fit, Fit, set[Any]]:
 
     The set is of the namespaces and dtypes in which the net's cell is known to keep its contract.
     """
-    return _check.fitting(parameters(net)), _check.fitting(states(net, batch)), set()
+    return check.fitting(parameters(net)), check.fitting(states(net, batch)), set()
 
 
 def check_forward(
@@ -97,8 +97,8 @@ def check_forward(
     axes: str = "(T, B, I)",
 ) -> tuple[Namespace, Tree, Tree]:
     """Check the arguments of a forward call and fill in the initial state."""
-    xp = _check.array_namespace(name, x)
-    _check.rank(name, x, axes)
+    xp = check.array_namespace(name, x)
+    check.rank(name, x, axes)
     *_, batch, width = x.shape
     params_fit, state_fits, known = _fitting(net, batch)
     kind = xp, x.dtype
@@ -108,19 +108,19 @@ def check_forward(
         and (state is None or state_fits(state, x))
         and kind in known
     ):
-        params, found = _check.conform("params", params, parameters(net))
+        params, found = check.conform("params", params, parameters(net))
         if state is not None:
-            state, in_state = _check.conform("state", state, states(net, batch))
+            state, in_state = check.conform("state", state, states(net, batch))
             found += in_state
         named = [(name, x), *((path, leaf) for path, leaf, _ in found)]
-        xp = _check.one_namespace(named, most=True)
-        _check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
-        _check.shapes(found)
+        xp = check.one_namespace(named, most=True)
+        check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
+        check.shapes(found)
         contract.check(net.cell, net.input_size, net.hidden_size, x)
         known.add(kind)
     if mask is not None:
-        _check.beside("mask", mask, name, x, kind="bool", xp=xp)
-        _check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
+        check.beside("mask", mask, name, x, kind="bool", xp=xp)
+        check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
     return xp, params, _zeros(net, x, xp=xp) if state is None else state
 
 
@@ -146,10 +146,10 @@ def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[N
         )
     ]
     if dstate is not None:
-        dstate, in_state = _check.conform("dstate", dstate, states(net, batch))
+        dstate, in_state = check.conform("dstate", dstate, states(net, batch))
         found += in_state
-    xp = _check.one_namespace([("x", cache.x), *((path, leaf) for path, leaf, _ in found)])
-    _check.shapes(found)
+    xp = check.one_namespace([("x", cache.x), *((path, leaf) for path, leaf, _ in found)])
+    check.shapes(found)
     return xp, _zeros(net, cache.x, xp=xp) if dstate is None else dstate
 
 

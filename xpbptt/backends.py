@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from xpbptt._check import Array, Namespace
+from xpbptt._arrays.check import Array, Namespace
 
 VARIABLE = "XPBPTT_BACKEND"
 

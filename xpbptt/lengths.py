@@ -7,7 +7,7 @@ from typing import Any, overload
 import array_api_compat
 import numpy as np
 
-from xpbptt import _check
+from xpbptt._arrays import check
 from xpbptt._arrays.types import Array
 from xpbptt.backends import standard
 
@@ -59,13 +59,13 @@ def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | 
     >>> xpbptt.length_mask([2, 0, 1], 3).astype(int).tolist()
     [[1, 0, 1], [1, 0, 0], [0, 0, 0]]
     """
-    _check.whole("steps", steps, at_least=0)
+    check.whole("steps", steps, at_least=0)
     wanted = None if xp is None else standard(xp)
     if not array_api_compat.is_array_api_obj(lengths):
         return _mask(_lengths(lengths, steps, xp=wanted or standard(np)), steps)
-    namespace = _check.array_namespace("lengths", lengths)
+    namespace = check.array_namespace("lengths", lengths)
     array: Any = lengths
-    _check.rank("lengths", array, "(B)")
+    check.rank("lengths", array, "(B)")
     if not namespace.isdtype(array.dtype, "integral"):
         message = f"`lengths` must be an array of integers, got dtype {array.dtype}"
         raise TypeError(message)
@@ -73,15 +73,15 @@ def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | 
         return _mask(_lengths(array.tolist(), steps, xp=wanted or namespace), steps)
     if wanted not in {None, namespace}:
         message = (
-            f"`lengths` is an array of {_check.library(namespace)}, but `xp` is "
-            f"{_check.library(wanted)}: convert it, nothing is converted silently"
+            f"`lengths` is an array of {check.library(namespace)}, but `xp` is "
+            f"{check.library(wanted)}: convert it, nothing is converted silently"
         )
         raise TypeError(message)
     return _mask(array, steps)
 
 
 def _mask(lengths: Any, steps: int) -> Any:
-    xp = _check.array_namespace("lengths", lengths)
+    xp = check.array_namespace("lengths", lengths)
     numbers = xp.arange(steps, device=array_api_compat.device(lengths))
     return numbers[:, None] < xp.astype(lengths, numbers.dtype)[None, :]
 
@@ -97,5 +97,5 @@ def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Any:
         message = f"`lengths` must be a sequence of ints or an array of integers, got {lengths!r}"
         raise TypeError(message)
     wrong = [number for number in numbers if not 0 <= number <= steps]
-    _check.in_range("lengths", wrong, f"from 0 to T = {steps}")
+    check.in_range("lengths", wrong, f"from 0 to T = {steps}")
     return xp.asarray(numbers, dtype=xp.int64)

@@ -7,10 +7,10 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from xpbptt import _check
+from xpbptt._arrays import check
+from xpbptt._arrays.check import Expected
+from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.types import Array, ArrayT, Seed
-from xpbptt._check import Expected
-from xpbptt._init import generator, uniform
 from xpbptt.backends import standard
 from xpbptt.bptt.layer import Gradients
 
@@ -83,8 +83,8 @@ class Linear:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no readout."""
-        _check.whole("input_size", self.input_size)
-        _check.whole("output_size", self.output_size)
+        check.whole("input_size", self.input_size)
+        check.whole("output_size", self.output_size)
 
     def init(
         self,
@@ -207,8 +207,8 @@ class Linear:
             message = f"`cache` was made by {cache.linear}, but this is {self}: pass each its own"
             raise ValueError(message)
         x, weight = cache.x, cache.params.weight
-        xp = _check.one_namespace([("x", x), ("dy", dy)])
-        _check.shape("dy", dy, (*x.shape[:-1], self.output_size), f"(..., O) of {self}")
+        xp = check.one_namespace([("x", x), ("dy", dy)])
+        check.shape("dy", dy, (*x.shape[:-1], self.output_size), f"(..., O) of {self}")
         dy_rows = _rows(dy, xp=xp)
         dparams = LinearParams(
             weight=xp.matmul(xp.matrix_transpose(dy_rows), _rows(x, xp=xp)),
@@ -227,10 +227,10 @@ def _check_forward(linear: Linear, params: Any, x: Array) -> tuple[Namespace, Li
         Expected((size_out, size_in), f"(O, I) of {linear}"),
         Expected((size_out,), f"(O,) of {linear}"),
     )
-    params, found = _check.conform("params", params, expected)
-    xp = _check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
-    _check.shape("x", x, (*x.shape[:-1], size_in), f"(..., I) of {linear}")
-    _check.shapes(found)
+    params, found = check.conform("params", params, expected)
+    xp = check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
+    check.shape("x", x, (*x.shape[:-1], size_in), f"(..., I) of {linear}")
+    check.shapes(found)
     return xp, params
 
 

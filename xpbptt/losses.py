@@ -9,9 +9,9 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt import _check
+from xpbptt._arrays import check
 from xpbptt._arrays.types import Array, ArrayT
-from xpbptt._wide import narrowed, widened
+from xpbptt._arrays.wide import narrowed, widened
 
 Namespace = Any
 
@@ -78,11 +78,11 @@ def softmax_cross_entropy(
         )
         raise ValueError(message)
     positions = tuple(logits.shape[:-1])
-    _check.beside("labels", labels, "logits", logits, kind="integral", xp=xp)
-    _check.shape("labels", labels, positions, "that of `logits` without its last axis")
+    check.beside("labels", labels, "logits", logits, kind="integral", xp=xp)
+    check.shape("labels", labels, positions, "that of `logits` without its last axis")
     if mask is not None:
-        _check.beside("mask", mask, "logits", logits, kind="bool", xp=xp)
-        _check.shape("mask", mask, positions, "that of `logits` without its last axis")
+        check.beside("mask", mask, "logits", logits, kind="bool", xp=xp)
+        check.shape("mask", mask, positions, "that of `logits` without its last axis")
     _check_labels(labels, mask, logits.shape[-1])
     if mask is not None:
         logits = xp.where(mask[..., None], logits, xp.zeros_like(logits))
@@ -146,9 +146,9 @@ def mean_squared_error(
     (2.0, [0.0, 2.0])
     """
     xp = _real("predictions", predictions)
-    _check.one_namespace([("predictions", predictions), ("targets", targets)])
+    check.one_namespace([("predictions", predictions), ("targets", targets)])
     expected = tuple(predictions.shape)
-    _check.shape("targets", targets, expected, "that of `predictions`")
+    check.shape("targets", targets, expected, "that of `predictions`")
     dtype = predictions.dtype
     p, t = (widened(array, xp=xp) for array in (predictions, targets))
     count: Any = float(max(math.prod(expected), 1))
@@ -165,17 +165,17 @@ def mean_squared_error(
 
 def _real(name: str, array: Array) -> Namespace:
     """Return the namespace of an array of real floating-point numbers, and refuse others."""
-    xp = _check.array_namespace(name, array)
+    xp = check.array_namespace(name, array)
     if not xp.isdtype(array.dtype, "real floating"):
         message = f"`{name}` must be an array of real floating-point numbers, got {array.dtype}"
         raise TypeError(message)
-    _check.unrecorded(name, array)
+    check.unrecorded(name, array)
     return xp
 
 
 def _element_mask(mask: Any, predictions: Array, *, xp: Namespace) -> Any:
     """Return the mask of each element, having checked `mask` against `predictions`."""
-    _check.beside("mask", mask, "predictions", predictions, kind="bool", xp=xp)
+    check.beside("mask", mask, "predictions", predictions, kind="bool", xp=xp)
     elements = tuple(predictions.shape)
     came = tuple(mask.shape)
     if came == elements:
@@ -194,7 +194,7 @@ def _check_labels(labels: Any, mask: Any, classes: int) -> None:
     if array_api_compat.is_numpy_array(labels):
         wrong = (labels < 0) | (labels >= classes)
         wrong = labels[wrong if mask is None else wrong & mask]
-        _check.in_range("labels", wrong, f"from 0 to K - 1 = {classes - 1}")
+        check.in_range("labels", wrong, f"from 0 to K - 1 = {classes - 1}")
 
 
 def _weights(labels: Any, mask: Any, logits: Array, *, xp: Namespace) -> tuple[Any, Any]:

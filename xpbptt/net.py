@@ -12,12 +12,13 @@ from typing import Any, Generic, Literal, Self, overload
 
 import numpy as np
 
-from xpbptt import _check, _signature
+from xpbptt import _signature
+from xpbptt._arrays import check
+from xpbptt._arrays.draw import generator, uniform
+from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
-from xpbptt._init import generator, uniform
 from xpbptt._signature import Cache
-from xpbptt._tree import map_leaves
 from xpbptt.backends import standard
 from xpbptt.bptt import (
     Gradients,
@@ -89,12 +90,12 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         if not isinstance(self.cell, (Cell, Recurrence)):
             message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
             raise TypeError(message)
-        _check.whole("input_size", self.input_size)
-        _check.whole("hidden_size", self.hidden_size)
-        _check.whole("num_layers", self.num_layers)
+        check.whole("input_size", self.input_size)
+        check.whole("hidden_size", self.hidden_size)
+        check.whole("num_layers", self.num_layers)
         for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
-        _check.true_or_false("bidirectional", self.bidirectional)
+        check.true_or_false("bidirectional", self.bidirectional)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
             message = f"`dropout` must be a number, got {self.dropout!r}"
             raise TypeError(message)
@@ -106,7 +107,7 @@ class Net(Generic[WeightsT, StateT, TraceT]):
                 f"`dropout` = {self.dropout} does nothing in {self}: it drops between layers; pass "
                 "`num_layers` of at least 2, or no `dropout`"
             )
-            _check.warn(message)
+            check.warn(message)
 
     def __hash__(self) -> int:
         """Hash the fields, once: every call looks something up by its net."""
@@ -320,7 +321,7 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         ((5, 3), (7, 2, 3), (2, 5))
         """
         xp, dfinal = _signature.check_backward(self, cache, dy, dstate)
-        _check.true_or_false("trace", trace)
+        check.true_or_false("trace", trace)
         watch = Watch(trace, _signature.check_clip(clip_step))
         grads, norms = _layer(self).backward(cache.layers, dy, dfinal, watch, xp=xp)
         grads, norms = _signature.in_order((grads, norms), cache.x)
@@ -467,10 +468,10 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> segments.bytes < everything.bytes // 20
         True
         """
-        _check.whole("steps", steps, at_least=0)
-        _check.whole("batch", batch, at_least=0)
+        check.whole("steps", steps, at_least=0)
+        check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
-        _check.true_or_false("masked", masked)
+        check.true_or_false("masked", masked)
         return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
 
     def _key(self, seed: Seed) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Literal, overload
 
-from xpbptt import _check
+from xpbptt._arrays import check
 from xpbptt._arrays.types import StateT
 from xpbptt.bptt import Trace, Weights
 from xpbptt.bptt.cho import GRU_RESET_BEFORE
@@ -262,7 +262,7 @@ def GRU(  # noqa: N802 - the name of the net
     >>> xpbptt.GRU(12, 64)
     GRU(12, 64)
     """
-    _check.true_or_false("reset_after", reset_after)
+    check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
         cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout

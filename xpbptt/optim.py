@@ -12,11 +12,11 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 import array_api_compat
 
-from xpbptt import _check
+from xpbptt._arrays import check
+from xpbptt._arrays.norms import clip
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt._arrays.types import MemoryT, MemoryT_co, TreeT
-from xpbptt._norms import clip
-from xpbptt._tree import leaves, map_leaves
-from xpbptt._wide import narrowed, wide_dtype, widened
+from xpbptt._arrays.wide import narrowed, wide_dtype, widened
 
 Array = Any
 Namespace = Any
@@ -344,7 +344,7 @@ def _one_namespace(name: str, tree: Tree, others: dict[str, Tree] | None = None)
         raise ValueError(message)
     for other_name, other in (others or {}).items():
         named.extend(leaves(other, other_name))
-    return _check.one_namespace(named)
+    return check.one_namespace(named)
 
 
 def _check_state(state: object, kind: type) -> None:
@@ -368,20 +368,20 @@ def _check_update(
     if wide and wide_dtype(like.dtype, xp=xp) != like.dtype:
         name, like = f"{name} in single precision", widened(like, xp=xp)
     in_moments = (found for path, tree in moments.items() for found in leaves(tree, path))
-    _check.one_namespace([(name, like), *in_moments])
+    check.one_namespace([(name, like), *in_moments])
     for path, tree in {"grads": grads, **moments}.items():
-        _check.same_structure(path, tree, "params", params)
+        check.same_structure(path, tree, "params", params)
     return xp
 
 
 def _next_step(step: Any, params: Tree, *, xp: Namespace) -> Any:
     """Return the count of the step that follows, on the host or as an array as it came."""
     if isinstance(step, Integral) or not array_api_compat.is_array_api_obj(step):
-        _check.whole("state.step", step, at_least=0)
+        check.whole("state.step", step, at_least=0)
         return int(step) + 1
     name, like = next(leaves(params, "params"))
-    _check.beside("state.step", step, name, like, kind="integral", xp=xp)
-    _check.shape("state.step", step, (), "one count")
+    check.beside("state.step", step, name, like, kind="integral", xp=xp)
+    check.shape("state.step", step, (), "one count")
     return xp.asarray(step + 1)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpbptt._host import to_numpy
+from xpbptt._arrays.host import to_numpy
 from xpbptt.bptt.trace import Trace
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import array_api_compat
 import numpy as np
 
-from xpbptt import _check
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays import check as _check
+from xpbptt._arrays.tree import leaves, map_leaves
 
 Array = Any
 Tree = Any

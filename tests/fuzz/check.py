@@ -9,7 +9,7 @@ from unittest.mock import patch
 import numpy as np
 
 import xpbptt
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.bptt import Strategy
 
 from . import passes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}  # of the largest element, or of 1
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 
 from .case import Case
 from .layouts import LAYOUTS

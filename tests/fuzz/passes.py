@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.bptt import Gradients, Strategy
 
 from .case import Case

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.testing import check_gradients
 
 from . import __main__ as command

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.bptt import fused, loop, strategies
 
 from .check import check

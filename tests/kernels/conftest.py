@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.bptt import eager, fused
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, sigmoid
 

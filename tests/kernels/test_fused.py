@@ -7,7 +7,7 @@ import pytest
 
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.testing import check_gradients
 
 I, H = 3, 5

@@ -14,7 +14,7 @@ import pytest
 
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.bptt import fused, loop, segments
 
 I, H = 3, 5

@@ -5,7 +5,7 @@ import pytest
 
 import xpbptt
 from xpbptt import Net
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.selftest.checks import gradients, masks, parity, repeat, strategies, training
 
 FORWARD, BACKWARD = Net.forward, Net.backward

@@ -11,7 +11,7 @@ import pytest
 
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 
 T, B, I, H, O = 5, 4, 3, 2, 6
 

@@ -5,7 +5,7 @@ import pytest
 
 import xpbptt
 from xpbptt import cells
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 
 B, I, H = 4, 3, 2
 CELLS = {"rnn": cells.RNN_TANH, "rnn-relu": cells.RNN_RELU, "lstm": cells.LSTM, "gru": cells.GRU}

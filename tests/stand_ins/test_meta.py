@@ -3,7 +3,7 @@
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.cells import LSTM
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.cells import LSTM
 
 DEVICE, HOST = strict.Device("device1"), strict.Device("CPU_DEVICE")

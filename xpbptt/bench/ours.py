@@ -3,7 +3,7 @@
 from typing import Any
 
 import xpbptt
-from xpbptt._host import to_numpy
+from xpbptt._arrays.host import to_numpy
 from xpbptt.bench.contestant import Contestant, Values
 from xpbptt.bench.problem import Problem
 from xpbptt.bench.timing import clock

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import xpbptt
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.bench.cases import Case
 
 Array = Any

@@ -14,8 +14,8 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as host
 
-from xpbptt._check import Expected
-from xpbptt._tree import map_leaves, map_shapes
+from xpbptt._arrays.check import Expected
+from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.bptt.promise import (
     WriteError,

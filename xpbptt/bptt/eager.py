@@ -6,8 +6,8 @@ them, which the check of its contract may not have seen, stays here.
 
 from collections.abc import Sequence
 
-from xpbptt._norms import clip, norm
-from xpbptt._tree import copied
+from xpbptt._arrays.norms import clip, norm
+from xpbptt._arrays.tree import copied
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.masks import blank, columns, held, taken
 from xpbptt.bptt.promise import unseen

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from xpbptt._once import once
+from xpbptt._arrays.once import once
 from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights, flat, join, transposed
 from xpbptt.cells.cell import Cell
 

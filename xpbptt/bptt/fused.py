@@ -11,8 +11,8 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt._norms import clip, norm
-from xpbptt._tree import copied
+from xpbptt._arrays.norms import clip, norm
+from xpbptt._arrays.tree import copied
 from xpbptt.bptt import eager
 from xpbptt.bptt.elementwise import recurrence as elementwise
 from xpbptt.bptt.layer import Array, Namespace, Tree, Watch

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpbptt._tree import copied, map_leaves
-from xpbptt._wide import narrowed, wide_dtype, widened
+from xpbptt._arrays.tree import copied, map_leaves
+from xpbptt._arrays.wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.fused import advance, record, retrace, spans, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank

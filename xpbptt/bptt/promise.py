@@ -9,8 +9,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpbptt._check import Expected
-from xpbptt._tree import Tree, is_named_tuple, leaves, map_leaves
+from xpbptt._arrays.check import Expected
+from xpbptt._arrays.tree import Tree, is_named_tuple, leaves, map_leaves
 
 Array = Any
 

@@ -13,7 +13,7 @@ from functools import partial
 from math import comb
 from typing import NamedTuple, Protocol
 
-from xpbptt import _check
+from xpbptt._arrays import check
 
 SPAN = 32  # steps whose residuals are computed at once where the states are kept
 
@@ -138,7 +138,7 @@ class Truncated:
 
     def __post_init__(self) -> None:
         """Refuse a length that is none."""
-        _check.whole("length", self.length)
+        check.whole("length", self.length)
 
     def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
@@ -161,7 +161,7 @@ class Segments:
     def __post_init__(self) -> None:
         """Refuse a length that is none."""
         if self.length is not None:
-            _check.whole("length", self.length)
+            check.whole("length", self.length)
 
     def plan(self, length: int, ratio: Callable[[], float]) -> Plan:
         """Return the plan for `length` steps."""
@@ -194,7 +194,7 @@ class Binomial:
 
     def __post_init__(self) -> None:
         """Refuse a number that is none."""
-        _check.whole("snapshots", self.snapshots)
+        check.whole("snapshots", self.snapshots)
 
     def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Return the plan for `length` steps."""
@@ -222,7 +222,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Refuse a number that is none."""
-        _check.whole("bytes", self.bytes)
+        check.whole("bytes", self.bytes)
 
     def plan(self, length: int, ratio: Callable[[], float]) -> Plan:  # noqa: ARG002 - the protocol's
         """Refuse: the plan depends on the sizes of a net."""

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from xpbptt._norms import norm
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.norms import norm
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.recurrence import Recurrence
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt._tree import leaves, map_leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.charlm import atomic, layout, tensors
 from xpbptt.charlm.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.charlm.model import CharModel, build

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import prod
 
 from xpbptt import _signature
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.charlm.model import build
 from xpbptt.charlm.settings import Settings
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt._host import to_numpy
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.host import to_numpy
+from xpbptt._arrays.tree import map_leaves
 
 Array = Any
 Namespace = Any

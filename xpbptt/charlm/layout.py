@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xpbptt import _signature
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.charlm.model import CharModel
 from xpbptt.linear import LinearParams
 

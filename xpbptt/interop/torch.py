@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from xpbptt import _check
-from xpbptt._host import to_numpy
+from xpbptt._arrays import check
+from xpbptt._arrays.host import to_numpy
 from xpbptt.backends import standard
 from xpbptt.bptt import Weights
 
@@ -105,7 +105,7 @@ def from_state_dict(
         [[(name, _convert(name, each, xp=xp, device=device)) for name, each in e] for e in layer]
         for layer in entries
     ]
-    _check.one_namespace(named for layer in arrays for entry in layer for named in entry)
+    check.one_namespace(named for layer in arrays for entry in layer for named in entry)
     params = [[Weights(*(array for _, array in entry)) for entry in layer] for layer in arrays]
     return tuple(tuple(layer) if both else layer[0] for layer in params)
 
@@ -152,7 +152,7 @@ def to_state_dict(
                 f"`params[{layer}]` is {ways[len(pair)]}, but `params[0]` {ways[len(pairs[0])]}"
             )
             raise ValueError(message)
-    _check.one_namespace(tensor for pair in pairs for entry in pair for tensor in entry)
+    check.one_namespace(tensor for pair in pairs for entry in pair for tensor in entry)
     _check_sizes(pairs)
     return {
         f"{prefix}{field}_l{layer}{suffix}": array
@@ -232,7 +232,7 @@ def _check_sizes(entries: list[list[list[Named]]]) -> None:
             expected = [(gates, size), (gates, hidden), (gates,), (gates,)]
             for (name, tensor), shape in zip(weights, expected, strict=True):
                 meaning = "the shape that fits the other tensors"
-                _check.shape(name, tensor, shape, meaning)
+                check.shape(name, tensor, shape, meaning)
         size = len(entry) * hidden
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from xpbptt._once import once
+from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels.program import Access, Buffer, Program, Store
 from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable

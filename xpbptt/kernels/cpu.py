@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-from xpbptt._once import hold_over_fork, once
+from xpbptt._arrays.once import hold_over_fork, once
 from xpbptt.kernels import cpu_loops, cpu_math, cpu_rows, loops
 from xpbptt.kernels.cpu_math import OPTIONS, select
 from xpbptt.kernels.emit import INFIX, Language, lines

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xpbptt._once import once
+from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels.cell import Kind, program
 from xpbptt.kernels.program import Program

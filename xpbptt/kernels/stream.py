@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from xpbptt._once import once
+from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import cell as programs
 from xpbptt.kernels.find import Kernel, build, compiler_of

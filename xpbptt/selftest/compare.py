@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from xpbptt._host import to_numpy
-from xpbptt._tree import leaves
+from xpbptt._arrays.host import to_numpy
+from xpbptt._arrays.tree import leaves
 from xpbptt.bench.contestant import Values, difference
 from xpbptt.selftest.check import CheckError
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import xpbptt
-from xpbptt._tree import map_leaves
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.selftest.check import Setup, plural
 from xpbptt.selftest.switch import as_written
 

@@ -104,7 +104,7 @@ MUTANTS = [
     ),
     Mutant(
         "what is made once is made by every thread that asks at first",
-        "_once.py",
+        "_arrays/once.py",
         'return cast("Callable[P, R]", ask)',
         "return cache(function)",
         "tests/kernels/test_threads.py::test_all_threads_get_one_recurrence",

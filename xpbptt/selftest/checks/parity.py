@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from xpbptt._tree import leaves
+from xpbptt._arrays.tree import leaves
 from xpbptt.selftest.check import Check, CheckError, NotApplicable, Setup, plural
 from xpbptt.selftest.compare import close
 from xpbptt.selftest.nets import NETS, Result, cases, smooth, train

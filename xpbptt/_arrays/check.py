@@ -15,7 +15,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpbptt._tree import Tree, children, is_named_tuple
+from xpbptt._arrays.tree import Tree, children, is_named_tuple
 
 Array = Any
 Namespace = Any

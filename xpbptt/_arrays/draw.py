@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt._check import library
+from xpbptt._arrays.check import library
 
 Array = Any
 Namespace = Any

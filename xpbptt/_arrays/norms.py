@@ -8,7 +8,7 @@ from math import prod
 from operator import add
 from typing import Any
 
-from xpbptt._wide import narrowed, widened
+from xpbptt._arrays.wide import narrowed, widened
 
 Array = Any
 Namespace = Any
