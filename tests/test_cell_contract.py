@@ -12,8 +12,8 @@ import pytest
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.bptt import recurrence
-from xpbptt.bptt.promise import unseen
 from xpbptt.cells import sigmoid
+from xpbptt.cells.promise import unseen
 
 I, H = 3, 5
 

@@ -11,8 +11,8 @@ from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import ArrayT, NetT
-from xpbptt.bptt import contract
-from xpbptt.bptt.recurrence import ExtraWeights, Weights
+from xpbptt.cells import contract
+from xpbptt.cells.recurrence import ExtraWeights, Weights
 
 if TYPE_CHECKING:
     from xpbptt.net import Net

@@ -5,8 +5,8 @@ from typing import Literal, overload
 from xpbptt._arrays import check
 from xpbptt._arrays.types import StateT
 from xpbptt.bptt import Trace, Weights
-from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import gru, lstm, rnn
+from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.net import Net
 
 OneWay = Net[Weights, StateT, Trace]

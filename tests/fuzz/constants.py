@@ -13,7 +13,7 @@ CONSTANTS = {
     "xpbptt.kernels.cpu_loops.SMALL": (0, 30, 200),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
     "xpbptt.bptt.strategies.SPAN": (1, 2, 3, 5),
-    "xpbptt.bptt.recurrence.FEW": (0, 2, 100),
+    "xpbptt.cells.recurrence.FEW": (0, 2, 100),
     KERNEL: (1, 10, 100, 1000),
 }
 

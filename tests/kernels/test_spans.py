@@ -148,7 +148,7 @@ def test_infer_takes_no_more_pieces_than_forward(steps, batch, hidden, masked, m
 
 
 def test_infer_as_written_takes_few_pieces():
-    lengths, lstm = [], xpbptt.bptt.recurrence(xpbptt.cells.LSTM)
+    lengths, lstm = [], xpbptt.cells.recurrence(xpbptt.cells.LSTM)
 
     def project(params, x, *, xp):
         lengths.append(x.shape[0])

@@ -10,8 +10,8 @@ import pytest
 
 import xpbptt
 from xpbptt.bptt import recurrence
-from xpbptt.bptt.cho import GRU_RESET_BEFORE
 from xpbptt.cells import GRU, LSTM, RNN_TANH
+from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 
 THREADS, ROUNDS = 8, 40
 

@@ -2,10 +2,8 @@
 
 from xpbptt.bptt.combinators import bidirectional, chain, concatenate, reverse
 from xpbptt.bptt.dropout import dropout
-from xpbptt.bptt.elementwise import recurrence
 from xpbptt.bptt.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.loop import unroll
-from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights
 from xpbptt.bptt.strategies import (
     Binomial,
     Budget,
@@ -16,6 +14,8 @@ from xpbptt.bptt.strategies import (
     Truncated,
 )
 from xpbptt.bptt.trace import Trace
+from xpbptt.cells.elementwise import recurrence
+from xpbptt.cells.recurrence import ExtraWeights, Recurrence, Weights
 
 __all__ = [
     "Binomial",

@@ -10,11 +10,11 @@ from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied
 from xpbptt.bptt.layer import Array, Namespace, Tree
 from xpbptt.bptt.masks import blank, columns, held, taken
-from xpbptt.bptt.promise import unseen
-from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment, pieces
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace, gate_norms
+from xpbptt.cells.promise import unseen
+from xpbptt.cells.recurrence import Recurrence
 
 
 def advance(

@@ -12,11 +12,11 @@ from xpbptt._arrays.wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.fused import advance, record, retrace, spans, step
 from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.masks import blank
-from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.segments import CHUNK, NUMBERS, Back, Inputs, Segment, longest, pieces
 from xpbptt.bptt.strategies import Plan
 from xpbptt.bptt.tape import Slab, Tape
 from xpbptt.bptt.trace import Trace, joined
+from xpbptt.cells.recurrence import Recurrence
 
 
 class LoopCache(NamedTuple):

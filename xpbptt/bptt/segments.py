@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
-from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.bptt.tape import Tape
 from xpbptt.bptt.trace import Trace
+from xpbptt.cells.recurrence import Recurrence
 
 CHUNK = 32  # steps whose input products are made at once, where they need not all be
 ROWS = 1024  # in a product of matrices that make it worth its while

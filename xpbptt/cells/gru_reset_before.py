@@ -8,10 +8,10 @@ What happens to the input is as in the GRU with the reset after the product.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.elementwise import recurrence
-from xpbptt.bptt.recurrence import Recurrence, Weights, flat, transposed
 from xpbptt.cells.activations import sigmoid
+from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.gru import GRU, Gates, State
+from xpbptt.cells.recurrence import Recurrence, Weights, flat, transposed
 
 Array = Any
 Arrays = tuple[Array, ...]

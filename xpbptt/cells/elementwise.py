@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
-from xpbptt.bptt.recurrence import ExtraWeights, Recurrence, Weights, flat, join, transposed
 from xpbptt.cells.cell import Cell
+from xpbptt.cells.recurrence import ExtraWeights, Recurrence, Weights, flat, join, transposed
 
 Array = Any
 Arrays = tuple[Array, ...]

@@ -16,18 +16,10 @@ from array_api_compat import numpy as host
 
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
-from xpbptt.bptt.cho import GRU_RESET_BEFORE
-from xpbptt.bptt.promise import (
-    WriteError,
-    array,
-    call,
-    named_tuple,
-    tuple_of_rows,
-    unseen,
-    values,
-)
-from xpbptt.bptt.recurrence import Recurrence
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
+from xpbptt.cells.promise import WriteError, array, call, named_tuple, tuple_of_rows, unseen, values
+from xpbptt.cells.recurrence import Recurrence
 
 Array = Any
 Namespace = Any
