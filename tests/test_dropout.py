@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt.bptt.dropout import dropped
+from xpbptt.bptt.layers.dropout import dropped
 from xpbptt.testing import check_gradients
 
 

@@ -12,7 +12,7 @@ from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.types import Array, ArrayT, Seed
 from xpbptt.backends import standard
-from xpbptt.bptt.layer import Gradients
+from xpbptt.bptt.layers.layer import Gradients
 
 Namespace = Any
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpbptt._arrays.host import to_numpy
-from xpbptt.bptt.trace import Trace
+from xpbptt.bptt.engines.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

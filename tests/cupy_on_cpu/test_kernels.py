@@ -7,8 +7,9 @@ import pytest
 import xpbptt
 from cupy_on_cpu import ARCHITECTURES, cubin
 from xpbptt import KeepAll, KeepStates
-from xpbptt.bptt import loop, segments
-from xpbptt.bptt.segments import CHUNK
+from xpbptt.bptt import loop
+from xpbptt.bptt.engines import segment as segments
+from xpbptt.bptt.engines.segment import CHUNK
 
 B, I, H = 4, 3, 5
 NETS = {"rnn": xpbptt.RNN(I, H), "lstm": xpbptt.LSTM(I, H), "gru": xpbptt.GRU(I, H)}

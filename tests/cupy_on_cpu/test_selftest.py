@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from xpbptt.bench import peers
-from xpbptt.bptt import fused, loop
+from xpbptt.bptt import loop
+from xpbptt.bptt.engines import stepwise as fused
 from xpbptt.cli import main
 from xpbptt.kernels import cuda
 from xpbptt.selftest import command

@@ -4,11 +4,11 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from unittest.mock import patch
 
-from xpbptt.bptt import fused
+from xpbptt.bptt.engines import stepwise as fused
 
 KERNEL = "at_once"  # of a compiled kernel, which holds it from the day it was compiled
 CONSTANTS = {
-    "xpbptt.bptt.segments.ROWS": (1, 2, 7, 100),
+    "xpbptt.bptt.engines.segment.ROWS": (1, 2, 7, 100),
     "xpbptt.bptt.loop.NUMBERS": (1, 10, 100, 1000),
     "xpbptt.kernels.cpu_loops.SMALL": (0, 30, 200),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),

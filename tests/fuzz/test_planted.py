@@ -9,7 +9,8 @@ import pytest
 
 import xpbptt
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.bptt import fused, loop, strategies
+from xpbptt.bptt import loop, strategies
+from xpbptt.bptt.engines import stepwise as fused
 
 from .check import check
 from .draw import draw

@@ -10,7 +10,8 @@ import pytest
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.bptt import eager, fused
+from xpbptt.bptt.engines import eager
+from xpbptt.bptt.engines import stepwise as fused
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, sigmoid
 
 T, B, I, H = 6, 4, 3, 5

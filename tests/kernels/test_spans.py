@@ -15,7 +15,9 @@ import pytest
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
 from xpbptt._arrays.tree import leaves
-from xpbptt.bptt import fused, loop, segments
+from xpbptt.bptt import loop
+from xpbptt.bptt.engines import segment as segments
+from xpbptt.bptt.engines import stepwise as fused
 
 I, H = 3, 5
 NETS = {

@@ -1,8 +1,9 @@
 """Backpropagation through time: the loop over time and the combinators of layers."""
 
-from xpbptt.bptt.combinators import bidirectional, chain, concatenate, reverse
-from xpbptt.bptt.dropout import dropout
-from xpbptt.bptt.layer import Gradients, Layer, Run, Watch
+from xpbptt.bptt.engines.trace import Trace
+from xpbptt.bptt.layers.combinators import bidirectional, chain, concatenate, reverse
+from xpbptt.bptt.layers.dropout import dropout
+from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.loop import unroll
 from xpbptt.bptt.strategies import (
     Binomial,
@@ -13,7 +14,6 @@ from xpbptt.bptt.strategies import (
     Strategy,
     Truncated,
 )
-from xpbptt.bptt.trace import Trace
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import ExtraWeights, Recurrence, Weights
 

@@ -9,13 +9,13 @@ import array_api_compat
 
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.wide import narrowed, wide_dtype, widened
-from xpbptt.bptt.fused import advance, record, retrace, spans, step
-from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
-from xpbptt.bptt.masks import blank
-from xpbptt.bptt.segments import CHUNK, NUMBERS, Back, Inputs, Segment, longest, pieces
+from xpbptt.bptt.engines.masks import blank
+from xpbptt.bptt.engines.segment import CHUNK, NUMBERS, Back, Inputs, Segment, longest, pieces
+from xpbptt.bptt.engines.stepwise import advance, record, retrace, spans, step
+from xpbptt.bptt.engines.tape import Slab, Tape
+from xpbptt.bptt.engines.trace import Trace, joined
+from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 from xpbptt.bptt.strategies import Plan
-from xpbptt.bptt.tape import Slab, Tape
-from xpbptt.bptt.trace import Trace, joined
 from xpbptt.cells.recurrence import Recurrence
 
 

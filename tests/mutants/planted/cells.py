@@ -42,14 +42,14 @@ MUTANTS = [
     ),
     Mutant(
         "a cell that runs as written may write into the caller's gradient",
-        "bptt/eager.py",
+        "bptt/engines/eager.py",
         "    dstate = copied(dstate, xp=xp)\n",
         "",
         "tests/test_cell_contract.py::test_a_write_that_the_small_step_does_not_make",
     ),
     Mutant(
         "a cache cannot be pickled",
-        "bptt/tape.py",
+        "bptt/engines/tape.py",
         ' | {"xp": self.xp.__name__}',
         "",
         "tests/test_copies.py::test_a_cache_of_no_steps",

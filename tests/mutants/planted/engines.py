@@ -5,14 +5,14 @@ from mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "a pass is split into more spans than it has steps",
-        "bptt/segments.py",
+        "bptt/engines/segment.py",
         "return max(1, max(ROWS, numbers // width) // max(1, batch))",
         "return max(ROWS, numbers // width) // max(1, batch)",
         "tests/kernels/test_spans.py::test_large_batches[1-1025-False]",
     ),
     Mutant(
         "the last step of a piece is left out",
-        "bptt/segments.py",
+        "bptt/engines/segment.py",
         "return list(map(slice, [0, *ends], ends))",
         "return [slice(a, max(a + 1, b - 1)) for a, b in zip([0, *ends], ends)]",
         "tests/kernels/test_spans.py::test_pieces_cover_the_steps_and_none_is_empty",
@@ -26,14 +26,14 @@ MUTANTS = [
     ),
     Mutant(
         "a compiled pass ignores the mask",
-        "bptt/fused.py",
+        "bptt/engines/stepwise.py",
         'given["mask"] = kernel.plain(inputs.mask)',
         'given["mask"] = kernel.plain(inputs.mask | True)',
         "tests/kernels/test_fused.py::test_what_is_masked_leaves_no_trace[rnn-tanh-numpy]",
     ),
     Mutant(
         "truncation cuts one step off",
-        "bptt/segments.py",
+        "bptt/engines/segment.py",
         "step % self.truncate == 0",
         "(step + 1) % self.truncate == 0",
         "tests/test_strategies.py::test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone",
@@ -48,14 +48,14 @@ MUTANTS = [
     ),
     Mutant(
         "what the padding holds reaches the gradient of the weights",
-        "bptt/fused.py",
+        "bptt/engines/stepwise.py",
         "    x = blank(inputs.x, inputs.mask, xp=xp)\n    dparams",
         "    x = inputs.x\n    dparams",
         "tests/kernels/test_fused.py::test_what_is_masked_leaves_no_trace[rnn-tanh-numpy]",
     ),
     Mutant(
         "a masked step is clipped",
-        "bptt/fused.py",
+        "bptt/engines/stepwise.py",
         "if mask is not None:\n            parts = [",
         "if False:\n            parts = [",
         "tests/test_trace.py::test_what_passes_a_masked_step_is_not_clipped",
@@ -69,7 +69,7 @@ MUTANTS = [
     ),
     Mutant(
         "a stream forgets the state",
-        "bptt/fused.py",
+        "bptt/engines/stepwise.py",
         "state = run(params, x_t, state)",
         "state = run(params, x_t, type(state)(*(0 * part for part in state)))",
         "tests/kernels/test_fused.py::test_infer_and_stream[rnn-tanh-float32-plain-numpy]",
@@ -97,7 +97,7 @@ MUTANTS = [
     ),
     Mutant(
         "recurrences of one cell are told apart by identity",
-        "bptt/fused.py",
+        "bptt/engines/stepwise.py",
         "elementwise(cell) == recurrence",
         "elementwise(cell) is recurrence",
         "tests/kernels/test_threads.py::test_a_copy_of_a_recurrence_is_compiled[numpy]",

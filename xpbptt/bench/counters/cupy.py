@@ -18,7 +18,7 @@ from xpbptt.bench.counters.tally import (
     same_memory,
 )
 from xpbptt.bench.problem import Problem
-from xpbptt.bptt import fused
+from xpbptt.bptt.engines import stepwise as fused
 
 FREE = ("empty", "empty_like")
 ONE_LAUNCH = ("zeros", "zeros_like", "ones", "full")

@@ -14,7 +14,7 @@ from xpbptt.bench.counters.tally import (
     same_memory,
 )
 from xpbptt.bench.problem import Problem
-from xpbptt.bptt import fused
+from xpbptt.bptt.engines import stepwise as fused
 
 CREATORS = ("empty", "empty_like", "zeros", "zeros_like", "ones", "full", "asarray")
 EMPTY = (np.empty_like,)

@@ -78,7 +78,7 @@ def same_memory(target: Any, value: Any) -> bool:
 
 
 def counting_kernels(counter: Counter, plain: Callable[[Any], Any], *, xp: Any) -> dict[str, Wrap]:
-    """Return what to replace in `xpbptt.bptt.fused` so that compiled kernels count.
+    """Return what to replace in `xpbptt.bptt.engines.stepwise` so that compiled kernels count.
 
     Parameters
     ----------

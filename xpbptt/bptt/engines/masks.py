@@ -10,7 +10,7 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt.bptt.layer import Array, Namespace
+from xpbptt.bptt.layers.layer import Array, Namespace
 
 
 def blank(array: Array, mask: Array | None, *, xp: Namespace) -> Array:

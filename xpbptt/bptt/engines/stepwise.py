@@ -13,12 +13,12 @@ import array_api_compat
 
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied
-from xpbptt.bptt import eager
-from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
-from xpbptt.bptt.masks import blank
-from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment, longest, pieces
-from xpbptt.bptt.tape import Tape
-from xpbptt.bptt.trace import Trace, gate_norms
+from xpbptt.bptt.engines import eager
+from xpbptt.bptt.engines.masks import blank
+from xpbptt.bptt.engines.segment import Back, Inputs, Retraced, Segment, longest, pieces
+from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree, Watch
 from xpbptt.cells.elementwise import recurrence as elementwise
 from xpbptt.cells.recurrence import Recurrence, flat
 from xpbptt.kernels import Buffer, Kernel, Kind, find, programs, stream

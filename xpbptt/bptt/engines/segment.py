@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.layer import Array, Namespace, Tree, Watch
-from xpbptt.bptt.tape import Tape
-from xpbptt.bptt.trace import Trace
+from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.engines.trace import Trace
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree, Watch
 from xpbptt.cells.recurrence import Recurrence
 
 CHUNK = 32  # steps whose input products are made at once, where they need not all be

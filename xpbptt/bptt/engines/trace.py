@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.norms import norm
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.bptt.layer import Array, Namespace, Tree
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence
 
 

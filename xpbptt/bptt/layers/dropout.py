@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 
 # The hash "lowbias32" of C. Wellons, "Prospecting for hash functions", 2018, in signed arithmetic.
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32

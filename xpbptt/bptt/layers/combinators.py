@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.bptt.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
 
 
 def reverse(layer: Layer) -> Layer:

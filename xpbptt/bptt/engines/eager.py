@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied
-from xpbptt.bptt.layer import Array, Namespace, Tree
-from xpbptt.bptt.masks import blank, columns, held, taken
-from xpbptt.bptt.segments import Back, Inputs, Retraced, Segment, pieces
-from xpbptt.bptt.tape import Tape
-from xpbptt.bptt.trace import Trace, gate_norms
+from xpbptt.bptt.engines.masks import blank, columns, held, taken
+from xpbptt.bptt.engines.segment import Back, Inputs, Retraced, Segment, pieces
+from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.promise import unseen
 from xpbptt.cells.recurrence import Recurrence
 

@@ -1,0 +1,1 @@
+"""Engines: how the steps of a segment are run, forward and back."""

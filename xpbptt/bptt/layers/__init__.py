@@ -1,0 +1,1 @@
+"""Layers: maps from sequences to sequences, and what puts them together."""
