@@ -10,7 +10,7 @@ from xpbptt.bench import peers
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import stepwise as fused
 from xpbptt.cli import main
-from xpbptt.kernels import cuda
+from xpbptt.kernels.cuda import kernel as cuda
 from xpbptt.selftest import command
 from xpbptt.selftest.budgets import allocations, calls, waits
 from xpbptt.selftest.checks import kernels

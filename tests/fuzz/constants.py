@@ -10,7 +10,7 @@ KERNEL = "at_once"  # of a compiled kernel, which holds it from the day it was c
 CONSTANTS = {
     "xpbptt.bptt.engines.segment.ROWS": (1, 2, 7, 100),
     "xpbptt.bptt.loop.NUMBERS": (1, 10, 100, 1000),
-    "xpbptt.kernels.cpu_loops.SMALL": (0, 30, 200),
+    "xpbptt.kernels.numba.loops.SMALL": (0, 30, 200),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
     "xpbptt.bptt.strategies.SPAN": (1, 2, 3, 5),
     "xpbptt.cells.recurrence.FEW": (0, 2, 100),

@@ -136,14 +136,14 @@ def cells():
 def compiler(xp):
     """The module that compiles for `xp`, or skip."""
     if array_api_compat.is_cupy_namespace(xp):
-        from xpbptt.kernels import cuda  # noqa: PLC0415
+        from xpbptt.kernels.cuda import kernel as cuda  # noqa: PLC0415
 
         return cuda
     if not array_api_compat.is_numpy_namespace(xp):
         pytest.skip("cells are compiled for NumPy and CuPy only")
     if not find_spec("numba"):
         pytest.skip("NumPy's cells are compiled by Numba, which is not installed")
-    from xpbptt.kernels import cpu  # noqa: PLC0415
+    from xpbptt.kernels.numba import kernel as cpu  # noqa: PLC0415
 
     return cpu
 

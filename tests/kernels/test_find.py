@@ -146,7 +146,7 @@ def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, cap
 def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_written, assert_same):
     if not compiler.__name__.endswith(".cpu"):
         pytest.skip("only Numba compiles loops")
-    loops = import_module("xpbptt.kernels.cpu_loops")
+    loops = import_module("xpbptt.kernels.numba.loops")
 
     def broken(*_):
         message = "no such loop\nsecond line"

@@ -9,7 +9,7 @@ numba = pytest.importorskip("numba", reason="compiles with Numba, which is not i
 
 
 def mapped(name, dtype):
-    from xpbptt.kernels import cpu_math  # noqa: PLC0415
+    from xpbptt.kernels.numba import math as cpu_math  # noqa: PLC0415
 
     function = cpu_math.functions(dtype)[name]
 

@@ -9,7 +9,7 @@ import pytest
 
 from xpbptt.cells import LSTM, sigmoid
 from xpbptt.kernels import programs
-from xpbptt.kernels.trace import Graph, Tracing, Untraceable
+from xpbptt.kernels.symbols import Graph, Tracing, Untraceable
 
 MEANINGS = {
     "add": np.add,

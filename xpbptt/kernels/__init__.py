@@ -15,11 +15,10 @@ libraries have their own rules. A process that has used CUDA must not fork and t
 child: start it by ``spawn`` there.
 """
 
-from xpbptt.kernels import cell as programs
-from xpbptt.kernels import loops
-from xpbptt.kernels.cell import Kind
+from xpbptt.kernels import loops, programs
 from xpbptt.kernels.find import VARIABLE, Kernel, find, why_not
 from xpbptt.kernels.program import Buffer
+from xpbptt.kernels.programs import Kind
 from xpbptt.kernels.stream import stream
 
 __all__ = ["Buffer", "Kernel", "Kind", "VARIABLE", "find", "loops", "programs", "stream", "why_not"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LOADS, Access, Program
-from xpbptt.kernels.trace import LOGICAL
+from xpbptt.kernels.symbols import LOGICAL
 
 
 class Language(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
-from xpbptt.kernels.cell import Kind, program
 from xpbptt.kernels.program import Program
-from xpbptt.kernels.trace import Untraceable
+from xpbptt.kernels.programs import Kind, program
+from xpbptt.kernels.symbols import Untraceable
 
 VARIABLE = "XPBPTT_FUSE"
 
 COMPILERS = {  # the module that compiles, by the name of the namespace
-    "array_api_compat.numpy": "xpbptt.kernels.cpu",
-    "array_api_compat.cupy": "xpbptt.kernels.cuda",
+    "array_api_compat.numpy": "xpbptt.kernels.numba.kernel",
+    "array_api_compat.cupy": "xpbptt.kernels.cuda.kernel",
 }
 
 log = logging.getLogger("xpbptt")

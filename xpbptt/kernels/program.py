@@ -7,7 +7,7 @@ the step, so that nothing has to be sliced in the time loop.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from xpbptt.kernels.trace import Node
+from xpbptt.kernels.symbols import Node
 
 LOADS = {"load", "flag"}  # a number, a truth value
 LEAVES = LOADS | {"constant"}

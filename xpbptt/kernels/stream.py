@@ -5,7 +5,7 @@ from typing import Any
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
-from xpbptt.kernels import cell as programs
+from xpbptt.kernels import programs
 from xpbptt.kernels.find import Kernel, build, compiler_of
 
 Array = Any

@@ -7,7 +7,7 @@ CLOSED = "tests/test_closed_gates.py::test_the_gradient_of_a_gate_in_float32_is_
 MUTANTS = [
     Mutant(
         "sigmoid is half a tanh where a cell is compiled",
-        "kernels/trace.py",
+        "kernels/symbols.py",
         'return self._call("sigmoid", x)',
         "return 0.5 * self.tanh(0.5 * x) + 0.5",
         CLOSED,

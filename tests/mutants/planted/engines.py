@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     Mutant(
         "an array is taken by a kernel as it lies",
-        "kernels/cpu.py",
+        "kernels/numba/kernel.py",
         'return np.require(array, requirements=["C", "A", "W", "E"])',
         "return array",
         "tests/kernels/test_fused.py::test_arrays_in_any_order",

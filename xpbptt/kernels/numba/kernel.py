@@ -10,9 +10,12 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 from xpbptt._arrays.once import hold_over_fork, once
-from xpbptt.kernels import cpu_loops, cpu_math, cpu_rows, loops
-from xpbptt.kernels.cpu_math import OPTIONS, select
+from xpbptt.kernels import loops
 from xpbptt.kernels.emit import INFIX, Language, lines
+from xpbptt.kernels.numba import loops as cpu_loops
+from xpbptt.kernels.numba import math as cpu_math
+from xpbptt.kernels.numba import rows as cpu_rows
+from xpbptt.kernels.numba.math import OPTIONS, select
 from xpbptt.kernels.program import Access, Program
 
 Array = Any

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from xpbptt.kernels import loops
-from xpbptt.kernels.cpu_math import OPTIONS
+from xpbptt.kernels.numba.math import OPTIONS
 
 Array = Any
 

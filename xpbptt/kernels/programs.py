@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels.program import Access, Buffer, Program, Store
-from xpbptt.kernels.trace import Graph, Symbol, Tracing, Untraceable
+from xpbptt.kernels.symbols import Graph, Symbol, Tracing, Untraceable
 
 Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 

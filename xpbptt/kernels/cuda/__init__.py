@@ -1,0 +1,1 @@
+"""The target CUDA: compiled cells for CuPy's arrays."""

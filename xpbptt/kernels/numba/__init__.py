@@ -1,0 +1,1 @@
+"""The target Numba: compiled cells for NumPy's arrays."""
