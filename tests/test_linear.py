@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from xpbptt._arrays.draw import uniform
-from xpbptt.linear import Linear, LinearParams
+from xpbptt.nets.linear import Linear, LinearParams
 
 READOUT = Linear(5, 3)
 

@@ -1,6 +1,6 @@
 """Recurrent networks with hand-written backpropagation through time, for any array library.
 
-Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the eight functions of
+Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets.make`), and the eight functions of
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
@@ -9,7 +9,6 @@ from xpbptt import interop as interop
 from xpbptt import plot as plot
 from xpbptt import testing as testing
 from xpbptt._arrays.types import Array
-from xpbptt._signature import Cache
 from xpbptt.bptt import (
     Binomial,
     Budget,
@@ -24,11 +23,12 @@ from xpbptt.bptt import (
     Weights,
 )
 from xpbptt.cells import Cell
-from xpbptt.lengths import length_mask
-from xpbptt.linear import Linear, LinearCache, LinearParams
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
-from xpbptt.net import Net
-from xpbptt.nets import GRU, LSTM, RNN
+from xpbptt.nets.lengths import length_mask
+from xpbptt.nets.linear import Linear, LinearCache, LinearParams
+from xpbptt.nets.make import GRU, LSTM, RNN
+from xpbptt.nets.net import Net
+from xpbptt.nets.signature import Cache
 from xpbptt.notebook import (
     lstm_backward,
     lstm_cell_backward,

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import Any, NamedTuple
 
-from xpbptt import _signature
 from xpbptt.charlm.model import CharModel
+from xpbptt.nets import signature
 
 Namespace = Any
 
@@ -70,7 +70,7 @@ def limited(count: int | None) -> AbstractContextManager[object]:
 
 def small(model: CharModel, batch: int) -> bool:
     """Tell whether the product of a time step is too small to be shared by threads."""
-    weight = _signature.parameters(model.net)[0].weight_hh
+    weight = signature.parameters(model.net)[0].weight_hh
     multiply_adds: int = batch * prod(weight.shape)
     return multiply_adds <= SMALL
 

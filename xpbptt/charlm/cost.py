@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
-from xpbptt import _signature
 from xpbptt._arrays.tree import leaves
 from xpbptt.charlm.model import build
 from xpbptt.charlm.settings import Settings
+from xpbptt.nets import signature
 
 BYTES = 4  # of a number
 LAYER = 13_000  # bytes of the Python objects of a layer
@@ -24,7 +24,7 @@ def parameters(settings: Settings, characters: int) -> int:
 
     def count(layers: int) -> int:
         net = build(replace(settings, layers=layers), characters).net
-        return sum(prod(leaf.shape) for _, leaf in leaves(_signature.parameters(net)))
+        return sum(prod(leaf.shape) for _, leaf in leaves(signature.parameters(net)))
 
     return _of_layers(count, settings.layers) + (settings.hidden + 1) * characters
 

@@ -5,10 +5,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from xpbptt import _signature
 from xpbptt._arrays.tree import leaves
 from xpbptt.charlm.model import CharModel
-from xpbptt.linear import LinearParams
+from xpbptt.nets import signature
+from xpbptt.nets.linear import LinearParams
 
 Tree = Any
 
@@ -33,7 +33,7 @@ def trees(model: CharModel, batch: int) -> tuple[Tree, Tree, Tree, Tree]:
     batch : int
         The size B of the state.
     """
-    state = _named("state.{layer}.{field}", _signature.states(model.net, batch))
+    state = _named("state.{layer}.{field}", signature.states(model.net, batch))
     return _params(model, ""), _params(model, "adam.mean."), _params(model, "adam.square."), state
 
 
@@ -75,7 +75,7 @@ def _params(model: CharModel, prefix: str) -> Tree:
         weight=Tensor(f"{prefix}readout.weight", (size_out, size_in)),
         bias=Tensor(f"{prefix}readout.bias", (size_out,)),
     )
-    shapes = _signature.parameters(model.net)
+    shapes = signature.parameters(model.net)
     return {"net": _named(prefix + "net.{field}_l{layer}", shapes), "readout": readout}
 
 

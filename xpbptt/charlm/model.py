@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt import nets
 from xpbptt.charlm.settings import Settings
-from xpbptt.linear import Linear
 from xpbptt.losses import softmax_cross_entropy
-from xpbptt.net import Net
+from xpbptt.nets import make as nets
+from xpbptt.nets.linear import Linear
+from xpbptt.nets.net import Net
 
 Array = Any
 Namespace = Any

@@ -28,7 +28,7 @@ MUTANTS = [
     ),
     Mutant(
         "a wrong cell is believed",
-        "_signature.py",
+        "nets/signature.py",
         "contract.check(net.cell, net.input_size, net.hidden_size, x)",
         "pass",
         "tests/test_cell_contract.py::test_what_backward_returns",

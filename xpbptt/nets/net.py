@@ -12,13 +12,10 @@ from typing import Any, Generic, Literal, Self, overload
 
 import numpy as np
 
-from xpbptt import _signature
 from xpbptt._arrays import check
 from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
-from xpbptt._cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
-from xpbptt._signature import Cache
 from xpbptt.backends import standard
 from xpbptt.bptt import (
     Gradients,
@@ -35,6 +32,9 @@ from xpbptt.bptt import (
     unroll,
 )
 from xpbptt.cells import Cell
+from xpbptt.nets import signature
+from xpbptt.nets.cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
+from xpbptt.nets.signature import Cache
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,7 +173,7 @@ class Net(Generic[WeightsT, StateT, TraceT]):
             lambda expected: uniform(
                 random, expected.shape, bound, xp=namespace, dtype=dtype, device=device
             ),
-            _signature.parameters(self),
+            signature.parameters(self),
         )
         return params
 
@@ -228,13 +228,13 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> y.shape, len(state), state[0].h.shape
         ((7, 2, 5), 2, (2, 5))
         """
-        xp, params, start = _signature.check_forward(self, params, x, state, mask)
+        xp, params, start = signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
         sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
         plan = make_plan(self, *sizes, bptt, masked=mask is not None)
         run = Run(mask, plan, self._key(dropout_seed))
         y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
-        y, final = _signature.in_order((y, final), x)
+        y, final = signature.in_order((y, final), x)
         return y, final, Cache(self, x, layers)
 
     @overload
@@ -320,11 +320,11 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
         ((5, 3), (7, 2, 3), (2, 5))
         """
-        xp, dfinal = _signature.check_backward(self, cache, dy, dstate)
+        xp, dfinal = signature.check_backward(self, cache, dy, dstate)
         check.true_or_false("trace", trace)
-        watch = Watch(trace, _signature.check_clip(clip_step))
+        watch = Watch(trace, signature.check_clip(clip_step))
         grads, norms = _layer(self).backward(cache.layers, dy, dfinal, watch, xp=xp)
-        grads, norms = _signature.in_order((grads, norms), cache.x)
+        grads, norms = signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
 
     def infer(
@@ -370,9 +370,9 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> y.shape
         (7, 2, 10)
         """
-        xp, params, start = _signature.check_forward(self, params, x, state, mask)
+        xp, params, start = signature.check_forward(self, params, x, state, mask)
         y, final = _layer(self).infer(params, x, start, mask, xp=xp)
-        return _signature.in_order((y, final), x)  # type: ignore[no-any-return]
+        return signature.in_order((y, final), x)  # type: ignore[no-any-return]
 
     def step(
         self, params: tuple[WeightsT, ...], x_t: ArrayT, state: tuple[StateT, ...] | None = None
@@ -419,11 +419,11 @@ class Net(Generic[WeightsT, StateT, TraceT]):
                 "which a stream does not have yet; use `infer` on whole sequences"
             )
             raise ValueError(message)
-        xp, params, before = _signature.check_forward(
+        xp, params, before = signature.check_forward(
             self, params, x_t, state, name="x_t", axes="(B, I)"
         )
         y_t, after = layer.step(params, x_t, before, xp=xp)
-        return _signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
+        return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def cost(
         self,

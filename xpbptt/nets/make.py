@@ -7,7 +7,7 @@ from xpbptt._arrays.types import StateT
 from xpbptt.bptt import Trace, Weights
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
-from xpbptt.net import Net
+from xpbptt.nets.net import Net
 
 OneWay = Net[Weights, StateT, Trace]
 BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trace]]

@@ -15,7 +15,7 @@ from xpbptt.cells import contract
 from xpbptt.cells.recurrence import ExtraWeights, Weights
 
 if TYPE_CHECKING:
-    from xpbptt.net import Net
+    from xpbptt.nets.net import Net
 
 Array = Any
 Namespace = Any

@@ -15,7 +15,7 @@ from xpbptt.bptt.engines.segment import CHUNK
 from xpbptt.bptt.strategies import Plan
 
 if TYPE_CHECKING:
-    from xpbptt.net import Net
+    from xpbptt.nets.net import Net
 
 STEPS = 2  # as much as so many steps make is allowed for what a single step has on its way
 DROPPING = 5  # arrays of the size of what is dropped from, while the dropped are picked

@@ -4,7 +4,6 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xpbptt._memory import Memory, footprint
 from xpbptt.bptt.strategies import (
     Binomial,
     Budget,
@@ -14,9 +13,10 @@ from xpbptt.bptt.strategies import (
     Segments,
     Strategy,
 )
+from xpbptt.nets.memory import Memory, footprint
 
 if TYPE_CHECKING:
-    from xpbptt.net import Net
+    from xpbptt.nets.net import Net
 
 SINGLE_BYTES = 4
 
