@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from xpbptt import backends
+from xpbptt._arrays.namespace import standard
 
 NAMES = ("numpy", "cupy", "torch", "jax", "array-api-strict")
 OPTIONAL = {
@@ -186,13 +187,13 @@ def test_default_refuses_an_unknown_name(monkeypatch):
 
 
 def test_standard_namespace_stays(xp):
-    assert backends.standard(xp) is xp
+    assert standard(xp) is xp
 
 
 def test_standard_of_the_libraries_own_module(xp):
     own = sys.modules[xp.__name__.removeprefix("array_api_compat.")]
 
-    assert backends.standard(own) is xp
+    assert standard(own) is xp
 
 
 def test_standard_makes_one_array_once():
@@ -200,8 +201,8 @@ def test_standard_makes_one_array_once():
     namespace = ModuleType("counting")
     namespace.empty = lambda shape: made.append(shape) or np.empty(shape)
 
-    assert backends.standard(namespace).__name__ == "array_api_compat.numpy"
-    assert backends.standard(namespace).__name__ == "array_api_compat.numpy"
+    assert standard(namespace).__name__ == "array_api_compat.numpy"
+    assert standard(namespace).__name__ == "array_api_compat.numpy"
     assert made == [0]
 
 
@@ -219,7 +220,7 @@ class _Arrayless(ModuleType):
 )
 def test_standard_refuses_what_makes_no_arrays(wrong):
     with pytest.raises(TypeError, match="`xp` must be the namespace of an array library"):
-        backends.standard(wrong)
+        standard(wrong)
 
 
 def test_import_of_the_module_imports_no_library():

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpbptt import _notebook, notebook
+from xpbptt import notebook
 from xpbptt._arrays.tree import leaves, map_leaves
+from xpbptt.notebook import checks, lstm, maths, rnn
 
 SIZES = {"n_x": 3, "n_a": 5, "n_y": 2, "m": 4, "T_x": 6}
 GATES = "fico"
@@ -651,7 +652,7 @@ def test_cell_without_examples(xp, kind):
         assert_zero(xp, gradients[key])
 
 
-@pytest.mark.parametrize("module", [notebook, _notebook], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [notebook, checks, lstm, maths, rnn], ids=lambda m: m.__name__)
 def test_imports_nothing_of_the_fast_nets(module):
     tree = ast.parse(inspect.getsource(module))
     imported = {
@@ -661,9 +662,9 @@ def test_imports_nothing_of_the_fast_nets(module):
         for alias in node.names
     }
 
-    assert {name for name in imported if name.startswith("xpbptt")} <= {
-        "xpbptt._arrays.check",
-        "xpbptt._notebook",
+    ours = {name for name in imported if name.startswith("xpbptt")}
+    assert {name for name in ours if not name.startswith("xpbptt.notebook.")} <= {
+        "xpbptt._arrays.check"
     }
     assert not any(name.split(".")[0] == "numpy" for name in imported)
 
@@ -699,10 +700,11 @@ def good_arguments(xp, function):
 @contextmanager
 def refused(error, match):
     """Expect an error before any work is done."""
-    cores = [f"_{kind}_cell_{way}" for kind in ("rnn", "lstm") for way in ("forward", "backward")]
     with pytest.MonkeyPatch.context() as patch:
-        for core in cores:
-            patch.setattr(notebook, core, lambda *_, **__: pytest.fail("work was done"))
+        for kind, module in {"rnn": rnn, "lstm": lstm}.items():
+            for way in ("forward", "backward"):
+                core = f"_{kind}_cell_{way}"
+                patch.setattr(module, core, lambda *_, **__: pytest.fail("work was done"))
         with pytest.raises(error, match=match):
             yield
 

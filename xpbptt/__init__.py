@@ -1,6 +1,6 @@
 """Recurrent networks with hand-written backpropagation through time, for any array library.
 
-Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets.make`), and the eight functions of
+Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the eight functions of
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 

@@ -48,7 +48,7 @@ def assert_accurate(xp, found, x):
     assert np.max(error) <= 4, x[np.argmax(error)]
 
 
-@pytest.fixture(params=[cells.sigmoid, notebook._sigmoid], ids=["cells", "notebook"])
+@pytest.fixture(params=[cells.sigmoid, notebook.maths.sigmoid], ids=["cells", "notebook"])
 def sigmoid(request):
     return request.param
 

@@ -100,7 +100,7 @@ def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: Arra
 
 
 @lru_cache
-def _passed(cell: Cell | Recurrence, sizes: Sizes, xp: Namespace, dtype: Any) -> set[str]:  # noqa: ARG001 - a key
+def _passed(cell: Cell | Recurrence, sizes: Sizes, xp: Namespace, dtype: Any) -> set[str]:
     """Return the devices on which a time step has passed, to be added to."""
     return set()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.host import to_numpy
-from xpbptt.backends import standard
+from xpbptt._arrays.namespace import standard
 from xpbptt.bptt import Weights
 
 Array = Any

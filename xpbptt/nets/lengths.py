@@ -8,8 +8,8 @@ import array_api_compat
 import numpy as np
 
 from xpbptt._arrays import check
+from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.types import Array
-from xpbptt.backends import standard
 
 Namespace = Any
 

@@ -10,8 +10,8 @@ import numpy as np
 from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator, uniform
+from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.types import Array, ArrayT, Seed
-from xpbptt.backends import standard
 from xpbptt.bptt.layers.layer import Gradients
 
 Namespace = Any

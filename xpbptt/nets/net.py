@@ -14,9 +14,9 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.draw import generator, uniform
+from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
-from xpbptt.backends import standard
 from xpbptt.bptt import (
     Gradients,
     KeepAll,

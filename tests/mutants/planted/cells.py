@@ -21,7 +21,7 @@ MUTANTS = [
     ),
     Mutant(
         "sigmoid is half a tanh in the notebook",
-        "notebook.py",
+        "notebook/maths.py",
         "return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)",
         "return (xp.tanh(z * 0.5) + 1) * 0.5",
         "tests/test_closed_gates.py::test_the_notebook_keeps_it_too",

@@ -1,0 +1,38 @@
+"""What the functions of the notebook share: two functions, and the form of a result."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import array_api_compat
+
+Array = Any
+Namespace = Any
+Parameters = Mapping[str, Array]
+Gradients = dict[str, Array]
+Cache = tuple[Any, ...]
+Caches = tuple[list[Cache], Array]
+
+
+def sigmoid(z: Array, *, xp: Namespace) -> Array:
+    """Return 1 / (1 + exp(-z)), for z < 0 as exp(z) / (1 + exp(z)): small values stay accurate."""
+    is_complex = xp.isdtype(z.dtype, "complex floating")  # as for a complex step
+    negative = (xp.real(z) if is_complex else z) < 0
+    e_z = xp.exp(xp.where(negative, z, -z))  # does not overflow
+    return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)
+
+
+def softmax(z: Array, *, xp: Namespace) -> Array:
+    """Return exp(z) / Σ exp(z) over the first axis; the maximum is taken off against overflow."""
+    e_z = xp.exp(z - xp.max(z, axis=0, keepdims=True))
+    return e_z / xp.sum(e_z, axis=0, keepdims=True)
+
+
+def over_time(steps: list[Array], n: int, x: Array, *, xp: Namespace) -> Array:
+    """Return arrays (n, m), one a step, as one (n, m, T)."""
+    shape = (n, x.shape[1], len(steps))
+    array = xp.empty(shape, dtype=x.dtype, device=array_api_compat.device(x))
+    if steps and not array_api_compat.is_writeable_array(array):  # JAX
+        return xp.stack(steps, axis=2)
+    for t, step in enumerate(steps):  # to stack many, CuPy copies a table from the host
+        array[:, :, t] = step
+    return array
