@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from xpbptt.charlm import blas, checkpoint
-from xpbptt.charlm.model import build
-from xpbptt.charlm.settings import Settings
-from xpbptt.charlm.train import Trainer
-from xpbptt.cli import main
+from xpbptt.commands.main import main
+from xpbptt.commands.train import blas, checkpoint
+from xpbptt.commands.train.model import build
+from xpbptt.commands.train.settings import Settings
+from xpbptt.commands.train.train import Trainer
 
 
 class Machine:

@@ -10,12 +10,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.charlm import checkpoint
-from xpbptt.charlm.checkpoint import Checkpoint
-from xpbptt.charlm.errors import TrainingError, UserError
-from xpbptt.charlm.settings import Settings
-from xpbptt.charlm.tensors import digest
-from xpbptt.charlm.train import TrainState
+from xpbptt.commands.base.errors import TrainingError, UserError
+from xpbptt.commands.train import checkpoint
+from xpbptt.commands.train.checkpoint import Checkpoint
+from xpbptt.commands.train.settings import Settings
+from xpbptt.commands.train.tensors import digest
+from xpbptt.commands.train.train import TrainState
 from xpbptt.interop.torch import from_state_dict
 from xpbptt.optim import adam
 

@@ -5,13 +5,13 @@ import pytest
 
 from xpbptt import backends
 from xpbptt._arrays.tree import leaves
-from xpbptt.charlm import cost, job, memory
-from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.host import on_host
-from xpbptt.charlm.model import build
-from xpbptt.charlm.settings import Settings
-from xpbptt.charlm.train import Trainer
-from xpbptt.cli import main
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.main import main
+from xpbptt.commands.train import cost, job, memory
+from xpbptt.commands.train.host import on_host
+from xpbptt.commands.train.model import build
+from xpbptt.commands.train.settings import Settings
+from xpbptt.commands.train.train import Trainer
 
 SMALL = ["--batch", "3", "--chunk", "6"]
 CELLS = ("rnn", "gru", "lstm")

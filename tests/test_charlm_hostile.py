@@ -16,14 +16,14 @@ from safetensors.numpy import load_file, save_file
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.charlm import checkpoint, job, layout, tensors
-from xpbptt.charlm.checkpoint import Checkpoint
-from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.job import VOCABULARY_MOST
-from xpbptt.charlm.model import build
-from xpbptt.charlm.settings import LAYERS_MOST, Settings
-from xpbptt.charlm.train import TrainState
-from xpbptt.cli import main
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.main import main
+from xpbptt.commands.train import checkpoint, job, layout, tensors
+from xpbptt.commands.train.checkpoint import Checkpoint
+from xpbptt.commands.train.job import VOCABULARY_MOST
+from xpbptt.commands.train.model import build
+from xpbptt.commands.train.settings import LAYERS_MOST, Settings
+from xpbptt.commands.train.train import TrainState
 from xpbptt.optim import adam
 
 SETTINGS = Settings(cell="rnn", hidden=3, batch=2, chunk=5)
@@ -183,7 +183,7 @@ def test_hostile_files_take_little_memory(path, tmp_path):
         code = (
             "import resource, sys\n"
             "from safetensors.numpy import load_file\n"
-            "from xpbptt.cli import main\n"
+            "from xpbptt.commands.main import main\n"
             "assert all(main(['sample', name]) == 2 for name in sys.argv[1:])\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
         )

@@ -1,7 +1,7 @@
 import pytest
 
-from xpbptt.charlm import memory
-from xpbptt.charlm.errors import UserError
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.train import memory
 
 MEMINFO = "MemTotal:  9000 kB\nMemFree:   500 kB\nMemAvailable:   4000 kB\nCached:  1 kB\n"
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.host import to_device, to_host
-from xpbptt.charlm.model import build, one_hot
-from xpbptt.charlm.sample import draw, encode, sample
-from xpbptt.charlm.settings import Settings
-from xpbptt.charlm.text import Corpus
-from xpbptt.charlm.train import MAX_NORM, Trainer
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.train.host import to_device, to_host
+from xpbptt.commands.train.model import build, one_hot
+from xpbptt.commands.train.sample import draw, encode, sample
+from xpbptt.commands.train.settings import Settings
+from xpbptt.commands.train.text import Corpus
+from xpbptt.commands.train.train import MAX_NORM, Trainer
 
 VOCABULARY = "abcdefg"
 CORPUS = Corpus.encode("example", ["abcdefgfedcbaabc" * 12])

@@ -17,14 +17,15 @@ from safetensors.numpy import load_file
 
 import xpbptt
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.charlm import atomic, checkpoint, keeper, loop
-from xpbptt.charlm.display import Display
-from xpbptt.charlm.errors import NotFiniteError, TrainingError
-from xpbptt.charlm.keeper import Keeper
-from xpbptt.charlm.loop import Budget, Report
-from xpbptt.charlm.terminal import Lossy, one_line, plain, shown
-from xpbptt.charlm.train import Trainer
-from xpbptt.cli import main
+from xpbptt.commands.base import atomic
+from xpbptt.commands.base.errors import NotFiniteError, TrainingError
+from xpbptt.commands.main import main
+from xpbptt.commands.train import checkpoint, keeper, loop
+from xpbptt.commands.train.display import Display
+from xpbptt.commands.train.keeper import Keeper
+from xpbptt.commands.train.loop import Budget, Report
+from xpbptt.commands.train.terminal import Lossy, one_line, plain, shown
+from xpbptt.commands.train.train import Trainer
 
 HOME = str(Path(xpbptt.__file__).parents[1])
 COMMAND = ["train", "--text", "cats.txt", "--hidden", "7", "--batch", "3", "--chunk", "6"]

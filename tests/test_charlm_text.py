@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpbptt.charlm import bar, baselines, memory, text
-from xpbptt.charlm.errors import UserError
-from xpbptt.charlm.text import Corpus
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.train import bar, baselines, memory, text
+from xpbptt.commands.train.text import Corpus
 
 
 def encode(sequence):
@@ -34,7 +34,7 @@ def test_characters_are_numbered_in_the_order_of_their_code_points():
 @pytest.mark.parametrize("kinds", [2, 255, 256, 257, 300, 65_535, 65_536, 65_537, 66_000])
 @pytest.mark.parametrize("piece", [7, 1_000, 100_000])
 def test_numbers_are_as_narrow_as_the_kinds_of_characters_let_them_be(kinds, piece, monkeypatch):
-    monkeypatch.setattr("xpbptt.charlm.encode.PIECE", 11_111)
+    monkeypatch.setattr("xpbptt.commands.train.encode.PIECE", 11_111)
     if piece == 7:
         kinds = min(kinds, 300)
     points = np.random.default_rng(kinds).permutation(np.arange(0x10000, 0x10000 + kinds))
@@ -88,7 +88,7 @@ def test_baselines_are_those_of_counting_by_hand(sequence, piece):
     pairs = Counter(itertools.pairwise(known))
     first = Counter(known[:-1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xpbptt.charlm.encode.PIECE", piece)
+        patch.setattr("xpbptt.commands.train.encode.PIECE", piece)
         unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
     assert unigram == pytest.approx(
         literal_bits(tail, lambda _, b: (single[b] + 1) / (len(known) + size))

@@ -15,12 +15,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import xpbptt
-from xpbptt.charlm import checkpoint, loop
-from xpbptt.charlm.display import Display
-from xpbptt.charlm.interrupt import Interrupt
-from xpbptt.charlm.loop import Budget, Report
-from xpbptt.charlm.train import Trainer
-from xpbptt.cli import main
+from xpbptt.commands.main import main
+from xpbptt.commands.train import checkpoint, loop
+from xpbptt.commands.train.display import Display
+from xpbptt.commands.train.interrupt import Interrupt
+from xpbptt.commands.train.loop import Budget, Report
+from xpbptt.commands.train.train import Trainer
 
 TEXT = "the cat sat on the mat; " * 40
 SMALL = ["--hidden", "7", "--batch", "3", "--chunk", "6"]
@@ -99,7 +99,9 @@ def test_where_it_resumes_from_and_saves_to(workplace):
 
 
 def test_a_model_trained_on_one_library_goes_on_on_another(xp, monkeypatch):
-    monkeypatch.setattr("xpbptt.cli._print_sample", lambda *_: None)  # slow on some libraries
+    monkeypatch.setattr(
+        "xpbptt.commands.main._print_sample", lambda *_: None
+    )  # slow on some libraries
     name = {"jax.numpy": "jax", "array_api_strict": "array-api-strict"}.get(
         xp.__name__, xp.__name__.removeprefix("array_api_compat.")
     )
@@ -505,7 +507,7 @@ def python(*arguments, **environment):
     """Start a Python in which Ctrl-C works, whatever the tests were started from."""
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from xpbptt.cli import main; sys.exit(main())"
+        "from xpbptt.commands.main import main; sys.exit(main())"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -571,5 +573,5 @@ def test_what_the_terminal_cannot_show_is_shown_otherwise(workplace):
 
 
 def test_the_progress_bar_and_the_file_format_are_imported_on_use():
-    code = "import sys, xpbptt.cli; print({'tqdm', 'safetensors'} & set(sys.modules))"
+    code = "import sys, xpbptt.commands.main; print({'tqdm', 'safetensors'} & set(sys.modules))"
     assert finished("-c", code).stdout == "set()\n"

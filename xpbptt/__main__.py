@@ -2,7 +2,7 @@
 
 import sys
 
-from xpbptt.cli import main
+from xpbptt.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

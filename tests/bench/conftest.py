@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from xpbptt.bench import threads
-from xpbptt.cli import main
+from xpbptt.commands.bench import threads
+from xpbptt.commands.main import main
 
 TINY = ["--quick", "--seconds", "0.001", "--size", "4,3,2"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import xpbptt
-from xpbptt.bench import command, machine, measure, peers
-from xpbptt.bench.cases import Case
-from xpbptt.bench.contestant import Contestant
-from xpbptt.cli import main
+from xpbptt.commands.base import machine
+from xpbptt.commands.bench import command, measure, peers
+from xpbptt.commands.bench.cases import Case
+from xpbptt.commands.bench.contestant import Contestant
+from xpbptt.commands.main import main
 
 NOTEBOOK = ("--peer", "notebook")
 

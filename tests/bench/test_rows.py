@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from xpbptt import backends
-from xpbptt.bench import cases, counts, floors, ours, peers
-from xpbptt.bench.cases import CELLS, DTYPES, KINDS, SIZES, Case
-from xpbptt.bench.contestant import Contestant, difference
-from xpbptt.bench.counters import numpy as numpy_counter
-from xpbptt.bench.counters import torch as torch_counter
-from xpbptt.bench.problem import draw
+from xpbptt.commands.bench import cases, counts, floors, ours, peers
+from xpbptt.commands.bench.cases import CELLS, DTYPES, KINDS, SIZES, Case
+from xpbptt.commands.bench.contestant import Contestant, difference
+from xpbptt.commands.bench.counters import numpy as numpy_counter
+from xpbptt.commands.bench.counters import torch as torch_counter
+from xpbptt.commands.bench.problem import draw
 
 NAMES = {"array_api_strict": "array-api-strict", "jax.numpy": "jax"}
 T, B, H = 5, 3, 2

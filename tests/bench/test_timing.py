@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from xpbptt.bench import report, timing
-from xpbptt.bench.cases import Case
-from xpbptt.bench.counts import PerStep
-from xpbptt.bench.measure import Entry, Row
-from xpbptt.bench.timing import Clock, Runner, Times
+from xpbptt.commands.bench import report, timing
+from xpbptt.commands.bench.cases import Case
+from xpbptt.commands.bench.counts import PerStep
+from xpbptt.commands.bench.measure import Entry, Row
+from xpbptt.commands.bench.timing import Clock, Runner, Times
 
 
 def told(durations):

@@ -7,10 +7,10 @@ are installed. What is asserted is that all compute the same; no test asserts a 
 import pytest
 
 from xpbptt import backends
-from xpbptt.bench import cases, floors, ours, peers
-from xpbptt.bench.contestant import TOLERANCE, difference
-from xpbptt.bench.problem import draw
-from xpbptt.bench.timing import clock
+from xpbptt.commands.bench import cases, floors, ours, peers
+from xpbptt.commands.bench.contestant import TOLERANCE, difference
+from xpbptt.commands.bench.problem import draw
+from xpbptt.commands.bench.timing import clock
 
 TABLE = cases.select()
 

@@ -6,10 +6,10 @@ import cupy
 import pytest
 
 from xpbptt import backends
-from xpbptt.bench import counts, ours, threads
-from xpbptt.bench.cases import CELLS, KINDS, Case
-from xpbptt.bench.problem import draw
-from xpbptt.cli import main
+from xpbptt.commands.bench import counts, ours, threads
+from xpbptt.commands.bench.cases import CELLS, KINDS, Case
+from xpbptt.commands.bench.problem import draw
+from xpbptt.commands.main import main
 
 
 @pytest.mark.parametrize("fuse", ["0", "1"])

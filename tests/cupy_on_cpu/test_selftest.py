@@ -6,14 +6,14 @@ import cupy
 import numpy as np
 import pytest
 
-from xpbptt.bench import peers
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import stepwise as fused
-from xpbptt.cli import main
+from xpbptt.commands.bench import peers
+from xpbptt.commands.main import main
+from xpbptt.commands.selftest import command
+from xpbptt.commands.selftest.budgets import allocations, calls, waits
+from xpbptt.commands.selftest.checks import kernels
 from xpbptt.kernels.cuda import kernel as cuda
-from xpbptt.selftest import command
-from xpbptt.selftest.budgets import allocations, calls, waits
-from xpbptt.selftest.checks import kernels
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from xpbptt.bench import peers
-from xpbptt.cli import main
-from xpbptt.selftest import command
+from xpbptt.commands.bench import peers
+from xpbptt.commands.main import main
+from xpbptt.commands.selftest import command
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xpbptt.selftest import check
-from xpbptt.selftest.check import Check, Outcome, attempt
-from xpbptt.selftest.checks import gradients, training
-from xpbptt.selftest.nets import NETS
+from xpbptt.commands.selftest import check
+from xpbptt.commands.selftest.check import Check, Outcome, attempt
+from xpbptt.commands.selftest.checks import gradients, training
+from xpbptt.commands.selftest.nets import NETS
 
 
 def test_a_quick_run_is_well_and_says_the_same_in_json(selftest):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xpbptt.selftest import suite
+from xpbptt.commands.selftest import suite
 
 CONFTEST = "def pytest_addoption(parser): parser.addoption('--backend')\n"
 PASSING = "def test_it(request): assert request.config.getoption('--backend') == 'numpy'\n"

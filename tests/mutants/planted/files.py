@@ -5,35 +5,35 @@ from mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "the digest is not checked",
-        "charlm/checkpoint.py",
+        "commands/train/checkpoint.py",
         "if has_digest and stored.get(DIGEST_KEY) != tensors.digest(stored[KEY], found):",
         "if False:",
         "tests/test_charlm_hostile.py::test_every_flipped_bit_is_noticed",
     ),
     Mutant(
         "a header of any length is read",
-        "charlm/tensors.py",
+        "commands/train/tensors.py",
         "if HEADER_MOST < length <= path.stat().st_size:",
         "if False:",
         "tests/test_charlm_hostile.py::test_a_header_is_read_up_to_its_bound",
     ),
     Mutant(
         "metadata of any depth are read",
-        "charlm/checkpoint.py",
+        "commands/train/checkpoint.py",
         'if sum(map(metadata.count, "[{,")) > _PARTS_MOST:',
         "if False:",
         "tests/test_charlm_hostile.py::test_metadata_are_read_up_to_a_number_of_parts",
     ),
     Mutant(
         "a run is saved at its end only",
-        "charlm/keeper.py",
+        "commands/train/keeper.py",
         "if best < self._best or time.monotonic() >= self._next:",
         "if False:",
         "tests/test_charlm_runs.py::test_a_run_that_crashes_has_been_saved_on_the_way",
     ),
     Mutant(
         "a run that diverges keeps nothing",
-        "charlm/keeper.py",
+        "commands/train/keeper.py",
         "if self._last is not None and not self._path.exists():",
         "if False:",
         "tests/test_charlm_runs.py"
@@ -41,28 +41,28 @@ MUTANTS = [
     ),
     Mutant(
         "SIGTERM and SIGHUP end a run unsaved",
-        "charlm/interrupt.py",
+        "commands/train/interrupt.py",
         '_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")',
         '_NAMES = ("SIGINT",)',
         "tests/test_charlm_runs.py::test_a_process_that_gets_a_signal_leaves_a_whole_file",
     ),
     Mutant(
         "a run is lost with its output",
-        "charlm/terminal.py",
+        "commands/train/terminal.py",
         "except OSError:  # a closed pipe",
         "except KeyError:  # a closed pipe",
         "tests/test_charlm_runs.py::test_a_run_whose_output_is_lost_goes_on_and_saves",
     ),
     Mutant(
         "what is shown of a name is what it holds",
-        "charlm/terminal.py",
+        "commands/train/terminal.py",
         'return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)',
         "return text",
         "tests/test_charlm_hostile.py::test_names_in_a_model_file_reach_the_terminal_escaped",
     ),
     Mutant(
         "the files of killed runs stay",
-        "charlm/atomic.py",
+        "commands/base/atomic.py",
         "            _remove_if_left(entry)",
         "            pass",
         "tests/test_charlm_runs.py"
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "a file that is being written is removed by another run",
-        "charlm/atomic.py",
+        "commands/base/atomic.py",
         '    with suppress(OSError), temporary.open("r+b") as file:\n        _lock(file)',
         '    with suppress(OSError), temporary.open("r+b") as file:\n        pass',
         "tests/test_charlm_runs.py::test_a_file_that_is_being_written_is_not_swept",

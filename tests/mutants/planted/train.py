@@ -5,28 +5,28 @@ from mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "a text takes four bytes a character",
-        "charlm/encode.py",
+        "commands/train/encode.py",
         '("uint8", "uint16", "int32")',
         '("int32",)',
         "tests/test_charlm_text.py::test_a_long_text_takes_few_bytes_a_character",
     ),
     Mutant(
         "a text is read whole",
-        "charlm/text.py",
+        "commands/train/text.py",
         "while chunk := file.read(PIECE):",
         "while chunk := file.read():",
         "tests/test_charlm_text.py::test_a_long_text_takes_few_bytes_a_character",
     ),
     Mutant(
         "a text that will not fit is read",
-        "charlm/text.py",
+        "commands/train/text.py",
         "memory.check(BYTES * size, what, SHORTER)",
         "pass",
         "tests/test_charlm_text.py::test_a_text_that_will_not_fit_is_refused_before_it_is_read",
     ),
     Mutant(
         "a model that will not fit is made",
-        "charlm/job.py",
+        "commands/train/job.py",
         "        memory.check(cost.least(settings, characters), what, advice)\n",
         "",
         "tests/test_charlm_cost.py"
@@ -34,14 +34,14 @@ MUTANTS = [
     ),
     Mutant(
         "small products are shared by threads",
-        "charlm/blas.py",
+        "commands/train/blas.py",
         "if small or now == 1:",
         "if now == 1:",
         "tests/test_charlm_blas.py::test_what_is_known_beforehand_is_not_measured",
     ),
     Mutant(
         "more threads are taken where they are not faster",
-        "charlm/blas.py",
+        "commands/train/blas.py",
         "count = now if GAIN * every < one else 1",
         "count = now",
         "tests/test_charlm_blas.py::test_all_threads_are_taken_where_they_are_faster_by_a_tenth",

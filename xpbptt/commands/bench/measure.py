@@ -1,0 +1,133 @@
+"""Measuring a row: first whether everyone computes the same, then how long each takes."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpbptt.commands.bench import counts, floors, ours, peers
+from xpbptt.commands.bench.cases import Case
+from xpbptt.commands.bench.contestant import TOLERANCE, Contestant, difference
+from xpbptt.commands.bench.problem import Problem, draw
+from xpbptt.commands.bench.timing import Runner, Times, clock, interleave
+
+OURS, FLOOR = "xpbptt", "floor"
+
+
+class Entry(NamedTuple):
+    """One peer in a row.
+
+    Attributes
+    ----------
+    times : Times or None
+        None where it was not timed.
+    difference : float or None
+        The largest difference of its values from those of xpbptt; None where it does not compute
+        this row.
+    note : str
+        Its version and device, or why it was not timed.
+    """
+
+    times: Times | None
+    difference: float | None
+    note: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it was not timed because its values differ."""
+        return self.times is None and self.difference is not None
+
+
+class Row(NamedTuple):
+    """What was found out about a row.
+
+    Attributes
+    ----------
+    case : Case
+        The row.
+    ours, floor : Times
+        xpbptt, and the products alone.
+    peers : dict of str to Entry
+        The others.
+    kept : int
+        The bytes that a forward pass keeps for the backward pass; of a stream its state.
+    per_step : PerStep or None
+        The calls of a time step.
+    """
+
+    case: Case
+    ours: Times
+    floor: Times
+    peers: dict[str, Entry]
+    kept: int
+    per_step: counts.PerStep | None
+
+    def ratio(self, other: Times) -> float:
+        """Return the time of xpbptt by another one of the same run; infinite by none at all."""
+        return self.ours.median / other.median if other.median else math.inf
+
+
+class Effort(NamedTuple):
+    """How long to measure a row: for so many seconds, and at least so many rounds."""
+
+    seconds: float
+    rounds: int
+
+
+def measure(case: Case, names: Sequence[str], effort: Effort, *, xp: Any, backend: str) -> Row:
+    """Measure a row.
+
+    Parameters
+    ----------
+    case : Case
+        The row.
+    names : sequence of str
+        The peers to measure beside it.
+    effort : Effort
+        For how long.
+    xp : namespace
+        The array library.
+    backend : str
+        Its name.
+
+    Returns
+    -------
+    row : Row
+        The times. Who computes something else than xpbptt is not timed.
+    """
+    problem = draw(case, xp=xp, backend=backend)
+    contestant = ours.make(problem)
+    values = contestant.compute()
+    made = {name: peers.make(name, problem) for name in names}
+    present = {name: peer for name, peer in made.items() if isinstance(peer, Contestant)}
+    apart = {name: difference(values, peer.compute()) for name, peer in present.items()}
+    right = {name for name, found in apart.items() if found <= TOLERANCE[case.dtype]}
+
+    floor = Runner(floors.products(problem).run, clock(backend, on_gpu=problem.on_gpu))
+    runners = {OURS: contestant.runner(), FLOOR: floor}
+    runners |= {name: peer.runner() for name, peer in present.items() if name in right}
+    for runner in runners.values():
+        runner.clock.measure(runner.run)
+    times = interleave(runners, effort.seconds, effort.rounds)
+
+    entries = {
+        name: Entry(times.get(name), apart.get(name), _note(peer, name in right))
+        for name, peer in made.items()
+    }
+    return Row(case, times[OURS], times[FLOOR], entries, kept(problem), counts.per_step(problem))
+
+
+def _note(peer: Contestant | str, right: bool) -> str:  # noqa: FBT001 - private
+    if isinstance(peer, str):
+        return peer
+    return peer.where if right else f"{peer.where}: other values, not timed"
+
+
+def kept(problem: Problem) -> int:
+    """Return the bytes that a forward pass keeps; of a stream the bytes of its state."""
+    case = problem.case
+    if case.kind == "step":
+        parts = 2 if case.cell == "lstm" else 1
+        return parts * case.batch * case.size * np.dtype(case.dtype).itemsize
+    return problem.net.cost(case.steps, case.batch, case.dtype).bytes

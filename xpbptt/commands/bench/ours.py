@@ -1,0 +1,53 @@
+"""xpbptt as a contestant."""
+
+from typing import Any
+
+import xpbptt
+from xpbptt._arrays.host import to_numpy
+from xpbptt.commands.bench.contestant import Contestant, Values
+from xpbptt.commands.bench.problem import Problem
+from xpbptt.commands.bench.timing import clock
+
+
+def make(problem: Problem) -> Contestant:
+    """Return xpbptt on the library of the problem."""
+    build = _stream if problem.case.kind == "step" else _sequence
+    run, values = build(problem)
+    ticks = clock(problem.backend, on_gpu=problem.on_gpu)
+    return Contestant(run, values, ticks, f"xpbptt {xpbptt.__version__}")
+
+
+def _sequence(problem: Problem) -> Any:
+    net, xp = problem.net, problem.xp
+    params, x, dy = problem.to_device((problem.params, problem.x, problem.dy))
+    mask = None
+    if problem.lengths is not None:
+        mask = xpbptt.length_mask(xp.asarray(problem.lengths), problem.case.steps)
+
+    def run() -> Any:
+        y, _, cache = net.forward(params, x, mask=mask)
+        return y, net.backward(cache, dy)
+
+    def values(result: Any) -> Values:
+        y, grads = result
+        (weights,) = grads.params
+        arrays = (y, grads.x, *weights)
+        return dict(zip(("y", "dx", "dW_ih", "dW_hh", "db_ih", "db_hh"), arrays, strict=True))
+
+    return run, lambda result: {name: to_numpy(a) for name, a in values(result).items()}
+
+
+def _stream(problem: Problem) -> Any:
+    net = problem.net
+    params, x = problem.to_device((problem.params, problem.x))
+    inputs = [x[t, ...] for t in range(problem.case.steps)]
+    _, like = net.step(params, inputs[0])
+    zeros = tuple(type(part)(*(array * 0 for array in part)) for part in like)
+
+    def run() -> Any:
+        state = zeros
+        for x_t in inputs:
+            _, state = net.step(params, x_t, state)
+        return state
+
+    return run, lambda state: {name: to_numpy(a) for name, a in state[0]._asdict().items()}

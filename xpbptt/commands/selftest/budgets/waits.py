@@ -1,0 +1,137 @@
+"""Nothing in training or inference waits for the host.
+
+CuPy itself sees reads on the host and waits for the whole device. Watched beside it are waits for
+a stream or an event, and NumPy's arrays that are sent to the device.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+import xpbptt
+from xpbptt.commands.bench.counters.tally import replaced
+from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup, not_applicable
+from xpbptt.commands.selftest.nets import NETS, B, H, I, Layout, T, cases, draw, train
+
+ALONE = Layout(1, both=False, masked=False)
+
+
+def checks(setup: Setup) -> Iterator[Check]:
+    """Yield a check of the watch itself, one for each net, and one for what goes with them."""
+    if setup.backend != "cupy":
+        reason = f"on {setup.backend} it cannot be seen whether the host waits"
+        yield not_applicable("no wait for the host", reason)
+        return
+    yield Check("a read on the host is seen", partial(_watch, setup))
+    for name in NETS:
+        yield Check(f"no wait, {name}", partial(_net, name, setup))
+    yield Check("no wait, readout, losses, optimisers", partial(_rest, setup))
+
+
+@contextmanager
+def no_waits() -> Iterator[None]:
+    """Let every wait that is seen raise, what CuPy sees as ``cupyx.DeviceSynchronized``.
+
+    Raises
+    ------
+    NotApplicable
+        If this version of CuPy has no such watch.
+    """
+    cupy, cupyx = import_module("cupy"), import_module("cupyx")
+    if not hasattr(cupyx, "allow_synchronize"):
+        message = "this version of CuPy has no cupyx.allow_synchronize"
+        raise NotApplicable(message)
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        # CuPy warns that it does not see every wait.
+        warnings.filterwarnings("ignore", message="cupyx.allow_synchronize")
+        stack.enter_context(cupyx.allow_synchronize(False))  # noqa: FBT003 - CuPy's
+        for kind in (cupy.cuda.Stream, cupy.cuda.Event):
+            stack.enter_context(replaced(kind, {"synchronize": _refused}))
+        stack.enter_context(replaced(cupy, dict.fromkeys(("array", "asarray"), _from_device)))
+        yield
+
+
+def _refused(_: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(waited_for: object) -> None:
+        message = f"the host waited for {type(waited_for).__name__}"
+        raise RuntimeError(message)
+
+    return refuse
+
+
+def _from_device(make: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(source: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(source, (np.ndarray, np.generic)):
+            message = "an array of NumPy was sent to the device"
+            raise TypeError(message)
+        return make(source, *arguments, **options)
+
+    return checked
+
+
+def _watch(setup: Setup) -> str:
+    number = setup.xp.ones(1)[0]
+    raised: type[Exception] | None = None
+    with no_waits():
+        try:
+            float(number)
+        except Exception as error:  # noqa: BLE001 - which one it is belongs to CuPy
+            raised = type(error)
+    if raised is None:
+        message = "CuPy's watch let a float() of an array pass, so it would let all others"
+        raise CheckError(message)
+    return f"{raised.__name__} is raised by float() of an array"
+
+
+def _net(name: str, setup: Setup) -> str:
+    passes = 0
+    for case in cases(name, setup, "float32"):
+        params, x, state, mask, *_ = case.numbers
+        for bptt in (xpbptt.KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(2)):
+            with no_waits():
+                train(case.net, case.numbers, bptt)
+                passes += 1
+        with no_waits():
+            case.net.infer(params, x, state, mask)
+            _, _, cache = case.net.forward(params, x, None, mask)
+            case.net.backward(cache, case.numbers.dy, trace=True, clip_step=0.1)
+    alone = draw(name, ALONE, "float32", xp=setup.xp)
+    with no_waits():
+        alone.net.step(alone.numbers.params, alone.numbers.x[0, ...], alone.numbers.state)
+    return f"{passes} times forward and backward; infer, step, trace and clip_step"
+
+
+def _rest(setup: Setup) -> str:
+    xp = setup.xp
+    random = np.random.default_rng(3)
+
+    def array(*shape: int) -> Any:
+        return xp.asarray(np.asarray(random.standard_normal(shape), dtype="float32"))
+
+    readout = xpbptt.Linear(H, I)
+    params, h, target = readout.init(0, xp=xp), array(T, B, H), array(T, B, I)
+    labels = xp.asarray(random.integers(I, size=(T, B)))
+    mask = xp.asarray(random.random((T, B)) < 0.5)  # noqa: PLR2004 - half of them
+    optimizers: list[xpbptt.Optimizer] = [xpbptt.sgd(0.1), xpbptt.sgd(0.1, 0.9), xpbptt.adam(0.1)]
+
+    def update(optimizer: xpbptt.Optimizer) -> Callable[[], object]:
+        state = optimizer.init(params)
+        return lambda: optimizer.update(params, state, params)
+
+    updates = [update(optimizer) for optimizer in optimizers]
+    with no_waits():
+        y, kept = readout.forward(params, h)
+        readout.backward(kept, target)
+        for one in (None, mask):
+            xpbptt.mean_squared_error(y, target, one)
+            xpbptt.softmax_cross_entropy(y, labels, one)
+        for run in updates:
+            run()
+        xpbptt.clip_by_global_norm(params, 0.1)
+    return "Linear, both losses, sgd, momentum, adam, clip_by_global_norm"

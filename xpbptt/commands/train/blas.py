@@ -1,0 +1,140 @@
+"""The threads of NumPy's matrix products: as many as make the training fastest here.
+
+Beside other busy processes the threads of a small product wait for each other, many times longer
+than one thread takes for it all. The last bits of a product depend on how many threads there are,
+so a run keeps to one number of them, and a model file stores it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from math import prod
+from typing import Any, NamedTuple
+
+from xpbptt.commands.train.model import CharModel
+from xpbptt.nets import signature
+
+Namespace = Any
+
+VARIABLES = (  # who sets one of them has chosen
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+SMALL = 1 << 22  # multiply-adds of the product of a time step: up to so many, one thread
+SECONDS = 1.0  # how long is measured
+GAIN = 1.1  # by how much all threads must be faster to be taken
+
+_ON_NUMPY = ("numpy", "array_api_compat.numpy", "array_api_strict")
+
+
+class Choice(NamedTuple):
+    """How many threads are taken, and why.
+
+    Attributes
+    ----------
+    threads : int or None
+        The number; None where it is not governed.
+    reason : str
+        Why, in words.
+    """
+
+    threads: int | None
+    reason: str
+
+
+def current(xp: Namespace) -> int | None:
+    """Return how many threads the matrix products take now; None where that is not governed.
+
+    It is governed for NumPy, and what computes with it, on OpenBLAS, MKL or BLIS.
+    """
+    if xp.__name__ not in _ON_NUMPY:
+        return None
+    from threadpoolctl import threadpool_info  # noqa: PLC0415 - on use, not on import
+
+    counts = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+    return max(counts, default=None)
+
+
+def limited(count: int | None) -> AbstractContextManager[object]:
+    """Return a context in which matrix products take `count` threads; None leaves them alone."""
+    if count is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - on use, not on import
+
+    limits: AbstractContextManager[object] = threadpool_limits(count, user_api="blas")
+    return limits
+
+
+def small(model: CharModel, batch: int) -> bool:
+    """Tell whether the product of a time step is too small to be shared by threads."""
+    weight = signature.parameters(model.net)[0].weight_hh
+    multiply_adds: int = batch * prod(weight.shape)
+    return multiply_adds <= SMALL
+
+
+def choose(
+    now: int | None,
+    stored: int | None,
+    environ: Mapping[str, str],
+    *,
+    small: bool,
+    probe: Callable[[int], object],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Choice:
+    """Choose the number of threads for a training run.
+
+    Parameters
+    ----------
+    now : int or None
+        What `current` returns.
+    stored : int or None
+        The number that the run had before it was saved; None if there is none.
+    environ : mapping
+        The environment.
+    small : bool
+        Whether the products are small.
+    probe : callable
+        Does a part of the work with so many threads.
+    clock : callable
+        Returns the time in seconds.
+
+    Returns
+    -------
+    choice : Choice
+        The choice of the environment, else that of the run resumed, else the faster one.
+    """
+    if now is None:
+        return Choice(None, "")
+    for name in VARIABLES:
+        if environ.get(name) == str(now):
+            return Choice(now, f"set by {name}")
+    if stored is not None and stored <= now:
+        return Choice(stored, "as before")
+    if small or now == 1:
+        return Choice(1, "enough for matrix products this small" if small else "one core")
+    one, every = _measure(now, probe, clock)
+    count = now if GAIN * every < one else 1
+    return Choice(count, f"a probe took {one:.3f} s with 1 and {every:.3f} s with {now}")
+
+
+def _measure(
+    most: int, probe: Callable[[int], object], clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Return the mean times of the probe with one thread and with `most`, run in turn.
+
+    The mean, as it is the rare long waits of several threads that make a run slow.
+    """
+    probe(1)  # not timed: the first use compiles the cell
+    one = every = 0.0
+    began, rounds = clock(), 0
+    while rounds == 0 or clock() - began < SECONDS:
+        start = clock()
+        probe(1)
+        middle = clock()
+        probe(most)
+        one, every = one + middle - start, every + clock() - middle
+        rounds += 1
+    return one / rounds, every / rounds

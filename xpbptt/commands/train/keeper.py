@@ -1,0 +1,96 @@
+"""When a run is saved: now and then while it goes on, at its end, and before it is lost."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from xpbptt.commands.base.errors import NotFiniteError, TrainingError
+from xpbptt.commands.train import checkpoint
+from xpbptt.commands.train.checkpoint import Checkpoint
+from xpbptt.commands.train.job import Job
+from xpbptt.commands.train.train import TrainState
+
+SAVE_SECONDS = 30.0  # between two savings,
+SAVE_TIMES = 10.0  # or, where saving takes long, so many times as long
+
+
+class Keeper:
+    """Keeps the model file of a run near to where the run stands.
+
+    Parameters
+    ----------
+    job : Job
+        The training run.
+    path : Path
+        The model file.
+    complain : callable
+        Called with a line where a saving failed and the run goes on.
+    """
+
+    def __init__(self, job: Job, path: Path, *, complain: Callable[[str], None]) -> None:
+        self._job = job
+        self._path = path
+        self._complain = complain
+        self._next = time.monotonic() + SAVE_SECONDS
+        self._best = math.inf
+        self._last: TrainState | None = None
+        self._saved: int | None = None  # the step of the last saving
+
+    def offer(self, progress: TrainState, bits: float | None) -> None:
+        """Save if it is time to, or if the model is the best so far.
+
+        Parameters
+        ----------
+        progress : TrainState
+            Where training stands; every loss up to here was finite.
+        bits : float or None
+            What the model has just reached on the held-out text; None if nobody has looked.
+
+        Raises
+        ------
+        NotFiniteError
+            If it should be saved, but has numbers that are not finite.
+        """
+        best = self._best if bits is None else min(self._best, bits)
+        if best < self._best or time.monotonic() >= self._next:
+            began = time.monotonic()
+            try:
+                self.save(progress)
+            except NotFiniteError:
+                raise
+            except TrainingError as error:  # the disk may have room the next time
+                self._complain(str(error))
+            now = time.monotonic()
+            self._next = now + max(SAVE_SECONDS, SAVE_TIMES * (now - began))
+        self._best, self._last = best, progress
+
+    def save(self, progress: TrainState) -> Checkpoint:
+        """Save, and return what was saved.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be written; NotFiniteError if it has numbers that are not finite.
+        """
+        stored = self._job.stored(progress)
+        checkpoint.save(self._path, stored)
+        self._saved = progress.moments.step
+        return stored
+
+    def rescue(self, error: NotFiniteError) -> TrainingError:
+        """Return the error that ends a run whose numbers are not finite any more.
+
+        The file is left alone if there is one: it is a better model than one about to overflow. If
+        there is none, the last state is saved whose losses were finite.
+        """
+        if self._last is not None and not self._path.exists():
+            try:
+                self.save(self._last)
+            except TrainingError:  # not finite either, or no place: the line below says that
+                self._saved = None
+        if self._saved is None:
+            kept = f"nothing was saved, {self._path} is as it was"
+        else:
+            kept = f"{self._path} holds the model after step {self._saved}"
+        return TrainingError(f"{error}; {kept}; try a smaller --learning-rate")

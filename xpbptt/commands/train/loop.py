@@ -1,0 +1,149 @@
+"""The training loop: steps until the budget is spent or a signal, with a report now and then."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpbptt.commands.base.errors import NotFiniteError
+from xpbptt.commands.train.job import Job
+from xpbptt.commands.train.train import TrainState
+
+REPORT_STEPS = 20  # the loss is read from the device after so many steps,
+REPORT_SECONDS = 2.0  # or after so long where steps are slow
+EVALUATE_SECONDS = 1.0  # a first number on the held-out text soon, then less and less often
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: at least one step, and until one of the two is spent.
+
+    Parameters
+    ----------
+    steps : int or None
+        The number of steps in this run.
+    seconds : float or None
+        The time.
+    """
+
+    steps: int | None
+    seconds: float | None
+
+    def spent(self, steps: int, seconds: float) -> bool:
+        """Tell whether to stop."""
+        by_steps = self.steps is not None and steps >= self.steps
+        return by_steps or (self.seconds is not None and seconds >= self.seconds)
+
+
+class Report(NamedTuple):
+    """How training stands.
+
+    Attributes
+    ----------
+    step : int
+        The number of steps since the model was made.
+    steps : int
+        The number of steps in this run.
+    seconds : float
+        The time of this run.
+    train : float
+        The mean bits per character over the steps since the last report.
+    held_out : float or None
+        The last bits per character on the held-out text; None before the first.
+    held_out_is_new : bool
+        Whether it was computed for this report.
+    """
+
+    step: int
+    steps: int
+    seconds: float
+    train: float
+    held_out: float | None
+    held_out_is_new: bool
+
+
+def run(
+    job: Job,
+    budget: Budget,
+    *,
+    stop: Callable[[], bool],
+    show: Callable[[Report], None],
+    keep: Callable[[TrainState, float | None], None],
+) -> TrainState:
+    """Train until the budget is spent or `stop` says so, and finish the step.
+
+    Parameters
+    ----------
+    job : Job
+        The training run.
+    budget : Budget
+        How long.
+    stop : callable
+        Asked after every step.
+    show : callable
+        Called with a `Report` now and then.
+    keep : callable
+        Called before `show`, but not at the end, with where training stands and, if they were
+        computed for this report, the bits per character on the held-out text.
+
+    Returns
+    -------
+    progress : TrainState
+        Where it stopped.
+
+    Raises
+    ------
+    NotFiniteError
+        If the loss is not finite any more.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `_finite` looks at it
+        return _run(job, budget, stop, show, keep)
+
+
+def _run(
+    job: Job,
+    budget: Budget,
+    stop: Callable[[], bool],
+    show: Callable[[Report], None],
+    keep: Callable[[TrainState, float | None], None],
+) -> TrainState:
+    progress = job.start
+    started = shown_at = time.monotonic()
+    evaluate_at = started + EVALUATE_SECONDS
+    steps, window, bits = 0, 0, None
+    total: Any = 0.0  # on the device
+    while True:
+        progress, loss = job.trainer.step(progress)
+        steps, window, total = steps + 1, window + 1, total + loss
+        now = time.monotonic()
+        done = stop() or budget.spent(steps, now - started)
+        if not done and window < REPORT_STEPS and now - shown_at < REPORT_SECONDS:
+            continue
+        train = _finite(float(total) / window / math.log(2), progress)
+        fresh = not done and now >= evaluate_at
+        if fresh:
+            bits = job.held_out_bits(progress)
+        if not done:
+            keep(progress, bits if fresh else None)
+        shown_at = time.monotonic()
+        if fresh:
+            evaluate_at = _next(started, now, shown_at)
+        show(Report(progress.moments.step, steps, shown_at - started, train, bits, fresh))
+        if done:
+            return progress
+        window, total = 0, 0.0
+
+
+def _next(started: float, began: float, now: float) -> float:
+    """Return when to evaluate again: what it costs stays a tenth, and lines stay few."""
+    return now + max(4.0, 10 * (now - began), 0.1 * (now - started))
+
+
+def _finite(train: float, progress: TrainState) -> float:
+    if not math.isfinite(train):
+        what = "the loss is"
+        raise NotFiniteError(what, progress.moments.step)
+    return train

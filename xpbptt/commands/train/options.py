@@ -1,0 +1,101 @@
+"""The options of the command line."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from xpbptt import __version__
+from xpbptt.commands.base.arguments import add_backend, number
+from xpbptt.commands.bench import options as bench_options
+from xpbptt.commands.selftest import options as selftest_options
+from xpbptt.commands.train import text
+from xpbptt.commands.train.settings import CELLS, Settings
+
+Command = Callable[[argparse.Namespace], int]
+
+OUT = "model.safetensors"
+SECONDS = 45.0
+EPILOG = (
+    "exit codes: 0 done; 2 something in the command, a text or a file has to be put right, and "
+    "nothing was changed; 1 training or saving failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 "
+    "by SIGHUP"
+)
+
+
+def parser(
+    *, train: Command, sample: Command, bench: Command, selftest: Command, table: Command
+) -> argparse.ArgumentParser:
+    """Return the parser of the command line; ``options.run`` is then the command to run."""
+    top = argparse.ArgumentParser(
+        prog="xpbptt",
+        description="Recurrent networks with hand-written backpropagation through time: train a "
+        "character model on a text, and sample from it.",
+        epilog=EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"xpbptt {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands, train)
+    _add_sample(commands, sample)
+    bench_options.add(commands, bench)
+    selftest_options.add(commands, selftest)
+    what = "list the array libraries, and what is usable here"
+    commands.add_parser("backends", help=what, description=what).set_defaults(run=table)
+    return top
+
+
+def _add_train(commands: Any, run: Command) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a character model on a text",
+        description="Train a character model on a text and sample from it. The model is "
+        "saved twice a minute, whenever it is the best on the held-out text, and at the end. "
+        "Ctrl-C, SIGTERM and SIGHUP finish the step, save and stop; a second Ctrl-C stops at once "
+        "and leaves the file as it was saved last.",
+        epilog=EPILOG,
+    )
+    train.set_defaults(run=run)
+    add = train.add_argument
+    add("--text", metavar="FILE", help=f"a text in UTF-8 (default: {text.DEFAULT_NAME})")
+    add_backend(train)
+    _add_settings(train)
+    about = "stop after so many more steps"
+    add("--steps", type=number(int, 1), metavar="N", help=about)
+    about = f"stop after so much time (default: {SECONDS:.0f} if there is no --steps either)"
+    add("--seconds", type=number(float, 0, above=True), metavar="S", help=about)
+    about = f"where to save the model (default: the file resumed from, or {OUT})"
+    add("--out", metavar="FILE", help=about)
+    about = "go on with a saved model and its settings (default FILE: that of --out)"
+    add("--resume", nargs="?", const="", metavar="FILE", help=about)
+
+
+def _add_settings(train: argparse.ArgumentParser) -> None:
+    default = Settings()
+    about = f"the recurrent cell (default: {default.cell})"
+    train.add_argument("--cell", choices=CELLS, help=about)
+    positive = number(int, 1)
+    for name, kind, what in [
+        ("hidden", positive, "hidden units of a layer"),
+        ("layers", positive, "layers"),
+        ("batch", positive, "streams of text read side by side"),
+        ("chunk", positive, "characters between two updates; gradients flow no further back"),
+        ("learning_rate", number(float, 0, above=True), "learning rate of Adam"),
+        ("seed", number(int, 0), "what the initial weights follow from"),
+    ]:
+        about = f"{what} (default: {getattr(default, name)})"
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=about)
+
+
+def _add_sample(commands: Any, run: Command) -> None:
+    about = "sample from a saved model"
+    sample = commands.add_parser("sample", help=about, description=about, epilog=EPILOG)
+    sample.set_defaults(run=run)
+    add = sample.add_argument
+    add("model", metavar="FILE", help="a model that `xpbptt train` saved")
+    about = "how many characters (default: %(default)s)"
+    add("--length", type=number(int, 1), default=500, metavar="N", help=about)
+    about = "below 1 the likely becomes likelier, 0 is the likeliest only (default: %(default)s)"
+    add("--temperature", type=number(float, 0), default=0.8, metavar="X", help=about)
+    about = "what the draws follow from (default: %(default)s)"
+    add("--seed", type=number(int, 0), default=0, metavar="N", help=about)
+    add("--prompt", default="", metavar="TEXT", help="the text to continue")
+    add_backend(sample)

@@ -1,0 +1,98 @@
+"""Sampling: the model writes, one character after the other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xpbptt.commands.base.errors import UserError
+from xpbptt.commands.train.host import to_host
+from xpbptt.commands.train.model import CharModel
+
+Namespace = Any
+Tree = Any
+
+
+def sample(
+    model: CharModel,
+    params: Tree,
+    vocabulary: str,
+    *,
+    xp: Namespace,
+    prompt: str = "",
+    length: int = 500,
+    temperature: float = 0.8,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Return an iterator over characters that the model finds likely to follow.
+
+    Parameters
+    ----------
+    model : CharModel
+        The model.
+    params : tree of arrays
+        Its parameters.
+    vocabulary : str
+        The characters, in the order of their numbers.
+    xp : namespace
+        The arrays' namespace.
+    prompt : str
+        The text to continue. Where it is empty the model starts as after a line break.
+    length : int
+        The number of characters.
+    temperature : float
+        What the logits are divided by: below 1 the likely becomes more so; 0 takes the likeliest.
+    seed : int
+        What the draws follow from, on the host: the same on every library, to rounding.
+
+    Returns
+    -------
+    characters : iterator of str
+        One character at a time, as the model writes it.
+
+    Raises
+    ------
+    UserError
+        If the prompt has characters that the model does not know; while characters are drawn, if
+        the model's numbers overflow.
+    """
+    first = encode(prompt or ("\n" if "\n" in vocabulary else vocabulary[0]), vocabulary)
+    generator = np.random.default_rng(seed)
+
+    def write(ids: np.ndarray) -> Iterator[str]:
+        state = None
+        for _ in range(length):
+            with np.errstate(over="ignore", invalid="ignore"):  # `_finite` looks at it
+                logits, state = model.read(params, ids[:, None], state, xp=xp)
+            number = draw(_finite(to_host(logits)[-1, 0]), temperature, generator)
+            ids = np.asarray([number], dtype=np.int32)
+            yield vocabulary[number]
+
+    return write(first)
+
+
+def encode(prompt: str, vocabulary: str) -> np.ndarray:
+    """Return the numbers of the characters of `prompt`, (N,), int32."""
+    unknown = sorted(set(prompt) - set(vocabulary))
+    if unknown:
+        message = f"--prompt has characters that the model has never seen: {''.join(unknown)!a}"
+        raise UserError(message)
+    numbers = {character: number for number, character in enumerate(vocabulary)}
+    return np.asarray([numbers[character] for character in prompt], dtype=np.int32)
+
+
+def _finite(logits: np.ndarray) -> np.ndarray:
+    if not np.isfinite(logits).all():
+        message = "the model cannot be sampled from: its weights are so large that they overflow"
+        raise UserError(message)
+    return logits
+
+
+def draw(logits: np.ndarray, temperature: float, generator: np.random.Generator) -> int:
+    """Return a number drawn from the softmax of ``logits / temperature``."""
+    if temperature == 0:
+        return int(np.argmax(logits))
+    with np.errstate(over="ignore"):  # a tiny temperature: the unlikely gets -inf, rightly
+        scaled = (logits - logits.max()).astype(np.float64) / temperature
+    exponentials = np.exp(scaled)
+    return int(generator.choice(len(logits), p=exponentials / exponentials.sum()))

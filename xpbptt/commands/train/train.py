@@ -1,0 +1,111 @@
+"""Training: truncated backpropagation through time, the state carried from chunk to chunk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpbptt.commands.train.model import CharModel
+from xpbptt.commands.train.settings import Settings
+from xpbptt.optim import AdamState, Optimizer, adam, clip_by_global_norm
+
+Array = Any
+Namespace = Any
+Tree = Any
+
+MAX_NORM = 1.0
+PROBE = 4  # time steps of `Trainer.probe`
+
+
+class TrainState(NamedTuple):
+    """Everything that the next step follows from, beside the settings and the text.
+
+    Attributes
+    ----------
+    params : tree of arrays
+        The parameters.
+    moments : AdamState
+        The state of the optimiser; it also counts the steps taken.
+    state : tree of arrays (B, H) or None
+        The net's state after the last chunk; None at the start of the text.
+    position : int
+        Where in each stream the next chunk starts.
+    """
+
+    params: Tree
+    moments: AdamState
+    state: Tree
+    position: int
+
+    def convert(self, convert: Callable[[Tree], Tree]) -> "TrainState":
+        """Return the same with every tree of arrays converted, as by `to_host`."""
+        step, mean, square = self.moments
+        moments = AdamState(step, convert(mean), convert(square))
+        return TrainState(convert(self.params), moments, convert(self.state), self.position)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The training step for a model and its text.
+
+    Parameters
+    ----------
+    model : CharModel
+        The model.
+    settings : Settings
+        The settings; the sizes of the model among them.
+    streams : array (L, B)
+        The numbers of the characters to train on, on the host.
+    xp : namespace
+        The library to train on.
+    """
+
+    model: CharModel
+    settings: Settings
+    streams: np.ndarray
+    xp: Namespace
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser, which keeps nothing itself."""
+        return adam(self.settings.learning_rate)
+
+    def start(self) -> TrainState:
+        """Return the state before the first step."""
+        params = self.model.init(self.settings.seed, xp=self.xp)
+        return TrainState(params, self.optimizer.init(params), state=None, position=0)
+
+    def step(self, before: TrainState) -> tuple[TrainState, Array]:
+        """Read one chunk and update the parameters.
+
+        Parameters
+        ----------
+        before : TrainState
+            The state after the step before.
+
+        Returns
+        -------
+        after : TrainState
+            The state after this one.
+        loss : array ()
+            The mean cross-entropy of the chunk in nats, before the update; on the device.
+        """
+        params, moments, state, position = before
+        chunk = self.settings.chunk
+        if position + chunk >= len(self.streams):  # the end of the text: start again
+            position, state = 0, None
+        window = np.ascontiguousarray(self.streams[position : position + chunk + 1], np.int32)
+        ids = self.xp.asarray(window, dtype=self.xp.int32)
+        loss, grads, state = self.model.loss_and_gradients(
+            params, ids[:-1, :], ids[1:, :], state, xp=self.xp
+        )
+        grads, _ = clip_by_global_norm(grads, MAX_NORM)
+        params, moments = self.optimizer.update(grads, moments, params)
+        return TrainState(params, moments, state, position + chunk), loss
+
+    def probe(self, before: TrainState) -> None:
+        """Do the passes of a few time steps and forget the result: something to time."""
+        window = self.streams[: min(self.settings.chunk, PROBE) + 1]
+        ids = self.xp.asarray(np.ascontiguousarray(window, np.int32), dtype=self.xp.int32)
+        self.model.loss_and_gradients(before.params, ids[:-1, :], ids[1:, :], None, xp=self.xp)
