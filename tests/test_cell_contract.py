@@ -433,3 +433,12 @@ def test_a_recurrence_of_a_wrong_cell_names_the_cell(xp):
     net = xpbptt.Net(recurrence(wrong), I, H)
     with pytest.raises(TypeError, match="`forward` of the cell toy must return `residuals`"):
         net.infer(net.init(0, xp=xp), xp.ones((6, 4, I), dtype=xp.float32))
+
+
+def test_arrays_of_the_other_byte_order_keep_the_contract():
+    cell = xpbptt.cells.LSTM._replace(name="of the other order")
+    net = xpbptt.Net(cell, 3, 5)
+    params = map_leaves(lambda p: p.astype(p.dtype.newbyteorder()), net.init(0))
+    x = np.ones((2, 4, 3), np.dtype(np.float32).newbyteorder())
+    y, _ = net.infer(params, x)
+    assert y.dtype == x.dtype
