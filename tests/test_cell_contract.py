@@ -304,6 +304,17 @@ def test_a_write_that_the_small_step_does_not_make(xp, make_case, monkeypatch):
     assert_equal(given, kept, xp)
 
 
+def test_a_cell_is_not_blamed_for_the_byte_order_of_the_input():
+    """NumPy's operations return the machine's order, which a net puts right."""
+    net = xpbptt.Net(CELL, I, H)
+    swap = lambda a: a.astype(a.dtype.newbyteorder())  # noqa: E731
+    params = net.init(0, dtype="float64")
+    x = np.random.default_rng(0).standard_normal((4, 2, I))
+    y, _ = net.infer(map_leaves(swap, params), swap(x))
+    assert y.dtype == swap(x).dtype
+    np.testing.assert_allclose(y, net.infer(params, x)[0], rtol=1e-12)
+
+
 def test_it_is_tried_once(xp):
     calls = []
 

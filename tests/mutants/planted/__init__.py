@@ -1,5 +1,11 @@
 """The mutants, a module for each part of the project."""
 
-from . import engines
+from . import cells, doors, engines, files, train
 
-MUTANTS = [*engines.MUTANTS]
+MUTANTS = [
+    *engines.MUTANTS,
+    *cells.MUTANTS,
+    *doors.MUTANTS,
+    *files.MUTANTS,
+    *train.MUTANTS,
+]
