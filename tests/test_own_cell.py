@@ -95,7 +95,7 @@ def test_without_peepholes_it_is_the_lstm(make_case, xp, assert_close):
     case = make_case(xpbptt.LSTM(3, 5))
     zeros = xp.zeros((5,), dtype=xp.float64)
     extra = Own(zeros, zeros, zeros, xp.ones((), dtype=xp.float64))
-    params = (xpbptt.ExtraWeights(*case.params[0], extra),)
+    params = (case.params[0]._replace(extra=extra),)
     net = xpbptt.Net(PEEPHOLE, 3, 5)
     expected = case.net.infer(case.params, case.x, case.state)
     assert_close(net.infer(params, case.x, case.state), expected)

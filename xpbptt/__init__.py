@@ -12,7 +12,6 @@ from xpbptt._arrays.types import Array
 from xpbptt.bptt import (
     Binomial,
     Budget,
-    ExtraWeights,
     Gradients,
     KeepAll,
     KeepStates,
@@ -47,7 +46,6 @@ __all__ = [
     "Budget",
     "Cache",
     "Cell",
-    "ExtraWeights",
     "GRU",
     "Gradients",
     "KeepAll",

@@ -38,9 +38,7 @@ def test_the_table_and_the_json_of_a_tiny_row(bench):
     assert min(each["runs"] for each in (mine, floor, notebook)) >= command.LEAST_QUICK
     assert notebook["difference"] < 1e-12
     assert first["kept_bytes"] == xpbptt.LSTM(2, 2).cost(4, 3, "float64").bytes
-    assert first["per_step"]["products"] == 2
-    calls = first["per_step"]
-    assert calls["launches"] == calls["products"] + calls["kernels"]
+    assert first["engine"] in {"stepwise", "eager"}
     assert masked["peers"]["notebook"] == {"note": "no masks", "difference": None}
 
 

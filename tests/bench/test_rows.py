@@ -1,14 +1,13 @@
 """What is timed: the rows, everyone's values, the products, the calls."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from xpbptt import backends
-from xpbptt.commands.bench import cases, counts, floors, ours, peers
+from xpbptt.commands.bench import cases, floors, ours, peers
 from xpbptt.commands.bench.cases import CELLS, DTYPES, KINDS, SIZES, Case
-from xpbptt.commands.bench.contestant import Contestant, difference
-from xpbptt.commands.bench.counters import numpy as numpy_counter
-from xpbptt.commands.bench.counters import torch as torch_counter
+from xpbptt.commands.bench.contestant import difference
 from xpbptt.commands.bench.problem import draw
 
 NAMES = {"array_api_strict": "array-api-strict", "jax.numpy": "jax"}
@@ -82,57 +81,10 @@ def test_the_floor_is_the_products_of_a_pass(make, cell):
     assert nothing == [None, None]
 
 
-@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_step_has_one_product_in_each_direction(make, kind, cell):
-    problem = make(kind, cell)
-    calls = counts.per_step(problem)
-    if problem.backend not in counts.COUNTERS:
-        assert calls is None
-    else:
-        assert calls.products == 2  # of a stream those of input and state
-        assert calls.kernels >= 0
-
-
-def test_compiled_kernels_count(monkeypatch):
-    pytest.importorskip("numba", reason="Numba compiles the cells, and it is not installed")
-    xp = backends.load("numpy")
-    problem = draw(Case("train", "lstm", "float32", T, B, H), xp=xp, backend="numpy")
-    compiled = counts.per_step(problem)
-    assert compiled == (2, 2)
-    assert compiled.launches == 4
+def test_the_engine_is_named(monkeypatch, make, kind):
+    problem = make(kind, "lstm")
+    compiled = problem.backend == "cupy" or (problem.backend == "numpy" and find_spec("numba"))
+    assert ours.engine(problem) == ("stepwise" if compiled else "eager")
     monkeypatch.setenv("XPBPTT_FUSE", "0")
-    as_written = counts.per_step(problem)
-    assert as_written.products == 2
-    assert as_written.kernels > 20
-
-
-def known_calls(problem):
-    """A pass of two products and a known number of other calls."""
-    xp = problem.xp
-
-    def run():
-        a = xp.asarray(problem.x)[0, ...]  # a view
-        block = xp.empty((4, *a.shape), dtype=a.dtype)
-        block[0, ...] = xp.tanh(a) + 1  # three
-        part = block[0, ...]
-        part += a  # one
-        block[0, ...] = part  # nothing, it is there already; torch copies it all the same
-        return part.T @ a, xp.matmul(a.T, part), xp.concat([part, a]), xp.sum(part)  # two + two
-
-    return Contestant(run, lambda result: {}, None, "")
-
-
-@pytest.mark.parametrize(("counter", "kernels"), [("numpy", 6), ("torch", 7)])
-def test_counters_count(request, monkeypatch, counter, kernels):
-    if counter == "torch":
-        request.getfixturevalue("torch")
-    module = {"numpy": numpy_counter, "torch": torch_counter}[counter]
-    xp = backends.load(counter)
-    problem = draw(Case("train", "rnn", "float32", T, B, H), xp=xp, backend=counter)
-    monkeypatch.setattr(module.ours, "make", known_calls)
-    before = dict(vars(xp))
-    tally = module.count(problem)
-    assert tally.products == 2
-    assert tally.kernels == kernels
-    assert dict(vars(xp)) == before
+    assert ours.engine(problem) == "eager"

@@ -7,9 +7,8 @@ import pytest
 import xpbptt
 from cupy_on_cpu import ARCHITECTURES, cubin
 from xpbptt import KeepAll, KeepStates
-from xpbptt.bptt import loop
-from xpbptt.bptt.engines import segment as segments
-from xpbptt.bptt.engines.segment import CHUNK
+from xpbptt.bptt.engines import chunks as limits
+from xpbptt.bptt.engines.chunks import CHUNK
 
 B, I, H = 4, 3, 5
 NETS = {"rnn": xpbptt.RNN(I, H), "lstm": xpbptt.LSTM(I, H), "gru": xpbptt.GRU(I, H)}
@@ -70,8 +69,8 @@ def test_a_step_is_one_product_and_one_kernel(name, bptt, masked, counting, simu
 @pytest.mark.parametrize("name", DEEP)
 def test_what_goes_by_chunks_does_little_for_each(name, bptt, counting, simulator, monkeypatch):
     """So that little is there at once, inference and `KeepStates` go on by some steps at a time."""
-    monkeypatch.setattr(segments, "ROWS", 1)  # inference goes by as few steps as it ever does
-    monkeypatch.setattr(loop, "NUMBERS", 1)
+    monkeypatch.setattr(limits, "ROWS", 1)  # inference goes by as few steps as it ever does
+    monkeypatch.setattr(limits, "ELEMENTS", 1)
     net = DEEP[name]
     two, three, four = (
         passes(net, counting, CHUNK * chunks, masked=True, bptt=bptt) for chunks in (2, 3, 4)

@@ -4,12 +4,12 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from unittest.mock import patch
 
-from xpbptt.bptt.engines import stepwise as fused
+from helpers import largest_buffer
 
 KERNEL = "at_once"  # of a compiled kernel, which holds it from the day it was compiled
 CONSTANTS = {
-    "xpbptt.bptt.engines.segment.ROWS": (1, 2, 7, 100),
-    "xpbptt.bptt.loop.NUMBERS": (1, 10, 100, 1000),
+    "xpbptt.bptt.engines.chunks.ROWS": (1, 2, 7, 100),
+    "xpbptt.bptt.engines.chunks.ELEMENTS": (1, 10, 100, 1000),
     "xpbptt.kernels.numba.loops.SMALL": (0, 30, 200),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
     "xpbptt.bptt.strategies.SPAN": (1, 2, 3, 5),
@@ -24,18 +24,8 @@ def changed(constants: tuple[tuple[str, int], ...]):
     with ExitStack() as stack:
         for name, value in constants:
             if name == KERNEL:
-                stack.enter_context(_kernels_at_once(value))
+                stack.enter_context(largest_buffer(value))
                 continue
             module, _, attribute = name.rpartition(".")
             stack.enter_context(patch.object(import_module(module), attribute, value))
         yield
-
-
-def _kernels_at_once(value: int):
-    find = fused.find
-
-    def found(*arguments, **options):
-        kernel = find(*arguments, **options)
-        return None if kernel is None else kernel._replace(at_once=value)
-
-    return patch.object(fused, "find", found)

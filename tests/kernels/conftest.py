@@ -10,8 +10,7 @@ import pytest
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.bptt.engines import eager
-from xpbptt.bptt.engines import stepwise as fused
+from xpbptt.bptt import loop
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, sigmoid
 
 T, B, I, H = 6, 4, 3, 5
@@ -134,55 +133,45 @@ def cells():
 
 @pytest.fixture(scope="session")
 def compiler(xp):
-    """The module that compiles for `xp`, or skip."""
+    """The target for `xp`, or skip."""
     if array_api_compat.is_cupy_namespace(xp):
-        from xpbptt.kernels.cuda import kernel as cuda  # noqa: PLC0415
+        from xpbptt.kernels.cuda.target import TARGET  # noqa: PLC0415
 
-        return cuda
+        return TARGET
     if not array_api_compat.is_numpy_namespace(xp):
         pytest.skip("cells are compiled for NumPy and CuPy only")
     if not find_spec("numba"):
         pytest.skip("NumPy's cells are compiled by Numba, which is not installed")
-    from xpbptt.kernels.numba import kernel as cpu  # noqa: PLC0415
+    from xpbptt.kernels.numba.target import TARGET  # noqa: PLC0415
 
-    return cpu
+    return TARGET
 
 
 @pytest.fixture(params=["float16", "float32", "float64"])
 def dtype(request, compiler):
-    if np.dtype(request.param) not in compiler.DTYPES:
+    if np.dtype(request.param) not in compiler.dtypes:
         pytest.skip(f"{request.param} is not compiled for NumPy")
     return request.param
 
 
-class AsWritten:
-    """Stands in for the functions that run a cell as it is written; no steps are nothing to run."""
-
-    def record(self, recurrence, inputs, *others, xp):
-        assert inputs.x.shape[0] == 0, "`record` ran as written"
-        return eager.record(recurrence, inputs, *others, xp=xp)
-
-    def advance(self, recurrence, inputs, *others, xp):
-        assert inputs.x.shape[0] == 0, "`advance` ran as written"
-        return eager.advance(recurrence, inputs, *others, xp=xp)
-
-    def __getattr__(self, name):
-        message = f"`{name}` ran as written"
-        raise AssertionError(message)
-
-
 @pytest.fixture
 def compiled(monkeypatch, compiler, caplog):
-    """Call a function with kernels and nothing but kernels."""
+    """Call a function with kernels and nothing but kernels; no steps are nothing to run."""
+
+    def choose(cell, kinds, params, x, **options):
+        engine = real(cell, kinds, params, x, **options)
+        assert engine.name == "stepwise" or 0 in x.shape, engine.reason
+        return engine
 
     def call(function, *arguments, **options):
         with monkeypatch.context() as patch:
             patch.delenv("XPBPTT_FUSE", raising=False)
-            patch.setattr(fused, "eager", AsWritten())
+            patch.setattr(loop, "choose", choose)
             result = function(*arguments, **options)
         assert not caplog.records
         return result
 
+    real = loop.choose
     return call
 
 

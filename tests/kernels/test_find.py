@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt.bptt import recurrence
 from xpbptt.cells import LSTM
-from xpbptt.kernels import find, why_not
+from xpbptt.cells.elementwise import recurrence
+from xpbptt.kernels import Compiled, find
 
 One = xpbptt.cells.RNN_TANH.state
 
@@ -17,8 +17,7 @@ One = xpbptt.cells.RNN_TANH.state
 def fresh():
     """Forget which kernels there are, before and after a test."""
     finding = import_module("xpbptt.kernels.find")
-    stream = import_module("xpbptt.kernels.stream")
-    caches = (finding.build, finding._compiler, finding._warn_once, stream._stream)
+    caches = (finding._compiled, finding._kernel, finding._target, finding._warn_once)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -61,7 +60,7 @@ def test_what_stops_it_is_said_once(forward, reason, make, caplog, xp):
         assert y.shape == (6, 4, 5)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert f"{cell.name} is not compiled but runs as written" in record.message
+    assert f"{cell.name} is not compiled but runs eagerly" in record.message
     assert reason in record.message
 
 
@@ -77,6 +76,13 @@ def test_a_number_beyond_the_dtype_is_infinite(make, compiled, xp):
     assert bool(xp.all(xp.abs(y) == 1))
 
 
+def planted(monkeypatch, compiler, **functions):
+    """Put other functions into the target."""
+    module = "numba" if compiler.name == "Numba" else "cuda"
+    target = import_module(f"xpbptt.kernels.{module}.target")
+    monkeypatch.setattr(target, "TARGET", compiler._replace(**functions))
+
+
 @pytest.mark.usefixtures("fresh")
 def test_a_kernel_that_cannot_be_built(
     monkeypatch, compiler, make, caplog, as_written, assert_same
@@ -86,11 +92,15 @@ def test_a_kernel_that_cannot_be_built(
         raise RuntimeError(message)
 
     expected = as_written(run, xpbptt.GRU(3, 5), make)
-    monkeypatch.setattr(compiler, "kernel", broken)
+    planted(monkeypatch, compiler, compile=broken)
     assert_same(run(xpbptt.GRU(3, 5), make), expected)
-    assert "could not be built, so GRU runs as written" in caplog.text
+    assert "GRU runs eagerly, slower: the kernel GRU_record for float64 could not be" in caplog.text
     assert "RuntimeError: no such instruction" in caplog.text
     assert "second line" not in caplog.text
+
+
+def ask(xp, dtype=None):
+    return find(LSTM, ("record",), xp.float32 if dtype is None else dtype, masked=False, xp=xp)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -98,33 +108,21 @@ def test_a_kernel_that_cannot_be_built_and_does_not_say_why(monkeypatch, compile
     def broken(*_):
         raise AssertionError
 
-    monkeypatch.setattr(compiler, "kernel", broken)
-    like = xp.ones(3, dtype=xp.float32)
-    assert find(LSTM, "record", like, masked=False, xp=xp) is None
+    planted(monkeypatch, compiler, compile=broken)
     said = "the kernel LSTM_record for float32 could not be built: AssertionError: "
-    assert why_not(LSTM, "record", like, masked=False, xp=xp) == said
-    assert "so LSTM runs as written" in caplog.text
+    assert ask(xp, xp.ones(3, dtype=xp.float32).dtype) == said
+    assert f"LSTM runs eagerly, slower: {said}" in caplog.text
 
 
 def test_why_there_is_no_kernel(monkeypatch, compiler, xp):
-    like = xp.ones(3, dtype=xp.float32)
-    ask = lambda xp: why_not(LSTM, "record", like, masked=False, xp=xp)  # noqa: E731
-    assert ask(xp) == ""
-    assert ask(pytest) == "cells are compiled for NumPy and CuPy only"
+    dtype = xp.ones(3, dtype=xp.float32).dtype
+    assert isinstance(ask(xp, dtype), Compiled)
+    assert ask(pytest, dtype) == "cells are compiled for NumPy and CuPy only"
+    assert ask(xp, xp.ones(3, dtype=xp.complex128).dtype) == (
+        "complex128 is not compiled on this library"
+    )
     monkeypatch.setenv("XPBPTT_FUSE", "0")
-    assert ask(xp) == "XPBPTT_FUSE=0 is set"
-
-
-def test_the_switch(monkeypatch, compiler, xp):
-    like = xp.ones(3, dtype=xp.float32)
-    assert find(LSTM, "record", like, masked=False, xp=xp) is not None
-    monkeypatch.setenv("XPBPTT_FUSE", "0")
-    assert find(LSTM, "record", like, masked=False, xp=xp) is None
-
-
-def test_other_libraries_and_dtypes_run_as_written(xp, compiler):
-    complex_ = xp.ones(3, dtype=xp.complex128)
-    assert find(LSTM, "record", complex_, masked=False, xp=xp) is None
+    assert ask(xp, dtype) == "XPBPTT_FUSE=0 is set"
 
 
 def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, caplog):
@@ -144,9 +142,10 @@ def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, cap
 
 @pytest.mark.usefixtures("fresh")
 def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_written, assert_same):
-    if not compiler.__name__.endswith(".cpu"):
+    if compiler.name != "Numba":
         pytest.skip("only Numba compiles loops")
     loops = import_module("xpbptt.kernels.numba.loops")
+    target = import_module("xpbptt.kernels.numba.target")
 
     def broken(*_):
         message = "no such loop\nsecond line"
@@ -159,7 +158,7 @@ def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_wri
 
     net = xpbptt.GRU(3, 5)
     expected = as_written(both, net, make)
-    compiler._whole.cache_clear()
+    target._whole.cache_clear()
     for name in ("forward", "backward", "single"):
         monkeypatch.setattr(loops, name, broken)
     for _ in range(2):

@@ -18,7 +18,7 @@ def use(cell):
 
 use(xpbptt.cells.RNN_TANH)
 from numba.core.compiler_lock import global_compiler_lock
-from xpbptt._once import LOCK
+from xpbptt._arrays.once import LOCK
 
 taken = threading.Event()
 

@@ -11,13 +11,14 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import largest_buffer
 
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
 from xpbptt._arrays.tree import leaves
 from xpbptt.bptt import loop
-from xpbptt.bptt.engines import segment as segments
-from xpbptt.bptt.engines import stepwise as fused
+from xpbptt.bptt.engines import chunks
+from xpbptt.kernels.find import Kernel
 
 I, H = 3, 5
 NETS = {
@@ -36,18 +37,13 @@ def net(request):
 @pytest.fixture
 def limits(monkeypatch):
     """Set the limits of what is done at once, for a `with` statement."""
-    kernel = fused._kernel
 
     @contextmanager
     def limits(*, rows, numbers, chunk):
-        def limited(*args, **options):
-            found = kernel(*args, **options)
-            return found and found._replace(at_once=numbers)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(fused, "_kernel", limited)
-            patch.setattr(segments, "ROWS", rows)
-            patch.setattr(loop, "NUMBERS", numbers)
+        with monkeypatch.context() as patch, largest_buffer(numbers):
+            patch.setattr(chunks, "ROWS", rows)
+            patch.setattr(chunks, "ELEMENTS", numbers)
+            patch.setattr(chunks, "CHUNK", chunk)
             patch.setattr(loop, "CHUNK", chunk)
             yield
 
@@ -75,7 +71,7 @@ def assert_close(found, expected, tolerance):
 
 @hypothesis.given(steps=st.integers(0, 300), most=st.integers(1, 300))
 def test_pieces_cover_the_steps_and_none_is_empty(steps, most):
-    found = segments.pieces(steps, most)
+    found = chunks.chunks(steps, most)
     assert [t for piece in found for t in range(piece.start, piece.stop)] == list(range(steps))
     lengths = {piece.stop - piece.start for piece in found}
     assert not lengths or 1 <= min(lengths) <= max(lengths) <= min(most, min(lengths) + 1)
@@ -118,18 +114,14 @@ def test_large_batches(steps, batch, masked, as_written):
 @pytest.fixture
 def most_at_once(monkeypatch):
     """The lengths of the pieces that a call runs through the compiled loop forward, in order."""
-    lengths, kernel = [], fused._kernel
+    lengths, forward = [], Kernel.order
 
-    def counting(*args, **options):
-        found = kernel(*args, **options)
+    def counting(kernel, buffers):
+        if "u" in buffers:  # forward
+            lengths.append(len(buffers["u"]))
+        return forward(kernel, buffers)
 
-        def forward(run, given, rows, weight, product):
-            lengths.append(len(rows))
-            return found.forward(run, given, rows, weight, product)
-
-        return found and found._replace(forward=forward)
-
-    monkeypatch.setattr(fused, "_kernel", counting)
+    monkeypatch.setattr(Kernel, "order", counting)
     return lengths
 
 
@@ -150,7 +142,7 @@ def test_infer_takes_no_more_pieces_than_forward(steps, batch, hidden, masked, m
 
 
 def test_infer_as_written_takes_few_pieces():
-    lengths, lstm = [], xpbptt.cells.recurrence(xpbptt.cells.LSTM)
+    lengths, lstm = [], xpbptt.bptt.recurrence(xpbptt.cells.LSTM)
 
     def project(params, x, *, xp):
         lengths.append(x.shape[0])
@@ -168,8 +160,8 @@ def test_infer_as_written_takes_few_pieces():
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_memory_of_infer_does_not_grow_with_the_steps(fuse, masked, monkeypatch):
     monkeypatch.setenv("XPBPTT_FUSE", fuse)
-    monkeypatch.setattr(loop, "NUMBERS", 2**13)  # of several pieces within few steps
-    monkeypatch.setattr(segments, "ROWS", 64)
+    monkeypatch.setattr(chunks, "ELEMENTS", 2**13)  # of several pieces within few steps
+    monkeypatch.setattr(chunks, "ROWS", 64)
     net, beside = xpbptt.LSTM(64, 64), []
     for steps in (192, 192, 576):
         params, x, _, mask = make(net, steps, 8, masked=masked, dtype="float32")

@@ -67,7 +67,12 @@ def copied(tree: Tree, *, xp: Any) -> Tree:
 
 
 def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Tree) -> Tree:
-    """Apply `function` to the leaves of a tree of named tuples whose leaves are shapes."""
+    """Apply `function` to the leaves of a tree of named tuples whose leaves are shapes.
+
+    None stands for no leaves, and becomes an empty tuple.
+    """
+    if shapes is None:
+        return ()
     if is_named_tuple(shapes):
         return type(shapes)(*(map_shapes(function, child) for child in shapes))
     return function(tuple(shapes))

@@ -15,12 +15,11 @@ from xpbptt.bptt.strategies import (
     Truncated,
 )
 from xpbptt.cells.elementwise import recurrence
-from xpbptt.cells.recurrence import ExtraWeights, Recurrence, Weights
+from xpbptt.cells.recurrence import Recurrence, Weights
 
 __all__ = [
     "Binomial",
     "Budget",
-    "ExtraWeights",
     "Gradients",
     "KeepAll",
     "KeepStates",

@@ -253,7 +253,7 @@ def _binomial_moves(length: int, snapshots: int) -> Iterator[Move]:
             start, free = middle, free - 1
         if stop - start > 1:  # one snapshot: everything starts from it again
             stack.append((start, stop - 1, 1))
-        yield Move(source, tuple(taken), stop - 1, stop)
+        yield Move(source, tuple(t for t in taken if t < stop - 1), stop - 1, stop)
 
 
 def _split(length: int, snapshots: int) -> int:

@@ -125,8 +125,6 @@ def _run(cell: Cell | Recurrence, small: Small) -> None:
     if isinstance(cell, Cell):
         _check_cell(cell, small)
         return
-    if cell.cell is not None:
-        _check_cell(cell.cell, small)
     _check_recurrence(cell, small)
 
 
@@ -196,8 +194,3 @@ def _check_recurrence(recurrence: Recurrence, small: Small) -> None:
     wanted = map_shapes(lambda shape: Expected(shape, "the parameter's shape"), shapes)
     named_tuple(origin, "dparams", dparams, wanted, like)
     array(origin, "dx", dx, Expected(tuple(x.shape), "(T, B, I)"), like)
-
-    origin = function("recompute")
-    again = call(origin, recurrence.recompute, {"params": params, "x": x, "states": states}, xp=xp)
-    tuple_of_rows(origin, "residuals", again, small.rows(1), like)
-    values(origin, again, [f"residuals[{k}]" for k in range(len(residuals))])

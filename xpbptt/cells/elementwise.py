@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
-from xpbptt.cells.recurrence import ExtraWeights, Recurrence, Weights, flat, join, transposed
+from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -35,7 +35,7 @@ class Of(partial[Any]):
 
 @once
 def recurrence(cell: Cell) -> Recurrence:
-    """Make the recurrence of a cell, with `Weights` or `ExtraWeights` as its parameters.
+    """Make the recurrence of a cell, with `Weights` as its parameters.
 
     Parameters
     ----------
@@ -56,9 +56,7 @@ def recurrence(cell: Cell) -> Recurrence:
         step=Of(_step, cell),
         step_backward=Of(_step_backward, cell),
         accumulate=Of(_accumulate, cell),
-        recompute=Of(_recompute, cell),
         gates=Of(_split, cell),
-        cell=cell,
     )
 
 
@@ -72,23 +70,15 @@ def _extra(cell: Cell, params: Any) -> dict[str, Any]:
     return {} if cell.extra is None else {"extra": params.extra}
 
 
-def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights | ExtraWeights:
+def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     rows = len(cell.gates._fields) * hidden_size
-    common = (rows, input_size), (rows, hidden_size), (rows,), (rows,)
-    if cell.extra is None:
-        return Weights(*common)
-    own = cell.extra(hidden_size)  # noqa: S610 - no query
-    return ExtraWeights(*common, own)
-
-
-def _products(params: Any, x: Array, *, xp: Namespace) -> Array:
-    u = flat(x, xp=xp) @ params.weight_ih.T
-    u += params.bias_ih
-    return u
+    own = None if cell.extra is None else cell.extra(hidden_size)  # noqa: S610 - no query
+    return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,), own)
 
 
 def _project(cell: Cell, params: Any, x: Array, *, xp: Namespace) -> Sequence[Any]:
-    u = _products(params, x, xp=xp)
+    u = flat(x, xp=xp) @ params.weight_ih.T
+    u += params.bias_ih
     u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
     return [_split(cell, u[t, ...]) for t in range(x.shape[0])]
 
@@ -130,9 +120,9 @@ def _step_backward(
 
 
 def _accumulate(
-    cell: Cell, params: Any, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
+    _: Cell, params: Any, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, Array]:
-    own = 0 if cell.extra is None else len(params.extra)
+    own = len(params.extra)
     blocks = [flat(block, xp=xp) for block in records[: len(records) - own]]
     du, dv = blocks[0], blocks[-1]
     dbias_hh = xp.sum(dv, axis=0)
@@ -146,13 +136,3 @@ def _accumulate(
         sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, xp.reshape(du @ params.weight_ih, x.shape)
-
-
-def _recompute(cell: Cell, params: Any, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
-    before = cell.state(*(flat(part, xp=xp) for part in states))
-    u = _products(params, x, xp=xp)
-    v = before[0] @ params.weight_hh.T
-    v += params.bias_hh
-    split, extra = partial(_split, cell), _extra(cell, params)
-    _, residuals = cell.forward(split(u), split(v), before, xp=xp, **extra)
-    return tuple(xp.reshape(r, (*x.shape[:2], *r.shape[1:])) for r in residuals)

@@ -5,13 +5,12 @@ elementwise maths, and written to the wider contract. Gates r z n, parameters th
 What happens to the input is as in the GRU with the reset after the product.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpbptt.cells.activations import sigmoid
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.gru import GRU, Gates, State
-from xpbptt.cells.recurrence import Recurrence, Weights, flat, transposed
+from xpbptt.cells.recurrence import Weights, flat, transposed
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -27,23 +26,6 @@ class Prepared(NamedTuple):
     weight_n: Array
     bias_rz: Array
     bias_n: Array
-
-
-def shapes(input_size: int, hidden_size: int) -> Weights:
-    """Return the shapes of the parameters."""
-    found: Weights = RESET_AFTER.shapes(input_size, hidden_size)
-    return found
-
-
-def project(params: Weights, x: Array, *, xp: Namespace) -> Sequence[Gates]:
-    """Return the input's part of the gates at each step."""
-    return RESET_AFTER.project(params, x, xp=xp)
-
-
-def gates(block: Array) -> Gates:
-    """Split the columns into gates."""
-    found: Gates = RESET_AFTER.gates(block)
-    return found
 
 
 def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
@@ -102,23 +84,10 @@ def accumulate(
     return dparams, xp.reshape(du @ params.weight_ih, x.shape)
 
 
-def recompute(params: Weights, x: Array, states: Arrays, *, xp: Namespace) -> Arrays:
-    """Return the gates of all steps, from all steps at once."""
-    u = flat(x, xp=xp) @ params.weight_ih.T + params.bias_ih
-    _, residuals = step(prepare(params, 1, xp=xp), gates(u), State(flat(states[0], xp=xp)), xp=xp)
-    return tuple(xp.reshape(gate, states[0].shape) for gate in residuals)
-
-
-# Functions of this module, so that it can be pickled.
-GRU_RESET_BEFORE = Recurrence(
+GRU_RESET_BEFORE = RESET_AFTER._replace(
     name="GRU-reset-before",
-    state=State,
-    shapes=shapes,
-    project=project,
     prepare=prepare,
     step=step,
     step_backward=step_backward,
     accumulate=accumulate,
-    recompute=recompute,
-    gates=gates,
 )

@@ -92,6 +92,8 @@ def named_tuple(
     for k, ((path, part), expected) in enumerate(zip(_parts(name, value), wanted, strict=True)):
         if k == 0 and part is None and first_may_be_none:
             continue
+        if expected == () == part:  # no parameters of its own
+            continue
         if is_named_tuple(expected):
             named_tuple(origin, path, part, expected, like)
             continue

@@ -27,30 +27,15 @@ class Weights(NamedTuple):
         From the state to the gates.
     bias_ih, bias_hh : array (G·H,)
         The biases of the two products.
-    """
-
-    weight_ih: Array
-    weight_hh: Array
-    bias_ih: Array
-    bias_hh: Array
-
-
-class ExtraWeights(NamedTuple):
-    """The parameters of one layer and direction of a cell that has some of its own.
-
-    Attributes
-    ----------
-    weight_ih, weight_hh, bias_ih, bias_hh : array
-        As in `Weights`.
     extra : named tuple of arrays
-        The cell's own parameters.
+        The cell's own parameters; empty where it has none.
     """
 
     weight_ih: Array
     weight_hh: Array
     bias_ih: Array
     bias_hh: Array
-    extra: Any
+    extra: Any = ()
 
 
 class Recurrence(NamedTuple):
@@ -66,7 +51,8 @@ class Recurrence(NamedTuple):
     state : type
         A NamedTuple whose fields name the parts of the state, (B, H) each; the first is the output.
     shapes : callable
-        ``input_size, hidden_size → named tuple of the parameters' shapes``, tuples of int.
+        ``input_size, hidden_size → named tuple of the parameters' shapes``, tuples of int, or None
+        for a part without parameters.
     project : callable
         ``params, x (T, B, I), *, xp → sequence of T step inputs``.
     prepare : callable
@@ -80,14 +66,9 @@ class Recurrence(NamedTuple):
     accumulate : callable
         ``params, x, states, records, *, xp → gradients of params, gradient of x``, with the states
         before each step and the records as tuples of arrays (T, B, …). T may be 0.
-    recompute : callable
-        ``params, x, states, *, xp → residuals``, with the states before each step and the
-        residuals as tuples of arrays (T, B, …).
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
         of the gates, for those who look inside the backward pass.
-    cell : Cell or None
-        The elementwise maths, where these functions add nothing to it: it may be compiled.
     """
 
     name: str
@@ -98,9 +79,7 @@ class Recurrence(NamedTuple):
     step: Callable[..., tuple[Any, tuple[Array, ...]]]
     step_backward: Callable[..., tuple[tuple[Array, ...], Any]]
     accumulate: Callable[..., tuple[Tree, Array]]
-    recompute: Callable[..., tuple[Array, ...]]
     gates: Callable[[Array], Any]
-    cell: Any = None
 
 
 def join(blocks: tuple[Array, ...], *, xp: Namespace) -> Array:

@@ -11,12 +11,13 @@ import numpy as np
 from xpbptt._arrays import check
 from xpbptt._arrays.host import to_numpy
 from xpbptt._arrays.namespace import standard
-from xpbptt.bptt import Weights
+from xpbptt.cells.recurrence import Weights
 
 Array = Any
 Tree = Any
 
 KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
+FIELDS = Weights._fields[:4]  # without a cell's own parameters
 SUFFIXES = {False: "", True: "_reverse"}
 Named = tuple[str, Any]
 
@@ -158,7 +159,7 @@ def to_state_dict(
         f"{prefix}{field}_l{layer}{suffix}": array
         for layer, pair in enumerate(pairs)
         for suffix, entry in zip(SUFFIXES.values(), pair, strict=False)
-        for field, (_, array) in zip(Weights._fields, entry, strict=True)
+        for field, (_, array) in zip(FIELDS, entry, strict=True)
     }
 
 
@@ -172,8 +173,11 @@ def _pair(name: str, entry: Any) -> list[list[Named]]:
     if not all(isinstance(weights, Weights) for weights in pair.values()):
         message = f"`{name}` must be Weights or a pair of Weights, got {entry!r:.80}"
         raise TypeError(message)
+    if any(weights.extra for weights in pair.values()):
+        message = f"`{name}` has parameters of its own (`extra`), which torch.nn has no place for"
+        raise ValueError(message)
     return [
-        [(f"{path}.{field}", array) for field, array in zip(Weights._fields, weights, strict=True)]
+        [(f"{path}.{field}", array) for field, array in zip(FIELDS, weights, strict=False)]
         for path, weights in pair.items()
     ]
 
@@ -198,10 +202,10 @@ def _entry(
     reverse: bool,  # noqa: FBT001 - private
 ) -> list[Named]:
     """Return the four named tensors of one layer and direction."""
-    entry = [tensors.get(Place(layer, reverse, field)) for field in Weights._fields]
+    entry = [tensors.get(Place(layer, reverse, field)) for field in FIELDS]
     missing = [
         f"{field}_l{layer}{SUFFIXES[reverse]}"
-        for field, tensor in zip(Weights._fields, entry, strict=True)
+        for field, tensor in zip(FIELDS, entry, strict=True)
         if tensor is None
     ]
     biases = [name for name in missing if name.startswith("bias")]

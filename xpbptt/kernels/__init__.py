@@ -2,7 +2,7 @@
 
 The two functions of a cell are traced once, and compiled: for NumPy's arrays with Numba, for CuPy's
 with its own compiler. On other libraries, where Numba is missing, and where a cell cannot be
-traced, the functions run as they are written. The environment variable ``XPBPTT_FUSE=0`` turns all
+traced, the functions run eagerly. The environment variable ``XPBPTT_FUSE=0`` turns all
 this off.
 
 Threads: any number of them may use a net, the first time too. A program is compiled once, by the
@@ -15,10 +15,8 @@ libraries have their own rules. A process that has used CUDA must not fork and t
 child: start it by ``spawn`` there.
 """
 
-from xpbptt.kernels import loops, programs
-from xpbptt.kernels.find import VARIABLE, Kernel, find, why_not
+from xpbptt.kernels.find import VARIABLE, Compiled, find
 from xpbptt.kernels.program import Buffer
 from xpbptt.kernels.programs import Kind
-from xpbptt.kernels.stream import stream
 
-__all__ = ["Buffer", "Kernel", "Kind", "VARIABLE", "find", "loops", "programs", "stream", "why_not"]
+__all__ = ["Buffer", "Compiled", "Kind", "VARIABLE", "find"]

@@ -1,4 +1,4 @@
-"""Which kernel a call may use, if any."""
+"""Which compiled programs a pass may use, if any: the only place where they are looked up."""
 
 import logging
 import os
@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
+from xpbptt.kernels import programs
 from xpbptt.kernels.program import Program
-from xpbptt.kernels.programs import Kind, program
+from xpbptt.kernels.programs import Backward, Forward, Kind
 from xpbptt.kernels.symbols import Untraceable
+from xpbptt.kernels.target import Target
 
 VARIABLE = "XPBPTT_FUSE"
 
-COMPILERS = {  # the module that compiles, by the name of the namespace
-    "array_api_compat.numpy": "xpbptt.kernels.numba.kernel",
-    "array_api_compat.cupy": "xpbptt.kernels.cuda.kernel",
+TARGETS = {  # the module of the target, by the name of the namespace
+    "array_api_compat.numpy": "xpbptt.kernels.numba.target",
+    "array_api_compat.cupy": "xpbptt.kernels.cuda.target",
 }
 
 log = logging.getLogger("xpbptt")
@@ -31,95 +33,126 @@ class Kernel(NamedTuple):
         ``run(t, *buffers)`` computes step `t`.
     names : tuple of str
         The names of the buffers.
-    empty : callable
-        ``empty(shape, dtype)`` is a new array.
-    plain : callable
-        ``plain(array)`` is the array in the form that `run` takes, a copy where it has to be.
-    forward, backward : callable
-        The time loop, ``forward(run, buffers, rows, weight, product)``, see `loops`.
-    single : callable
-        ``single(run, names, given)`` is the step of a stream, see `loops`.
-    at_once : int or None
-        Of how many numbers the gates' buffers best are; None for all steps.
     """
 
     run: Callable[..., None]
     names: tuple[str, ...]
-    empty: Callable[..., Any]
-    plain: Callable[[Any], Any]
-    forward: Callable[..., None]
-    backward: Callable[..., None]
-    single: Callable[..., Any]
-    at_once: int | None = None
 
     def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
         """Return the buffers in the order in which `run` takes them."""
         return tuple(buffers[name] for name in self.names)
 
 
-def find(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> Kernel | None:
-    """Return the kernel of a cell for arrays like `like`, or None to run the cell as written.
+class Compiled(NamedTuple):
+    """The programs of a cell that a pass needs, compiled.
 
-    Why a cell cannot be compiled is logged, once.
+    Attributes
+    ----------
+    cell : Cell
+        The cell.
+    target : Target
+        What compiled them.
+    forward, backward : Forward, Backward
+        The traced programs with their buffers.
+    kernels : dict of Kernel
+        By kind.
+    single : callable or None
+        ``single(x_t, *params, *state, *new)``, the step of a stream, if it is among the kinds.
     """
-    module = compiler_of(xp)
-    found = "" if module is None else build(cell, kind, masked, module, like.dtype)
-    return None if isinstance(found, str) else found
+
+    cell: Cell
+    target: Target
+    forward: Forward
+    backward: Backward
+    kernels: dict[Kind, Kernel]
+    single: Any = None
+
+    def __hash__(self) -> int:
+        """Hash by identity: there is one such value for what was asked for."""
+        return id(self)
 
 
-def why_not(cell: Cell, kind: Kind, like: Any, *, masked: bool, xp: Any) -> str:
-    """Return why `find` gives no kernel; empty where it gives one."""
-    module = compiler_of(xp)
-    if module is None:
-        named = getattr(xp, "__name__", "") in COMPILERS
-        return f"{VARIABLE}=0 is set" if named else "cells are compiled for NumPy and CuPy only"
-    found = build(cell, kind, masked, module, like.dtype)
-    return found if isinstance(found, str) else ""
+def find(
+    cell: Cell, kinds: tuple[Kind, ...], dtype: Any, *, masked: bool, xp: Any
+) -> Compiled | str:
+    """Return the compiled programs of a cell, or why there are none and the cell runs eagerly.
 
+    Why a cell cannot be compiled is also logged, once.
 
-def compiler_of(xp: Any) -> str | None:
-    """Return the module that compiles for a namespace; None if there is none or it is off."""
-    module = COMPILERS.get(getattr(xp, "__name__", ""))
-    return None if module is None or os.environ.get(VARIABLE) == "0" else module
+    Parameters
+    ----------
+    cell : Cell
+        The cell.
+    kinds : tuple of str
+        The programs that the pass needs.
+    dtype : dtype
+        The dtype of the arrays.
+    masked : bool
+        Whether there is a mask.
+    xp : namespace
+        The namespace of the arrays.
+    """
+    name = getattr(xp, "__name__", "")
+    if name not in TARGETS:
+        return "cells are compiled for NumPy and CuPy only"
+    if os.environ.get(VARIABLE) == "0":
+        return f"{VARIABLE}=0 is set"
+    return _compiled(cell, kinds, dtype, masked, TARGETS[name])
 
 
 @once
-def build(cell: Cell, kind: Kind, masked: bool, module: str, dtype: Any) -> Kernel | str:  # noqa: FBT001 - a key of the cache
-    """Compile a kernel for arrays of a dtype, or say why there is none."""
-    compiler = _compiler(module)
-    if isinstance(compiler, str):
-        return compiler
-    if dtype not in compiler.DTYPES:
+def _compiled(
+    cell: Cell,
+    kinds: tuple[Kind, ...],
+    dtype: Any,
+    masked: bool,  # noqa: FBT001 - a key of the cache
+    module: str,
+) -> Compiled | str:
+    target = _target(module)
+    if isinstance(target, str):
+        return target
+    if dtype not in target.dtypes:
         return f"{dtype} is not compiled on this library"
     try:
-        traced = program(cell, kind, masked=masked)
+        forward = programs.forward(cell, masked=masked)
+        backward = programs.backward(cell, masked=masked)
+        traced = {kind: programs.program(cell, kind, masked=masked) for kind in kinds}
     except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on symbols
         reason = str(error) if isinstance(error, Untraceable) else f"tracing raised {error!r}"
-        _warn_once(cell, f"{cell.name} is not compiled but runs as written, slower: {reason}")
+        _warn_once(cell, f"{cell.name} is not compiled but runs eagerly, slower: {reason}")
         return reason
-    return _compiled(compiler, cell, traced, dtype)
+    kernels = {}
+    for kind, program in traced.items():
+        if not program.stores:  # a cell without residuals has none to compute again
+            continue
+        kernel = _kernel(target, program, str(dtype))
+        if isinstance(kernel, str):
+            _warn_once(cell, f"{cell.name} runs eagerly, slower: {kernel}")
+            return kernel
+        kernels[kind] = kernel
+    single = None
+    if "single" in kernels:
+        single = target.single(*kernels["single"], programs.arguments(cell))
+    return Compiled(cell, target, forward, backward, kernels, single)
 
 
-def _compiled(compiler: Any, cell: Cell, traced: Program, dtype: Any) -> Kernel | str:
+@once
+def _kernel(target: Target, program: Program, dtype: str) -> Kernel | str:
+    """Compile a program, or say why it cannot be; cells with the same programs share them."""
     try:
-        run = compiler.kernel(traced, str(dtype))
+        run = target.compile(program, dtype)
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything
         first, _, _ = str(error).strip().partition("\n")
         reason = f"{type(error).__name__}: {first}"
-        failed = f"the kernel {traced.name} for {dtype} could not be built"
-        _warn_once(cell, f"{failed}, so {cell.name} runs as written, slower: {reason}")
-        return f"{failed}: {reason}"
-    read, written = traced.buffers()
-    names = tuple(buffer.name for buffer in (*read, *written))
-    loops = (compiler.forward, compiler.backward, compiler.single)
-    return Kernel(run, names, compiler.empty, compiler.plain, *loops, compiler.AT_ONCE)
+        return f"the kernel {program.name} for {dtype} could not be built: {reason}"
+    return Kernel(run, program.names)
 
 
 @once
-def _compiler(module: str) -> Any:
-    """Return the module that compiles, or why it cannot be imported."""
+def _target(module: str) -> Target | str:
+    """Return a target, or why it cannot be used here."""
     try:
-        return import_module(module)
+        target: Target = import_module(module).TARGET
     except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
         missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
         # There are platforms without Numba; one that is there and does not work is worth a warning.
@@ -129,6 +162,7 @@ def _compiler(module: str) -> Any:
             error,
         )
         return str(error)
+    return target
 
 
 @once

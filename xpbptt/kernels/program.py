@@ -93,6 +93,12 @@ class Program(NamedTuple):
         read = _once(node.operands[0].buffer for node in loads if node.operation in LOADS)
         return [buffer for buffer in read if buffer not in written], written
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the buffers, those that are only read first."""
+        read, written = self.buffers()
+        return tuple(buffer.name for buffer in (*read, *written))
+
 
 def _once(buffers: Iterable[Buffer]) -> list[Buffer]:
     return list(dict.fromkeys(buffers))

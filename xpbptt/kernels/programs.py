@@ -26,12 +26,21 @@ class Forward(NamedTuple):
         The step with residuals, without, and the residuals alone.
     residuals : tuple of Buffer
         What is kept of every step.
+    states : tuple of Buffer
+        The states.
+    products : tuple of Buffer
+        The products u and v of all gates.
+    extras : tuple of Buffer
+        The cell's own parameters.
     """
 
     record: Program
     advance: Program
     recompute: Program
     residuals: tuple[Buffer, ...]
+    states: tuple[Buffer, ...]
+    products: tuple[Buffer, ...]
+    extras: tuple[Buffer, ...]
 
 
 class Backward(NamedTuple):
@@ -46,12 +55,18 @@ class Backward(NamedTuple):
         the cell's own parameters.
     direct : bool
         Whether the output's gradient before the step has a part beside the product.
+    carried : tuple of Buffer
+        The gradient of the state: of the output by the product, beside it, and of the other parts.
+    arrivals : tuple of Buffer
+        The gradient that arrives at the state after each step.
     """
 
     back: Program
     watch: Program
     records: tuple[Buffer, ...]
     direct: bool
+    carried: tuple[Buffer, ...]
+    arrivals: tuple[Buffer, ...]
 
 
 @once
@@ -79,6 +94,9 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
         advance=_program(cell, "advance", graph, stores, masked=masked),
         recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
         residuals=tuple(places),
+        states=tuple(states(cell)),
+        products=products(cell),
+        extras=tuple(extras(cell)),
     )
 
 
@@ -176,6 +194,8 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         watch=_program(cell, "watch", graph, stores + watched, masked=masked),
         records=(*blocks, *own),
         direct=direct or dbefore[0] is not None,
+        carried=(PRODUCT, *gradients(cell)),
+        arrivals=tuple(arrivals(cell)),
     )
 
 

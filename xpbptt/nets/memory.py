@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import array_api_compat.numpy as np
 
 from xpbptt._arrays.tree import leaves, map_shapes
-from xpbptt.bptt.engines.segment import CHUNK
+from xpbptt.bptt.engines.chunks import CHUNK
 from xpbptt.bptt.strategies import Plan
 
 if TYPE_CHECKING:

@@ -496,7 +496,7 @@ class Net(Generic[WeightsT, StateT, TraceT]):
 
 @lru_cache
 def _layer(net: Net) -> Layer:
-    one = unroll(net.recurrence)
+    one = unroll(net.cell)
     layer = bidirectional(one) if net.bidirectional else one
     above = [
         dropout(layer, float(net.dropout), k) if net.dropout else layer

@@ -12,7 +12,7 @@ from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import ArrayT, NetT
 from xpbptt.cells import contract
-from xpbptt.cells.recurrence import ExtraWeights, Weights
+from xpbptt.cells.recurrence import Weights
 
 if TYPE_CHECKING:
     from xpbptt.nets.net import Net
@@ -57,12 +57,12 @@ def parameters(net: "Net") -> Tree:
     def entry(size: int, width: str) -> Tree:
         shapes = net.recurrence.shapes(size, net.hidden_size)
         tree = map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
-        if not isinstance(shapes, (Weights, ExtraWeights)):
+        if not isinstance(shapes, Weights):
             return tree
         axes = Weights(f"(G·H, {width})", "(G·H, H)", "(G·H,)", "(G·H,)")
         named = {
             field: Expected(tuple(getattr(shapes, field)), f"{names} of {net}")
-            for field, names in axes._asdict().items()
+            for field, names in zip(axes._fields[:4], axes, strict=False)
         }
         return tree._replace(**named)
 

@@ -27,7 +27,7 @@ MUTANTS = [
     Mutant(
         "anything is taken for True",
         "nets/net.py",
-        '        _check.true_or_false("trace", trace)\n',
+        '        check.true_or_false("trace", trace)\n',
         "",
         "tests/test_bad_input.py::test_what_is_neither_true_nor_false",
     ),

@@ -1,20 +1,27 @@
-"""Runs over a segment that call a recurrence step by step, on any library.
+"""The engine `eager`: the cell's functions as written, step by step, on any library.
 
 The recurrence is given copies of the caller's states and of their gradients: a write into one of
 them, which the check of its contract may not have seen, stays here.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied
+from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
-from xpbptt.bptt.engines.segment import Back, Inputs, Retraced, Segment, pieces
+from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.promise import unseen
 from xpbptt.cells.recurrence import Recurrence
+
+
+def prepare(recurrence: Recurrence, params: Tree, steps: int, *, xp: Namespace) -> Any:
+    """Return the form of the parameters that the steps forward read; see `Engine`."""
+    return recurrence.prepare(params, steps, xp=xp)
 
 
 def advance(
@@ -27,13 +34,10 @@ def advance(
     *,
     xp: Namespace,
 ) -> tuple[list[Tree], Tree]:
-    """Run over a segment, `most` steps at once, and keep the states before some steps.
-
-    Of all steps it writes to `outputs` as many parts as this has.
-    """
+    """Run forward; see `Engine`."""
     weights, wanted, snapshots = inputs.weights, frozenset(marks), []
     state = recurrence.state(*copied(state, xp=xp))
-    for steps in pieces(inputs.x.shape[0], most):
+    for steps in chunks(inputs.x.shape[0], most):
         params, x, mask, _ = inputs.part(steps)
         keep = columns(mask)
         projected = recurrence.project(params, blank(x, mask, xp=xp), xp=xp)
@@ -52,7 +56,7 @@ def advance(
 def record(
     recurrence: Recurrence, inputs: Inputs, state: Tree, *, xp: Namespace
 ) -> tuple[Segment, Tree]:
-    """Run over a segment and keep everything."""
+    """Run forward and keep everything; see `Engine`."""
     params, x, mask, weights = inputs
     state = copied(state, xp=xp)
     length, keep = x.shape[0], columns(mask)
@@ -65,7 +69,7 @@ def record(
     return Segment(states, residuals), recurrence.state(*copied(state, xp=xp))
 
 
-def retrace(
+def rewind(
     recurrence: Recurrence,
     inputs: Inputs,
     segment: Segment,
@@ -73,8 +77,8 @@ def retrace(
     dstate: Tree,
     *,
     xp: Namespace,
-) -> Retraced:
-    """Go back over a segment, from the gradient of the state after it to that before it."""
+) -> Rewound:
+    """Go back over a segment; see `Engine`."""
     params, x, mask, _ = inputs
     dstate = copied(dstate, xp=xp)
     length, states, keep = x.shape[0], segment.states, columns(mask)
@@ -82,7 +86,7 @@ def retrace(
     before_each = states.stacked(0, length)
     residuals = segment.residuals
     if residuals is None:
-        residuals = Tape.of(recurrence.recompute(params, x, before_each, xp=xp), xp=xp)
+        residuals = Tape.of(recompute(recurrence, params, x, before_each, xp=xp), xp=xp)
     records, norms = Tape(length, xp=xp), Tape(length, xp=xp)
     after = recurrence.state(*states.read(length))
     for t in reversed(range(length)):
@@ -90,10 +94,10 @@ def retrace(
         dh, *drest = dstate
         dnew = recurrence.state(dh + dy[t, ...], *drest)
         column = None if keep is None else keep[t, ...]
-        record, dbefore = recurrence.step_backward(
+        made, dbefore = recurrence.step_backward(
             params, residuals.read(t), before, after, taken(column, dnew, xp=xp), xp=xp
         )
-        records.write(t, record)
+        records.write(t, made)
         if back.watch.trace:
             norms.write(t, tuple(norm([part], xp=xp) for part in dnew))
         if back.watch.clip is not None:
@@ -108,11 +112,23 @@ def retrace(
     if back.watch.trace:
         gates = gate_norms(recurrence, records.stacked(), xp=xp)
         trace = Trace(recurrence.state(*norms.stacked()), gates)
-    return Retraced(dparams, dx, recurrence.state(*copied(dstate, xp=xp)), trace)
+    return Rewound(dparams, dx, recurrence.state(*copied(dstate, xp=xp)), trace)
+
+
+def recompute(
+    recurrence: Recurrence, params: Tree, x: Array, states: tuple[Array, ...], *, xp: Namespace
+) -> tuple[Array, ...]:
+    """Return the residuals (T, B, …) of steps whose states are known, in one step of T·B rows."""
+    steps, batch, *_ = x.shape
+    rows = steps * batch
+    (u,) = recurrence.project(params, xp.reshape(x, (1, rows, *x.shape[2:])), xp=xp)
+    before = recurrence.state(*(xp.reshape(part, (rows, *part.shape[2:])) for part in states))
+    _, residuals = recurrence.step(recurrence.prepare(params, 1, xp=xp), u, before, xp=xp)
+    return tuple(xp.reshape(each, (steps, batch, *each.shape[1:])) for each in residuals)
 
 
 def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
-    """Advance by one step, x_t (B, I), and return the state after it."""
+    """Advance by one step; see `Engine`."""
     weights = recurrence.prepare(params, 1, xp=xp)
     (u,) = recurrence.project(params, x_t[None, ...], xp=xp)
     if unseen(state[0]):  # elsewhere the copies take a tenth of the time of a step

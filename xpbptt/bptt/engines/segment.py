@@ -5,33 +5,6 @@ from typing import Any, NamedTuple
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree, Watch
-from xpbptt.cells.recurrence import Recurrence
-
-CHUNK = 32  # steps whose input products are made at once, where they need not all be
-ROWS = 1024  # in a product of matrices that make it worth its while
-NUMBERS = 2**18  # of states that stay in the cache with what else their steps make
-
-
-def longest(batch: int, width: int, numbers: int) -> int:
-    """Return of how many steps, at least one, the buffers hold about that many numbers.
-
-    Parameters
-    ----------
-    batch : int
-        The number of sequences B.
-    width : int
-        The numbers that a step of one sequence has in the buffers.
-    numbers : int
-        The most numbers. There are more where the matrices of a product had too few rows.
-    """
-    return max(1, max(ROWS, numbers // width) // max(1, batch))
-
-
-def pieces(steps: int, most: int) -> list[slice]:
-    """Split so many steps into equally long pieces, or about so, each of 1 to `most` steps."""
-    count = -(-steps // most)
-    ends = [k * steps // count for k in range(1, count + 1)]
-    return list(map(slice, [0, *ends], ends))
 
 
 class Inputs(NamedTuple):
@@ -46,20 +19,13 @@ class Inputs(NamedTuple):
     mask : array (T, B) or None
         Its mask.
     weights : object
-        What the recurrence prepared of the parameters for running forward.
+        What the engine prepared of the parameters for running forward.
     """
 
     params: Tree
     x: Array
     mask: Array | None
     weights: Any = None
-
-    @classmethod
-    def read(
-        cls, recurrence: Recurrence, params: Tree, x: Array, mask: Array | None, *, xp: Namespace
-    ) -> "Inputs":
-        """Prepare the parameters for running forward."""
-        return cls(params, x, mask, recurrence.prepare(params, x.shape[0], xp=xp))
 
     def part(self, steps: slice) -> "Inputs":
         """Return what is read at some of the steps."""
@@ -98,7 +64,7 @@ class Back(NamedTuple):
     truncate : int or None
         After every so many steps the gradient of the state is cut off.
     watch : Watch
-        What to do beside.
+        The options of the backward pass.
     """
 
     dy: Array
@@ -106,14 +72,18 @@ class Back(NamedTuple):
     truncate: int | None
     watch: Watch
 
+    def part(self, steps: slice) -> "Back":
+        """Return how to go back over some of the steps."""
+        return self._replace(dy=self.dy[steps, ...], first=self.first + steps.start)
+
     def cuts(self, t: int) -> bool:
         """Tell whether nothing is handed back from the segment's step `t`."""
         step = self.first + t
         return bool(self.truncate and step and step % self.truncate == 0)
 
 
-class Retraced(NamedTuple):
-    """The gradients that come out of a segment, and their norms on the way if they are wanted."""
+class Rewound(NamedTuple):
+    """The gradients that come out of a segment, and the norms on the way if they are wanted."""
 
     params: Tree
     x: Array

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpbptt.commands.bench import counts, floors, ours, peers
+from xpbptt.commands.bench import floors, ours, peers
 from xpbptt.commands.bench.cases import Case
 from xpbptt.commands.bench.contestant import TOLERANCE, Contestant, difference
 from xpbptt.commands.bench.problem import Problem, draw
@@ -52,8 +52,8 @@ class Row(NamedTuple):
         The others.
     kept : int
         The bytes that a forward pass keeps for the backward pass; of a stream its state.
-    per_step : PerStep or None
-        The calls of a time step.
+    engine : str
+        The engine that runs the steps of xpbptt.
     """
 
     case: Case
@@ -61,7 +61,7 @@ class Row(NamedTuple):
     floor: Times
     peers: dict[str, Entry]
     kept: int
-    per_step: counts.PerStep | None
+    engine: str
 
     def ratio(self, other: Times) -> float:
         """Return the time of xpbptt by another one of the same run; infinite by none at all."""
@@ -115,7 +115,7 @@ def measure(case: Case, names: Sequence[str], effort: Effort, *, xp: Any, backen
         name: Entry(times.get(name), apart.get(name), _note(peer, name in right))
         for name, peer in made.items()
     }
-    return Row(case, times[OURS], times[FLOOR], entries, kept(problem), counts.per_step(problem))
+    return Row(case, times[OURS], times[FLOOR], entries, kept(problem), ours.engine(problem))
 
 
 def _note(peer: Contestant | str, right: bool) -> str:  # noqa: FBT001 - private

@@ -4,9 +4,11 @@ from typing import Any
 
 import xpbptt
 from xpbptt._arrays.host import to_numpy
+from xpbptt.bptt.engines.engine import choose
 from xpbptt.commands.bench.contestant import Contestant, Values
 from xpbptt.commands.bench.problem import Problem
 from xpbptt.commands.bench.timing import clock
+from xpbptt.kernels import Kind
 
 
 def make(problem: Problem) -> Contestant:
@@ -15,6 +17,16 @@ def make(problem: Problem) -> Contestant:
     run, values = build(problem)
     ticks = clock(problem.backend, on_gpu=problem.on_gpu)
     return Contestant(run, values, ticks, f"xpbptt {xpbptt.__version__}")
+
+
+def engine(problem: Problem) -> str:
+    """Return the name of the engine that runs the steps."""
+    (params,), x = problem.to_device((problem.params, problem.x))
+    case = problem.case
+    kinds: tuple[Kind, ...] = ("single",) if case.kind == "step" else ("record", "back")
+    return choose(
+        problem.net.cell, kinds, params, x, masked=case.kind == "masked", xp=problem.xp
+    ).name
 
 
 def _sequence(problem: Problem) -> Any:
@@ -31,7 +43,7 @@ def _sequence(problem: Problem) -> Any:
     def values(result: Any) -> Values:
         y, grads = result
         (weights,) = grads.params
-        arrays = (y, grads.x, *weights)
+        arrays = (y, grads.x, *weights[:4])
         return dict(zip(("y", "dx", "dW_ih", "dW_hh", "db_ih", "db_hh"), arrays, strict=True))
 
     return run, lambda result: {name: to_numpy(a) for name, a in values(result).items()}

@@ -17,7 +17,7 @@ LEGEND = (
     "",
     "Medians of runs that take turns. ratio: the time of xpbptt by that of the one before it, so",
     "below 1 xpbptt is faster. floor: the matrix products alone, on the same library. kept: bytes",
-    "from forward to backward. per step: calls of the library, products + others.",
+    "from forward to backward. engine: what runs the steps of xpbptt.",
 )
 BUSY = 1.25  # who keeps so many times the cores asked for busy is named
 
@@ -62,7 +62,7 @@ def title(kind: str, names: Sequence[str]) -> Iterator[str]:
     yield TITLES[kind]
     others = " ".join(f"{name:>9} {'ratio':>6}" for name in ("floor", *names))
     shape = f"{'T':>5} {'B':>4} {'I=H':>5}"
-    yield f"{'cell':4} {'dtype':7} {shape} {'xpbptt':>9} {others} {'kept':>8} {'per step':>9}"
+    yield f"{'cell':4} {'dtype':7} {shape} {'xpbptt':>9} {others} {'kept':>8} {'engine':>9}"
 
 
 def line(row: Row) -> str:
@@ -81,12 +81,9 @@ def line(row: Row) -> str:
         _beside(row, entry.times, unit) if entry.times else f"{_short(entry):>16}"
         for entry in row.peers.values()
     ]
-    calls = "-"
-    if row.per_step is not None:
-        calls = f"{row.per_step.products:.3g} + {row.per_step.kernels:.3g}"
     return " ".join([
         f"{case.cell:4} {case.dtype:7} {shape} {_time(row.ours.median * unit)}",
-        *(floor, *others, f"{_bytes(row.kept):>8}", f"{calls:>9}"),
+        *(floor, *others, f"{_bytes(row.kept):>8}", f"{row.engine:>9}"),
     ])  # fmt: skip
 
 
@@ -110,8 +107,6 @@ def foot(rows: Sequence[Row], threads: int, backend: str) -> Iterator[str]:
     for name, cores in busy.items():
         if cores > BUSY * threads and backend != "cupy":
             yield f"{name} kept up to {cores:.1f} cores busy, {threads} asked for"
-    if any(row.per_step is None for row in rows):
-        yield f"per step: the calls of {backend} cannot be counted"
 
 
 def as_json(found: Mapping[str, Any], missing: Mapping[str, str], rows: Sequence[Row]) -> str:
@@ -129,7 +124,6 @@ def as_json(found: Mapping[str, Any], missing: Mapping[str, str], rows: Sequence
 
 
 def _record(row: Row) -> dict[str, Any]:
-    calls = row.per_step
     return {
         **row.case._asdict(),
         "xpbptt": row.ours._asdict(),
@@ -147,7 +141,7 @@ def _record(row: Row) -> dict[str, Any]:
             for name, entry in row.peers.items()
         },
         "kept_bytes": row.kept,
-        "per_step": calls and {**calls._asdict(), "launches": calls.launches},
+        "engine": row.engine,
     }
 
 

@@ -11,7 +11,7 @@ from xpbptt.commands.bench import report as bench
 from xpbptt.commands.bench.command import library
 from xpbptt.commands.bench.measure import Row
 from xpbptt.commands.selftest import report, suite, times
-from xpbptt.commands.selftest.budgets import allocations, calls, waits
+from xpbptt.commands.selftest.budgets import allocations, waits
 from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 from xpbptt.commands.selftest.checks import (
     gradients,
@@ -25,7 +25,7 @@ from xpbptt.commands.selftest.checks import (
 
 Show = Callable[[str], None]
 CHECKS = (kernels, gradients, parity, strategies, masks, repeat, training)
-BUDGETS = (waits, calls, allocations)
+BUDGETS = (waits, allocations)
 
 
 @dataclass

@@ -84,7 +84,7 @@ def _named(pattern: str, layers: Tree) -> Tree:
     return tuple(
         type(entry)(
             *(
-                Tensor(pattern.format(field=field, layer=layer), expected.shape)
+                expected and Tensor(pattern.format(field=field, layer=layer), expected.shape)
                 for field, expected in zip(entry._fields, entry, strict=True)
             )
         )

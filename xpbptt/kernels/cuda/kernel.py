@@ -34,23 +34,16 @@ template <typename T> __device__ T sigmoid(T x) {
 }
 """
 
-AT_ONCE = None  # few, large products
-DTYPES = tuple(cupy.dtype(name) for name in ("float16", "float32", "float64"))
-
-empty = cupy.empty
-plain = cupy.ascontiguousarray
-forward, backward = loops.forward, loops.backward
-
 
 def single(
     run: Callable[..., None], names: tuple[str, ...], given: tuple[str, ...]
 ) -> Callable[..., None]:
     """Return the step of a stream, see `loops`."""
     step = loops.single(run, names, given)
-    return lambda *arrays: step(*map(plain, arrays))
+    return lambda *arrays: step(*map(cupy.ascontiguousarray, arrays))
 
 
-def kernel(program: Program, dtype: str) -> Callable[..., None]:
+def compile_(program: Program, dtype: str) -> Callable[..., None]:
     """Compile a program for arrays of a dtype, "float16", "float32" or "float64".
 
     float16 is computed in float32, and rounded where it is stored.

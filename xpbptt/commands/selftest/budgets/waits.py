@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 import xpbptt
-from xpbptt.commands.bench.counters.tally import replaced
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup, not_applicable
 from xpbptt.commands.selftest.nets import NETS, B, H, I, Layout, T, cases, draw, train
 
@@ -52,9 +51,23 @@ def no_waits() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="cupyx.allow_synchronize")
         stack.enter_context(cupyx.allow_synchronize(False))  # noqa: FBT003 - CuPy's
         for kind in (cupy.cuda.Stream, cupy.cuda.Event):
-            stack.enter_context(replaced(kind, {"synchronize": _refused}))
-        stack.enter_context(replaced(cupy, dict.fromkeys(("array", "asarray"), _from_device)))
+            stack.enter_context(_replaced(kind, "synchronize", _refused))
+        for name in ("array", "asarray"):
+            stack.enter_context(_replaced(cupy, name, _from_device))
         yield
+
+
+@contextmanager
+def _replaced(
+    module: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Replace a function of a module by a wrapped one for a while."""
+    before = getattr(module, name)
+    setattr(module, name, wrap(before))
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def _refused(_: Callable[..., Any]) -> Callable[..., Any]:

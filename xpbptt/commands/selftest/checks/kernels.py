@@ -10,9 +10,10 @@ from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Set
 from xpbptt.commands.selftest.compare import close
 from xpbptt.commands.selftest.nets import AS_WRITTEN, NETS, cases, smooth, train
 from xpbptt.commands.selftest.switch import as_written
-from xpbptt.kernels import VARIABLE, Kind, programs, why_not
+from xpbptt.kernels import VARIABLE, Kind, find
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2}
+MASKED: tuple[Kind, ...] = ("record", "advance", "back", "watch")
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 
 
@@ -49,20 +50,17 @@ def _built(name: str, setup: Setup) -> str:
     require_kernels(name, setup)
     xp = setup.xp
     cell: Any = NETS[name](1, 1).cell
-    left_out = set() if programs.residuals(cell) else {"recompute"}
-    kernels = [
-        (kind, masked, dtype)
-        for kind in get_args(Kind)
-        for masked in (False, True)
-        for dtype in DTYPES[setup.backend]
-        if kind not in left_out and not (masked and kind in {"recompute", "single"})
-    ]
-    for kind, masked, dtype in kernels:
-        like = xp.ones(1, dtype=getattr(xp, dtype))
-        if reason := why_not(cell, kind, like, masked=masked, xp=xp):
-            message = f"{kind} in {dtype}, {'masked' if masked else 'plain'}: {reason}"
-            raise CheckError(message)
-    return f"{len(kernels)} kernels"
+    count = 0
+    for dtype in DTYPES[setup.backend]:
+        for masked, kinds in ((False, get_args(Kind)), (True, MASKED)):
+            found = find(
+                cell, kinds, xp.ones(1, dtype=getattr(xp, dtype)).dtype, masked=masked, xp=xp
+            )
+            if isinstance(found, str):
+                message = f"{'masked' if masked else 'plain'}, {dtype}: {found}"
+                raise CheckError(message)
+            count += len(found.kernels)
+    return f"{count} kernels"
 
 
 def _equal(name: str, setup: Setup) -> str:

@@ -1,0 +1,34 @@
+"""Chunks: steps that are run at once, so few that what they make stays in the cache."""
+
+from xpbptt.bptt.layers.layer import Tree
+
+CHUNK = 32  # steps that are run at once where memory counts
+ROWS = 1024  # of a product of matrices that make it worth its while
+ELEMENTS = 2**18  # of states that stay in the cache with what else their steps make
+
+
+def longest(batch: int, width: int, elements: int) -> int:
+    """Return of how many steps, at least one, a buffer holds about so many elements.
+
+    Parameters
+    ----------
+    batch : int
+        The number of sequences B.
+    width : int
+        The elements of a step of one sequence in the buffer.
+    elements : int
+        The most elements; more where the products would have fewer than `ROWS` rows.
+    """
+    return max(1, max(ROWS, elements // width) // max(1, batch))
+
+
+def inference(batch: int, state: Tree) -> int:
+    """Return the most steps of a chunk where nothing is kept."""
+    return max(CHUNK, longest(batch, sum(part.shape[1] for part in state), ELEMENTS))
+
+
+def chunks(steps: int, most: int) -> list[slice]:
+    """Split so many steps into chunks of 1 to `most` steps, equally long or nearly so."""
+    count = -(-steps // most)
+    ends = [k * steps // count for k in range(1, count + 1)]
+    return list(map(slice, [0, *ends], ends))

@@ -1,0 +1,102 @@
+"""Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
+
+An engine is a value, chosen once for a pass by `choose`. `stepwise` runs compiled cells, a product
+and a kernel a step; `eager` runs the cell's functions as they are written.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+from xpbptt.bptt.engines import eager, stepwise
+from xpbptt.bptt.engines.stepwise_back import rewind
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+from xpbptt.cells.cell import Cell
+from xpbptt.cells.elementwise import recurrence
+from xpbptt.cells.recurrence import Recurrence
+from xpbptt.kernels import Compiled, Kind, find
+
+
+class Engine(NamedTuple):
+    """The functions of an engine, for one cell. All take ``xp=``, the arrays' namespace.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    reason : str
+        Why no faster engine was taken; empty for the fastest.
+    prepare : callable
+        ``prepare(params, steps) → weights``: the form of the parameters that `advance` and `record`
+        read as ``inputs.weights``, if so many steps are to be run.
+    advance : callable
+        ``advance(inputs, marks, state, outputs, most) → states at the marks, last state``: run
+        forward, at most `most` steps at once.
+        The marks are steps in rising order, at which the state before the step is returned.
+        `outputs` is a tape of T + 1 rows or None: the first parts of the state after step t, as
+        many as it has, are written to row t + 1.
+    record : callable
+        ``record(inputs, state) → segment, last state``: run forward and keep everything that the
+        backward pass needs.
+    rewind : callable
+        ``rewind(inputs, segment, back, dstate) → gradients``: go back over a kept segment, from the
+        gradient of the state after it to that before it.
+    step : callable
+        ``step(params, x_t, state) → state``: one step of a stream, with x_t (B, I).
+    """
+
+    name: str
+    reason: str
+    prepare: Callable[..., Any]
+    advance: Callable[..., Any]
+    record: Callable[..., Any]
+    rewind: Callable[..., Any]
+    step: Callable[..., Tree]
+
+
+def choose(
+    cell: Cell | Recurrence,
+    kinds: tuple[Kind, ...],
+    params: Tree,
+    x: Array,
+    *,
+    masked: bool = False,
+    xp: Namespace,
+) -> Engine:
+    """Return the fastest engine that can run a pass.
+
+    Parameters
+    ----------
+    cell : Cell or Recurrence
+        The time step.
+    kinds : tuple of str
+        The programs of the cell that the pass needs.
+    params : tree of arrays
+        The parameters of the layer.
+    x : array (T, B, I) or (B, I)
+        The input.
+    masked : bool
+        Whether there is a mask.
+    xp : namespace
+        The namespace of the arrays.
+    """
+    if isinstance(cell, Recurrence):
+        return _eager(cell, "a Recurrence is not compiled")
+    if 0 in x.shape:
+        return _eager(recurrence(cell), "there is nothing to compute")
+    # Above the first layer x may be in another byte order than the parameters.
+    found = find(cell, kinds, params.weight_hh.dtype, masked=masked, xp=xp)
+    return _eager(recurrence(cell), found) if isinstance(found, str) else _stepwise(found)
+
+
+@lru_cache
+def _eager(of: Recurrence, reason: str) -> Engine:
+    functions = eager.prepare, eager.advance, eager.record, eager.rewind, eager.step
+    return Engine("eager", reason, *(partial(function, of) for function in functions))
+
+
+@lru_cache
+def _stepwise(found: Compiled) -> Engine:
+    functions = stepwise.prepare, stepwise.advance, stepwise.record, rewind, stepwise.step
+    of = recurrence(found.cell)
+    return Engine("stepwise", "", *(partial(function, of, found) for function in functions))

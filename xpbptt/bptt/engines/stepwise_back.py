@@ -1,0 +1,125 @@
+"""The way back of the engine `stepwise`: one kernel and one product a step."""
+
+from functools import partial
+
+from xpbptt._arrays.norms import clip, norm
+from xpbptt.bptt.engines.buffers import Buffers, empty, given, named
+from xpbptt.bptt.engines.chunks import chunks
+from xpbptt.bptt.engines.masks import blank
+from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.stepwise import most_steps
+from xpbptt.bptt.engines.totals import Totals
+from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+from xpbptt.cells.recurrence import Recurrence, flat
+from xpbptt.kernels import Compiled
+
+
+def rewind(
+    of: Recurrence,
+    compiled: Compiled,
+    inputs: Inputs,
+    segment: Segment,
+    back: Back,
+    dstate: Tree,
+    *,
+    xp: Namespace,
+) -> Rewound:
+    """Go back over a segment; see `Engine`."""
+    totals = Totals(inputs.x, xp=xp)
+    for steps in reversed(chunks(inputs.x.shape[0], most_steps(compiled, inputs))):
+        part = segment.part(steps.start, steps.stop, xp=xp)
+        found = _backward(of, compiled, inputs.part(steps), part, back.part(steps), dstate, xp=xp)
+        totals.add(steps, found)
+        dstate = found.state
+        del part, found  # or they are still there when the next ones are made
+    return totals.whole()
+
+
+def _backward(
+    of: Recurrence,
+    compiled: Compiled,
+    inputs: Inputs,
+    segment: Segment,
+    back: Back,
+    dstate: Tree,
+    *,
+    xp: Namespace,
+) -> Rewound:
+    """Go back over a chunk."""
+    watch, made, target = back.watch, compiled.backward, compiled.target
+    kernel = compiled.kernels["watch" if watch.trace else "back"]
+    before_each = segment.states.stacked(0, inputs.x.shape[0])
+    records = empty(made.records, inputs, dstate, xp=xp)
+    arrivals = empty(made.arrivals if watch.trace else (), inputs, dstate, xp=xp)
+    carried = empty(made.carried, inputs, dstate, xp=xp)
+    buffers = records | arrivals | carried | given(compiled, inputs)
+    buffers |= named(compiled.forward.states, segment.states.stacked())
+    buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
+    buffers["dy"] = target.plain(back.dy)
+
+    dh, direct, *rest = carried.values()
+    direct[...] = 0
+    for buffer, part in zip((dh, *rest), dstate, strict=True):
+        buffer[...] = part
+    after = None
+    if watch.clip is not None or back.truncate is not None:
+        after = partial(_intervene, back, inputs.mask, list(carried.values()), xp=xp)
+    dv = records["dv" if "dv" in records else "du"]
+    weight_hh = target.plain(inputs.params.weight_hh)
+    target.backward(kernel.run, kernel.order(buffers), dv, weight_hh, dh, after)
+
+    x = blank(inputs.x, inputs.mask, xp=xp)
+    dparams, dx = of.accumulate(inputs.params, x, before_each, tuple(records.values()), xp=xp)
+    trace = None
+    if watch.trace:
+        norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
+        trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
+    return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)
+
+
+def _intervene(
+    back: Back, mask: Array | None, carried: list[Array], t: int, *, xp: Namespace
+) -> None:
+    """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
+    dh, direct, *rest = carried
+    if back.watch.clip is not None:
+        whole = [dh + direct, *rest]
+        parts, _ = clip(whole, back.watch.clip, -1, xp=xp)
+        if mask is not None:
+            parts = [xp.where(mask[t, :, None], a, b) for a, b in zip(parts, whole, strict=True)]
+        direct[...] = 0
+        for buffer, part in zip((dh, *rest), parts, strict=True):
+            buffer[...] = part
+    if back.cuts(t):
+        for buffer in carried:
+            buffer[...] = 0
+
+
+def _residuals(
+    of: Recurrence,
+    compiled: Compiled,
+    inputs: Inputs,
+    segment: Segment,
+    before_each: tuple[Array, ...],
+    *,
+    xp: Namespace,
+) -> Buffers:
+    """Return the residuals that were kept, or compute them again, for all steps at once."""
+    places, target = compiled.forward.residuals, compiled.target
+    if segment.residuals is not None:
+        return named(places, segment.residuals.stacked())
+    if not places:
+        return {}
+    kernel = compiled.kernels["recompute"]
+    x = blank(inputs.x, inputs.mask, xp=xp)
+    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
+    state = of.state(*(flat(part, xp=xp) for part in before_each))
+    residuals = empty(places, one, state, xp=xp)
+    u, v = empty(compiled.forward.products, one, state, xp=xp).values()
+    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, u[0, ...])
+    target.multiply(state[0], inputs.params.weight_hh.T, v)
+    buffers = residuals | {"u": u, "v": v} | given(compiled, one)
+    buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
+    kernel.run(0, *kernel.order(buffers))
+    return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

@@ -1,0 +1,58 @@
+"""The gradients of a whole from those of its parts: added up, put in place, or put in order."""
+
+from functools import partial
+from typing import Any
+
+from xpbptt._arrays.tree import map_leaves
+from xpbptt._arrays.wide import wide_dtype, widened
+from xpbptt.bptt.engines.segment import Rewound
+from xpbptt.bptt.engines.tape import Slab
+from xpbptt.bptt.engines.trace import Trace, joined
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+
+
+class Totals:
+    """Adds up what goes back over parts of a sequence, the last part first.
+
+    Parameters
+    ----------
+    x : array (T, B, I)
+        The input of all steps.
+    xp : namespace
+        Its namespace.
+    """
+
+    def __init__(self, x: Array, *, xp: Namespace) -> None:
+        self.xp = xp
+        self._params: Tree = None
+        self._x = Slab(x, xp=xp)
+        self._state: Tree = None
+        self._traces: list[Trace] = []
+
+    def add(self, steps: slice, found: Rewound) -> None:
+        """Add the gradients of some steps; those of the parameters may be added to later on."""
+        if self._params is not None:
+            self._params = map_leaves(partial(_add, xp=self.xp), self._params, found.params)
+        elif steps.start:  # a cell may give two parameters one array, not to be added to twice
+            self._params = map_leaves(partial(_sum_from, xp=self.xp), found.params)
+        else:
+            self._params = found.params
+        self._x.write(steps, found.x)
+        self._state = found.state
+        if found.trace is not None:
+            self._traces.append(found.trace)
+
+    def whole(self) -> Rewound:
+        """Return the gradients of all steps; those of the parameters may be of a wider dtype."""
+        trace: Any = joined(self._traces[::-1], xp=self.xp)
+        return Rewound(self._params, self._x.whole(), self._state, trace)
+
+
+def _sum_from(first: Array, *, xp: Namespace) -> Array:
+    """Return a new array to add to, wide enough for a sum."""
+    return xp.astype(first, wide_dtype(first.dtype, xp=xp), copy=True)
+
+
+def _add(total: Array, more: Array, *, xp: Namespace) -> Array:
+    total += widened(more, xp=xp)
+    return total

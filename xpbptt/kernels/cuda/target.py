@@ -1,0 +1,19 @@
+"""The target for CuPy's arrays: a kernel and a product of cuBLAS a step, asked for by Python."""
+
+import cupy
+
+from xpbptt.kernels import loops
+from xpbptt.kernels.cuda.kernel import compile_, single
+from xpbptt.kernels.target import Target
+
+TARGET = Target(
+    name="CUDA",
+    dtypes=tuple(cupy.dtype(name) for name in ("float16", "float32", "float64")),
+    compile=compile_,
+    forward=loops.forward,
+    backward=loops.backward,
+    single=single,
+    multiply=lambda left, right, out: left.dot(right, out=out),
+    empty=cupy.empty,
+    plain=cupy.ascontiguousarray,
+)
