@@ -81,7 +81,7 @@ def states(net: "Net", batch: int) -> Tree:
 def _fitting(net: "Net", batch: int) -> tuple[Fit, Fit, set[Any]]:
     """Return the quick tests of parameters and of a state.
 
-    The set is of the namespaces and dtypes in which the net's cell is known to keep its contract.
+    The set is of the types and dtypes of arrays for which the cell is known to keep its contract.
     """
     return check.fitting(parameters(net)), check.fitting(states(net, batch)), set()
 
@@ -101,7 +101,7 @@ def check_forward(
     check.rank(name, x, axes)
     *_, batch, width = x.shape
     params_fit, state_fits, known = _fitting(net, batch)
-    kind = xp, x.dtype
+    kind = type(x), x.dtype
     if not (
         width == net.input_size
         and params_fit(params, x)
