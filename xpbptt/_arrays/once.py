@@ -1,8 +1,8 @@
-"""Results that are made once for all threads: those that ask at the same time wait for the first.
+"""Results that are computed once for all threads; a thread that asks meanwhile waits.
 
-One lock guards all of them, so no two threads can each hold one and wait for the other's. A `fork`
-waits for it too: a child has none of the other threads, so a lock that one of them held would stay
-locked in the child for good.
+One lock guards all of them, so that two threads cannot wait for each other. A `fork` waits for the
+lock too: the child has none of the parent's other threads, so a lock that one of them held would
+stay locked in the child.
 """
 
 import os
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 KEPT = 512  # results of a function; with more, those that were not used for longest are forgotten
-LOCK = RLock()  # a thread that holds it may come back, from one such function to another
+LOCK = RLock()  # reentrant: one such function may call another
 _over_fork: list[Any] = [LOCK]
 _held: list[Any] = []  # by the thread that forks
 
@@ -34,7 +34,7 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
             result: R = made(*arguments, **named)
         return result
 
-    ask: Any = lru_cache(KEPT)(locked)  # what was asked before needs no lock
+    ask: Any = lru_cache(KEPT)(locked)  # a result that is there needs no lock
     forget = ask.cache_clear
 
     def cache_clear() -> None:

@@ -29,6 +29,6 @@ def inference(batch: int, state: Tree) -> int:
 
 def chunks(steps: int, most: int) -> list[slice]:
     """Split so many steps into chunks of 1 to `most` steps, equally long or nearly so."""
-    count = -(-steps // most)
+    count = -(-steps // most) if steps else 0
     ends = [k * steps // count for k in range(1, count + 1)]
     return list(map(slice, [0, *ends], ends))
