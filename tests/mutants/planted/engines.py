@@ -91,8 +91,8 @@ MUTANTS = [
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
         "nets/net.py",
-        "layer = bidirectional(one) if net.bidirectional else one",
-        "layer = __import__('xpbptt').bptt.concatenate(one, one) if net.bidirectional else one",
+        "layer = bidirectional(one) if self.bidirectional else one",
+        "layer = __import__('xpbptt').bptt.concatenate(one, one) if self.bidirectional else one",
         "tests/test_net.py::test_bidirectional_is_each_direction_alone",
     ),
     Mutant(
