@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,12 @@ CELLS = {
     "gru": xpbptt.GRU,
     "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def many_cells():
+    """Let the many cells of the tests be compiled in one process."""
+    import_module("xpbptt.kernels.find").MOST = 10**6
 
 
 class Case(NamedTuple):

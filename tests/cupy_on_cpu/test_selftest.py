@@ -39,10 +39,13 @@ def selftest(monkeypatch, capsys):
 def fresh():
     """Forget which kernels there are, before and after a test."""
     finding = import_module("xpbptt.kernels.find")
-    caches = (finding._compiled, finding._kernel, finding._target, finding._warn_once)
+    caches = (finding._compiled, finding._target, finding._warn_once)
+    kernels = dict(finding._kernels)
+    finding._kernels.clear()
     for cache in caches:
         cache.cache_clear()
     yield
+    finding._kernels.update(kernels)
     for cache in caches:
         cache.cache_clear()
 

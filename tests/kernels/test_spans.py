@@ -114,6 +114,7 @@ def test_large_batches(steps, batch, masked, as_written):
 @pytest.fixture
 def most_at_once(monkeypatch):
     """The lengths of the pieces that a call runs through the compiled loop forward, in order."""
+    pytest.importorskip("numba", reason="counts what is compiled by Numba, which is not installed")
     lengths, forward = [], Kernel.order
 
     def counting(kernel, buffers):

@@ -7,13 +7,14 @@ locked in the child for good.
 
 import os
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+KEPT = 512  # results of a function; with more, those that were not used for longest are forgotten
 LOCK = RLock()  # a thread that holds it may come back, from one such function to another
 _over_fork: list[Any] = [LOCK]
 _held: list[Any] = []  # by the thread that forks
@@ -22,9 +23,10 @@ _held: list[Any] = []  # by the thread that forks
 def once(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function` with a memory: it runs once for the same arguments, in whichever thread.
 
-    `functools.cache` alone runs it in every thread that asks before the first result is there.
+    The memory holds the last `KEPT` results. `functools.cache` alone runs the function in every
+    thread that asks before the first result is there.
     """
-    made: Any = cache(function)
+    made: Any = lru_cache(KEPT)(function)
 
     @wraps(function)
     def locked(*arguments: P.args, **named: P.kwargs) -> R:
@@ -32,7 +34,7 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
             result: R = made(*arguments, **named)
         return result
 
-    ask: Any = cache(locked)  # what was asked before needs no lock
+    ask: Any = lru_cache(KEPT)(locked)  # what was asked before needs no lock
     forget = ask.cache_clear
 
     def cache_clear() -> None:

@@ -53,7 +53,8 @@ class Small:
         """Return an array of that shape."""
         device = array_api_compat.device(self.like)
         number = next(self._numbers) / 16
-        return self.xp.full(shape, number, dtype=self.like.dtype, device=device)
+        ones = self.xp.ones(shape, dtype=self.like.dtype, device=device)
+        return self.xp.asarray(number * ones)  # a number times an array of no axes may be none
 
     def expected(self, kind: Any, *lead: int) -> Any:
         """Return the named tuple `kind` of the shapes (B, H), after leading axes."""
@@ -96,14 +97,15 @@ def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: Arra
     dtype = like.dtype
     if not getattr(dtype, "isnative", True):  # NumPy's operations return the machine's byte order
         dtype = dtype.newbyteorder("=")
-    known = _passed(cell, sizes, xp, dtype)
+    kind: Any = type(like)
+    known = _passed(cell, sizes, kind, dtype)
     if str(device) not in known:  # CuPy's devices have no hash
         _check(cell, sizes, xp.ones((1,), dtype=dtype, device=device), xp=xp)
         known.add(str(device))
 
 
 @lru_cache
-def _passed(cell: Cell | Recurrence, sizes: Sizes, xp: Namespace, dtype: Any) -> set[str]:
+def _passed(cell: Cell | Recurrence, sizes: Sizes, kind: Any, dtype: Any) -> set[str]:
     """Return the devices on which a time step has passed, to be added to."""
     return set()
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
-from xpbptt.cells.cell import Cell
+from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.kernels import programs
 from xpbptt.kernels.program import Program
 from xpbptt.kernels.programs import Backward, Forward, Kind
@@ -15,6 +15,8 @@ from xpbptt.kernels.symbols import Untraceable
 from xpbptt.kernels.target import Target
 
 VARIABLE = "XPBPTT_FUSE"
+MOST = 64  # programs of users' cells that are compiled: Numba never gives back the megabyte of each
+OWN = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU})
 
 TARGETS = {  # the module of the target, by the name of the namespace
     "array_api_compat.numpy": "xpbptt.kernels.numba.target",
@@ -125,7 +127,7 @@ def _compiled(
     for kind, program in traced.items():
         if not program.stores:  # a cell without residuals has none to compute again
             continue
-        kernel = _kernel(target, program, str(dtype))
+        kernel = _kernel(target, program, str(dtype), own=cell in OWN)
         if isinstance(kernel, str):
             _warn_once(cell, f"{cell.name} runs eagerly, slower: {kernel}")
             return kernel
@@ -136,16 +138,29 @@ def _compiled(
     return Compiled(cell, target, forward, backward, kernels, single)
 
 
-@once
-def _kernel(target: Target, program: Program, dtype: str) -> Kernel | str:
-    """Compile a program, or say why it cannot be; cells with the same programs share them."""
-    try:
-        run = target.compile(program, dtype)
-    except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-        first, _, _ = str(error).strip().partition("\n")
-        reason = f"{type(error).__name__}: {first}"
-        return f"the kernel {program.name} for {dtype} could not be built: {reason}"
-    return Kernel(run, program.names)
+def _kernel(target: Target, program: Program, dtype: str, *, own: bool) -> Kernel | str:
+    """Compile a program, or say why it cannot be; equal programs are compiled once."""
+    key = target.name, program, dtype
+    if key not in _kernels:  # the caller holds the lock of `once`
+        if not own and len(_users) >= MOST:
+            return (
+                f"{MOST} programs of such cells have been compiled in this process, and no more "
+                "are: make a cell once and use it again"
+            )
+        try:
+            run = target.compile(program, dtype)
+        except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+            first, _, _ = str(error).strip().partition("\n")
+            reason = f"{type(error).__name__}: {first}"
+            return f"the kernel {program.name} for {dtype} could not be built: {reason}"
+        _kernels[key] = Kernel(run, program.names)
+        if not own:
+            _users.add(key)
+    return _kernels[key]
+
+
+_kernels: dict[tuple[str, Program, str], Kernel] = {}
+_users: set[tuple[str, Program, str]] = set()  # those of users' cells
 
 
 @once

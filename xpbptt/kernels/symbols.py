@@ -7,6 +7,7 @@ comes up twice is written down once.
 
 from collections.abc import Callable
 from functools import reduce
+from math import copysign
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -44,10 +45,11 @@ class Graph:
         if isinstance(value, Symbol):
             return value
         try:
-            return self.add("constant", float(value))
+            number = float(value)
         except (TypeError, ValueError) as error:
             message = f"it uses a {type(value).__name__} where a number or an argument would do"
             raise Untraceable(message) from error
+        return self.add("constant", number, copysign(1, number))  # 0.0 and -0.0 are equal
 
     def number(self, value: Any) -> "Symbol":
         """Return the symbol of a number; of a truth value, 1 or 0."""

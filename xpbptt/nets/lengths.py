@@ -71,7 +71,7 @@ def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | 
         raise TypeError(message)
     if array_api_compat.is_numpy_array(array):
         return _mask(_lengths(array.tolist(), steps, xp=wanted or namespace), steps)
-    if wanted not in {None, namespace}:
+    if wanted is not None and wanted is not namespace:
         message = (
             f"`lengths` is an array of {check.library(namespace)}, but `xp` is "
             f"{check.library(wanted)}: convert it, nothing is converted silently"
