@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from xpbptt.bptt import loop
+from xpbptt.bptt.engines import engine
 from xpbptt.commands.bench import peers
 from xpbptt.commands.main import main
 from xpbptt.commands.selftest import command
@@ -39,7 +40,7 @@ def selftest(monkeypatch, capsys):
 def fresh():
     """Forget which kernels there are, before and after a test."""
     finding = import_module("xpbptt.kernels.find")
-    caches = (finding._compiled, finding._target, finding._warn_once)
+    caches = (engine._fastest, finding._compiled, finding._target, finding._warn_once)
     kernels = dict(finding._kernels)
     finding._kernels.clear()
     for cache in caches:

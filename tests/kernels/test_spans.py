@@ -17,8 +17,7 @@ import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
 from xpbptt._arrays.tree import leaves
 from xpbptt.bptt import loop
-from xpbptt.bptt.engines import chunks
-from xpbptt.kernels.find import Kernel
+from xpbptt.bptt.engines import chunks, stepwise
 
 I, H = 3, 5
 NETS = {
@@ -115,14 +114,13 @@ def test_large_batches(steps, batch, masked, as_written):
 def most_at_once(monkeypatch):
     """The lengths of the pieces that a call runs through the compiled loop forward, in order."""
     pytest.importorskip("numba", reason="counts what is compiled by Numba, which is not installed")
-    lengths, forward = [], Kernel.order
+    lengths, given = [], stepwise.given
 
-    def counting(kernel, buffers):
-        if "u" in buffers:  # forward
-            lengths.append(len(buffers["u"]))
-        return forward(kernel, buffers)
+    def counting(compiled, inputs):
+        lengths.append(len(inputs.x))
+        return given(compiled, inputs)
 
-    monkeypatch.setattr(Kernel, "order", counting)
+    monkeypatch.setattr(stepwise, "given", counting)
     return lengths
 
 

@@ -296,6 +296,20 @@ def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
     return fits
 
 
+def alike(array: Array, like: Array, shape: tuple[int, ...]) -> bool:
+    """Tell quickly whether an array has that shape, and library, dtype and device of `like`.
+
+    Where it says no, the slow checks tell.
+    """
+    library = type(like)
+    return (
+        type(array) is library
+        and array.shape == shape
+        and bool(array.dtype == like.dtype)
+        and (library is np.ndarray or _together((array, like), like))
+    )
+
+
 def _together(arrays: Iterable[Array], like: Array) -> bool:
     """Tell whether arrays are on the device of `like`, and autograd records none of them."""
     device = getattr(like, "device", None)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt._arrays.tree import copied, map_leaves
-from xpbptt._arrays.wide import narrowed
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
 from xpbptt.bptt.engines.engine import Engine, choose
 from xpbptt.bptt.engines.masks import blank
@@ -84,7 +83,8 @@ def _forward(
             outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
     y = outputs.stacked(1)[0]
     # Without a tail the outputs are kept.
-    y = _blanked(y, mask, CHUNK, xp=xp) if plan.tail else blank(y, mask, xp=xp)
+    if mask is not None:
+        y = _blanked(y, mask, CHUNK, xp=xp) if plan.tail else blank(y, mask, xp=xp)
     return y, state, LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
 
 
@@ -107,7 +107,7 @@ def _backward(
     inputs, plan, snapshots, kept = cache
     params, x, mask, _ = inputs
     back: Kind = "watch" if watch.trace else "back"
-    reruns = any(map(plan.runs_again, plan.moves()))
+    reruns = plan.tail > 0 and any(map(plan.runs_again, plan.moves()))
     again: tuple[Kind, ...] = ("advance", "record") if reruns else ()
     kinds = (back, *again) if plan.residuals else (back, "recompute")
     engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
@@ -115,25 +115,32 @@ def _backward(
         return _no_steps(engine, inputs, dstate, watch, xp=xp)
     if reruns:
         inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
-    totals = Totals(x, xp=xp)
+    totals: Any = None
     for move in plan.moves():
         source, taken, start, stop = move
         steps = slice(start, stop)
-        if plan.runs_again(move):
-            sweep, marks = inputs.part(slice(source, start)), [t - source for t in taken]
-            states, state = engine.advance(sweep, marks, snapshots[source], None, CHUNK, xp=xp)
-            snapshots = {t: s for t, s in snapshots.items() if t < start}
-            snapshots |= zip(taken, states, strict=True)
-            segment, _ = engine.record(inputs.part(steps), state, xp=xp)
+        whole = stop - start == x.shape[0]
+        part = inputs if whole else inputs.part(steps)
+        if reruns and plan.runs_again(move):
+            state = snapshots[source]
+            if source < start:
+                sweep, marks = inputs.part(slice(source, start)), [t - source for t in taken]
+                states, state = engine.advance(sweep, marks, state, None, CHUNK, xp=xp)
+                snapshots = {t: s for t, s in snapshots.items() if t < start}
+                snapshots |= zip(taken, states, strict=True)
+            segment, _ = engine.record(part, state, xp=xp)
         else:
-            segment = kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        how = Back(dy[steps, ...], start, plan.truncate, watch)
-        found = engine.rewind(inputs.part(steps), segment, how, dstate, xp=xp)
+            segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail, xp=xp)
+        how = Back(dy if whole else dy[steps, ...], start, plan.truncate, watch)
+        found = engine.rewind(part, segment, how, dstate, xp=xp)
+        if whole:
+            return Gradients(found.params, found.x, found.state), found.trace
+        if totals is None:
+            totals = Totals(x, xp=xp)
         totals.add(steps, found)
         dstate = found.state
         del segment, found, how  # or they are still there when the next ones are made
     dparams, dx, dstate, trace = totals.whole()
-    dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     return Gradients(dparams, dx, dstate), trace
 
 

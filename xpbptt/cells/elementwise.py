@@ -122,13 +122,13 @@ def _step_backward(
 def _accumulate(
     _: Cell, params: Any, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, Array]:
-    own = len(params.extra)
-    blocks = [flat(block, xp=xp) for block in records[: len(records) - own]]
+    own, rows = len(params.extra), x.shape[0] * x.shape[1]
+    blocks = [xp.reshape(block, (rows, block.shape[-1])) for block in records[: len(records) - own]]
     du, dv = blocks[0], blocks[-1]
     dbias_hh = xp.sum(dv, axis=0)
     dparams = params._replace(
-        weight_ih=du.T @ flat(x, xp=xp),
-        weight_hh=dv.T @ flat(states[0], xp=xp),
+        weight_ih=du.T @ xp.reshape(x, (rows, x.shape[-1])),
+        weight_hh=dv.T @ xp.reshape(states[0], (rows, states[0].shape[-1])),
         bias_ih=xp.sum(du, axis=0) if len(blocks) > 1 else xp.asarray(dbias_hh, copy=True),
         bias_hh=dbias_hh,
     )

@@ -15,8 +15,8 @@ libraries have their own rules. A process that has used CUDA must not fork and t
 child: start it by ``spawn`` there.
 """
 
-from xpbptt.kernels.find import VARIABLE, Compiled, find
+from xpbptt.kernels.find import TARGETS, VARIABLE, Compiled, find
 from xpbptt.kernels.program import Buffer
 from xpbptt.kernels.programs import Kind
 
-__all__ = ["Buffer", "Compiled", "Kind", "VARIABLE", "find"]
+__all__ = ["Buffer", "Compiled", "Kind", "TARGETS", "VARIABLE", "find"]

@@ -40,10 +40,6 @@ class Kernel(NamedTuple):
     run: Callable[..., None]
     names: tuple[str, ...]
 
-    def order(self, buffers: dict[str, Any]) -> tuple[Any, ...]:
-        """Return the buffers in the order in which `run` takes them."""
-        return tuple(buffers[name] for name in self.names)
-
 
 class Compiled(NamedTuple):
     """The programs of a cell that a pass needs, compiled.

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from xpbptt.bptt.strategies import (
     Binomial,
@@ -14,9 +14,7 @@ from xpbptt.bptt.strategies import (
     Strategy,
 )
 from xpbptt.nets.memory import Memory, footprint
-
-if TYPE_CHECKING:
-    from xpbptt.nets.net import Net
+from xpbptt.nets.stack import Stack
 
 SINGLE_BYTES = 4
 
@@ -49,7 +47,7 @@ class Cost(NamedTuple):
 
 
 def make_plan(
-    net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
+    net: Stack, length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
 ) -> Plan:
     """Return the plan of a strategy for a sequence."""
     if isinstance(bptt, Budget):
@@ -59,7 +57,7 @@ def make_plan(
 
 
 def cost(
-    net: "Net", length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
+    net: Stack, length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
 ) -> Cost:
     """Return what a strategy costs for a sequence."""
     if isinstance(bptt, Budget):
@@ -72,7 +70,7 @@ def cost(
 
 
 def _within(
-    net: "Net", length: int, batch: int, itemsize: int, budget: int, *, masked: bool
+    net: Stack, length: int, batch: int, itemsize: int, budget: int, *, masked: bool
 ) -> Cost:
     """Return the cost of the fastest strategy whose peak is within the budget."""
 
@@ -107,13 +105,6 @@ def _within(
         f"with {strategy}, for T = {length}, B = {batch} in {net}"
     )
     raise ValueError(message)
-
-
-def check_strategy(bptt: object) -> None:
-    """Refuse what is no strategy, the class in place of its value too."""
-    if isinstance(bptt, type) or not callable(getattr(bptt, "plan", None)):
-        message = f"`bptt` must be a strategy, as KeepAll() or Segments(), got {bptt!r}"
-        raise TypeError(message)
 
 
 def itemsize(dtype: Any, *, xp: Any) -> int:

@@ -6,16 +6,14 @@ a view, as NumPy's and CuPy's are; Python's objects are not.
 
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import array_api_compat.numpy as np
 
 from xpbptt._arrays.tree import leaves, map_shapes
 from xpbptt.bptt.engines.chunks import CHUNK
 from xpbptt.bptt.strategies import Plan
-
-if TYPE_CHECKING:
-    from xpbptt.nets.net import Net
+from xpbptt.nets.stack import Stack
 
 STEPS = 2  # as much as so many steps make is allowed for what a single step has on its way
 DROPPING = 5  # arrays of the size of what is dropped from, while the dropped are picked
@@ -37,7 +35,7 @@ class Footprint(NamedTuple):
 
 
 @lru_cache
-def footprint(net: "Net") -> Footprint:
+def footprint(net: Stack) -> Footprint:
     """Count by running one step of zeros."""
     cell, size = net.recurrence, net.hidden_size
     params = map_shapes(np.zeros, cell.shapes(net.input_size, size))
@@ -54,7 +52,7 @@ class Memory:
 
     Parameters
     ----------
-    net : Net
+    net : Stack
         The net.
     plan : Plan
         What is kept, and how the backward pass comes back.
@@ -67,7 +65,7 @@ class Memory:
     """
 
     def __init__(
-        self, net: "Net", plan: Plan, length: int, batch: int, *, masked: bool, half: bool
+        self, net: Stack, plan: Plan, length: int, batch: int, *, masked: bool, half: bool
     ) -> None:
         self.net, self.plan, self.length, self.batch, self.masked = net, plan, length, batch, masked
         self.adding = WIDE if half else 1

@@ -4,9 +4,7 @@ T time steps, B sequences in the batch, I inputs, H hidden units, D directions (
 bidirectional net), G gates of the cell.
 """
 
-from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
-from numbers import Real
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, Literal, Self, overload
 
@@ -18,27 +16,25 @@ from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt.bptt import (
+    Budget,
     Gradients,
     KeepAll,
     Layer,
-    Recurrence,
     Run,
     Strategy,
-    Watch,
     bidirectional,
     chain,
     dropout,
-    recurrence,
     unroll,
 )
-from xpbptt.cells import Cell
 from xpbptt.nets import signature
-from xpbptt.nets.cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
-from xpbptt.nets.signature import Cache
+from xpbptt.nets.cost import Cost, cost, dtype_bytes, itemsize, make_plan
+from xpbptt.nets.memory import footprint
+from xpbptt.nets.signature import Cache, Door
+from xpbptt.nets.stack import Stack
 
 
-@dataclass(frozen=True, repr=False)
-class Net(Generic[WeightsT, StateT, TraceT]):
+class Net(Stack, Generic[WeightsT, StateT, TraceT]):
     """A recurrent net: its sizes and the functions on sequences that follow from them.
 
     `LSTM`, `GRU` and `RNN` make the common ones. A net holds no arrays: parameters and states go in
@@ -78,58 +74,19 @@ class Net(Generic[WeightsT, StateT, TraceT]):
     RNN(3, 5, num_layers=2)
     """
 
-    cell: Cell | Recurrence
-    input_size: int
-    hidden_size: int
-    num_layers: int = 1
-    bidirectional: bool = field(default=False, kw_only=True)
-    dropout: float = field(default=0.0, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that make no net."""
-        if not isinstance(self.cell, (Cell, Recurrence)):
-            message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
-            raise TypeError(message)
-        check.whole("input_size", self.input_size)
-        check.whole("hidden_size", self.hidden_size)
-        check.whole("num_layers", self.num_layers)
-        for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
-            object.__setattr__(self, name, int(getattr(self, name)))
-        check.true_or_false("bidirectional", self.bidirectional)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
-            message = f"`dropout` must be a number, got {self.dropout!r}"
-            raise TypeError(message)
-        if not 0 <= float(self.dropout) < 1:
-            message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
-            raise ValueError(message)
-        if self.dropout and self.num_layers == 1:
-            message = (
-                f"`dropout` = {self.dropout} does nothing in {self}: it drops between layers; pass "
-                "`num_layers` of at least 2, or no `dropout`"
-            )
-            check.warn(message)
-
-    def __hash__(self) -> int:
-        """Hash the fields, once: every call looks something up by its net."""
-        return self._hash
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the fields; the hash of another process would be another."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+    @cached_property
+    def _door(self) -> Door:
+        return Door(self)
 
     @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, each.name) for each in fields(self)))
-
-    @property
-    def recurrence(self) -> Recurrence:
-        """The time step as the loop knows it."""
-        return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
-
-    @property
-    def directions(self) -> int:
-        """The number of directions D."""
-        return 2 if self.bidirectional else 1
+    def _layer(self) -> Layer:
+        one = unroll(self.cell)
+        layer = bidirectional(one) if self.bidirectional else one
+        above = [
+            dropout(layer, float(self.dropout), k) if self.dropout else layer
+            for k in range(1, self.num_layers)
+        ]
+        return chain([layer, *above])
 
     def init(
         self,
@@ -228,12 +185,13 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> y.shape, len(state), state[0].h.shape
         ((7, 2, 5), 2, (2, 5))
         """
-        xp, params, start = signature.check_forward(self, params, x, state, mask)
-        check_strategy(bptt)
-        sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
-        plan = make_plan(self, *sizes, bptt, masked=mask is not None)
-        run = Run(mask, plan, self._key(dropout_seed))
-        y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
+        xp, params, start, key = self._door.forward(params, x, state, mask, bptt, dropout_seed)
+        if isinstance(bptt, Budget):
+            sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
+            plan = make_plan(self, *sizes, bptt, masked=mask is not None)
+        else:
+            plan = bptt.plan(x.shape[0], lambda: footprint(self).ratio)
+        y, final, layers = self._layer.forward(params, x, start, Run(mask, plan, key), xp=xp)
         y, final = signature.in_order((y, final), x)
         return y, final, Cache(self, x, layers)
 
@@ -320,10 +278,8 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
         ((5, 3), (7, 2, 3), (2, 5))
         """
-        xp, dfinal = signature.check_backward(self, cache, dy, dstate)
-        check.true_or_false("trace", trace)
-        watch = Watch(trace, signature.check_clip(clip_step))
-        grads, norms = _layer(self).backward(cache.layers, dy, dfinal, watch, xp=xp)
+        xp, dfinal, watch = self._door.backward(cache, dy, dstate, trace, clip_step)
+        grads, norms = self._layer.backward(cache.layers, dy, dfinal, watch, xp=xp)
         grads, norms = signature.in_order((grads, norms), cache.x)
         return (grads, norms) if trace else grads
 
@@ -370,8 +326,8 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> y.shape
         (7, 2, 10)
         """
-        xp, params, start = signature.check_forward(self, params, x, state, mask)
-        y, final = _layer(self).infer(params, x, start, mask, xp=xp)
+        xp, params, start = self._door.infer(params, x, state, mask)
+        y, final = self._layer.infer(params, x, start, mask, xp=xp)
         return signature.in_order((y, final), x)  # type: ignore[no-any-return]
 
     def step(
@@ -412,17 +368,9 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         >>> y_t.shape
         (2, 5)
         """
-        layer = _layer(self)
-        if layer.step is None:
-            message = (
-                f"`step` cannot run {self}: the backward direction starts at the sequence's end, "
-                "which a stream does not have yet; use `infer` on whole sequences"
-            )
-            raise ValueError(message)
-        xp, params, before = signature.check_forward(
-            self, params, x_t, state, name="x_t", axes="(B, I)"
-        )
-        y_t, after = layer.step(params, x_t, before, xp=xp)
+        xp, params, before = self._door.step(params, x_t, state)
+        step: Any = self._layer.step  # the door has refused a net without one
+        y_t, after = step(params, x_t, before, xp=xp)
         return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def cost(
@@ -470,36 +418,6 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         """
         check.whole("steps", steps, at_least=0)
         check.whole("batch", batch, at_least=0)
-        check_strategy(bptt)
+        signature.check_strategy(bptt)
         check.true_or_false("masked", masked)
         return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
-
-    def _key(self, seed: Seed) -> int:
-        """Return the number that dropout follows from."""
-        if not self.dropout or self.num_layers == 1:
-            return 0
-        if seed is None:
-            message = (
-                f"`dropout_seed` is needed by {self}: pass an int or a numpy.random.Generator, "
-                "another one for each step of training; `infer` drops nothing"
-            )
-            raise ValueError(message)
-        return int(generator(seed, "dropout_seed").integers(2**31))
-
-    def __repr__(self) -> str:
-        """Return the name of the cell and the sizes, as in the call that makes this net."""
-        layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
-        both = ", bidirectional=True" if self.bidirectional else ""
-        dropout = f", dropout={self.dropout}" if self.dropout else ""
-        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{dropout})"
-
-
-@lru_cache
-def _layer(net: Net) -> Layer:
-    one = unroll(net.cell)
-    layer = bidirectional(one) if net.bidirectional else one
-    above = [
-        dropout(layer, float(net.dropout), k) if net.dropout else layer
-        for k in range(1, net.num_layers)
-    ]
-    return chain([layer, *above])

@@ -1,21 +1,21 @@
 """What a net's arguments must look like, and the checks of its public calls."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import array_api_compat
 
 from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
+from xpbptt._arrays.draw import generator
 from xpbptt._arrays.tree import map_leaves, map_shapes
-from xpbptt._arrays.types import ArrayT, NetT
+from xpbptt._arrays.types import ArrayT, NetT, Seed
+from xpbptt.bptt.layers.layer import Watch
 from xpbptt.cells import contract
 from xpbptt.cells.recurrence import Weights
-
-if TYPE_CHECKING:
-    from xpbptt.nets.net import Net
+from xpbptt.nets.stack import Stack
 
 Array = Any
 Namespace = Any
@@ -43,7 +43,7 @@ class Cache(NamedTuple, Generic[NetT, ArrayT]):
     layers: Any
 
 
-def _every_layer(net: "Net", entry: Callable[[int, str], Tree]) -> Tree:
+def _every_layer(net: Stack, entry: Callable[[int, str], Tree]) -> Tree:
     """Build a tree from `entry`, which takes the size of a layer's input and its name."""
     sizes = [(net.input_size, "I")]
     sizes += [(net.directions * net.hidden_size, "D·H")] * (net.num_layers - 1)
@@ -51,7 +51,7 @@ def _every_layer(net: "Net", entry: Callable[[int, str], Tree]) -> Tree:
 
 
 @lru_cache
-def parameters(net: "Net") -> Tree:
+def parameters(net: Stack) -> Tree:
     """Return the tree of the parameters' shapes."""
 
     def entry(size: int, width: str) -> Tree:
@@ -70,15 +70,14 @@ def parameters(net: "Net") -> Tree:
 
 
 @lru_cache
-def states(net: "Net", batch: int) -> Tree:
+def states(net: Stack, batch: int) -> Tree:
     """Return the tree of the shapes of a state."""
     state = net.recurrence.state
     part = Expected((batch, net.hidden_size), f"(B, H) of {net}")
     return _every_layer(net, lambda _, __: state(*[part] * len(state._fields)))
 
 
-@lru_cache
-def _fitting(net: "Net", batch: int) -> tuple[Fit, Fit, set[Any]]:
+def _fitting(net: Stack, batch: int) -> tuple[Fit, Fit, set[Any]]:
     """Return the quick tests of parameters and of a state.
 
     The set is of the types and dtypes of arrays for which the cell is known to keep its contract.
@@ -86,82 +85,145 @@ def _fitting(net: "Net", batch: int) -> tuple[Fit, Fit, set[Any]]:
     return check.fitting(parameters(net)), check.fitting(states(net, batch)), set()
 
 
-def check_forward(
-    net: "Net",
-    params: Tree,
-    x: Array,
-    state: Tree,
-    mask: Array | None = None,
-    *,
-    name: str = "x",
-    axes: str = "(T, B, I)",
-) -> tuple[Namespace, Tree, Tree]:
-    """Check the arguments of a forward call and fill in the initial state."""
-    xp = check.array_namespace(name, x)
-    check.rank(name, x, axes)
-    *_, batch, width = x.shape
-    params_fit, state_fits, known = _fitting(net, batch)
-    kind = type(x), x.dtype
-    if not (
-        width == net.input_size
-        and params_fit(params, x)
-        and (state is None or state_fits(state, x))
-        and kind in known
-    ):
-        params, found = check.conform("params", params, parameters(net))
-        if state is not None:
-            state, in_state = check.conform("state", state, states(net, batch))
-            found += in_state
-        named = [(name, x), *((path, leaf) for path, leaf, _ in found)]
-        xp = check.one_namespace(named, most=True)
-        check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
-        check.shapes(found)
-        contract.check(net.cell, net.input_size, net.hidden_size, x)
-        known.add(kind)
-    if mask is not None:
-        check.beside("mask", mask, name, x, kind="bool", xp=xp)
-        check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
-    return xp, params, _zeros(net, x, xp=xp) if state is None else state
+class Door:
+    """The checks of a net's calls, each entered once, before any work is done.
 
+    Parameters
+    ----------
+    net : Stack
+        The net.
+    """
 
-def check_backward(net: "Net", cache: Cache, dy: Array, dstate: Tree) -> tuple[Namespace, Tree]:
-    """Check the arguments of a backward call and fill in the final state's gradient."""
-    if not isinstance(cache, Cache):
-        message = f"`cache` must be what `forward` returned, got {type(cache).__name__}"
-        raise TypeError(message)
-    if cache.net != net:
-        message = f"`cache` was made by {cache.net}, but this is {net}: pass each net its own"
-        if str(cache.net) == str(net):
+    def __init__(self, net: Stack) -> None:
+        self.net = net
+        self._fitting = lru_cache(partial(_fitting, net))  # by the number of sequences
+
+    def forward(
+        self,
+        params: Tree,
+        x: Array,
+        state: Tree,
+        mask: Array | None,
+        bptt: object,
+        dropout_seed: Seed,
+    ) -> tuple[Namespace, Tree, Tree, int]:
+        """Return the namespace, parameters, initial state and the key of dropout."""
+        xp, params, start = self.infer(params, x, state, mask)
+        check_strategy(bptt)
+        return xp, params, start, self._key(dropout_seed)
+
+    def infer(
+        self, params: Tree, x: Array, state: Tree, mask: Array | None
+    ) -> tuple[Namespace, Tree, Tree]:
+        """Return the namespace, parameters and initial state."""
+        xp, params, start = self._arguments(params, x, state, "x", "(T, B, I)")
+        if mask is not None:
+            check.beside("mask", mask, "x", x, kind="bool", xp=xp)
+            check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
+        return xp, params, start
+
+    def step(self, params: Tree, x_t: Array, state: Tree) -> tuple[Namespace, Tree, Tree]:
+        """Return the namespace, parameters and the state before the step."""
+        if self.net.bidirectional:
             message = (
-                f"`cache` was made by {cache.net} of another cell with the name {net.cell.name}, "
-                "perhaps one that was made anew since: call `forward` again"
+                f"`step` cannot run {self.net}: the backward direction starts at the sequence's "
+                "end, which a stream does not have yet; use `infer` on whole sequences"
             )
-        raise ValueError(message)
-    steps, batch, _ = cache.x.shape
-    found = [
-        (
-            "dy",
-            dy,
-            Expected((steps, batch, net.directions * net.hidden_size), f"(T, B, D·H) of {net}"),
-        )
-    ]
-    if dstate is not None:
-        dstate, in_state = check.conform("dstate", dstate, states(net, batch))
-        found += in_state
-    xp = check.one_namespace([("x", cache.x), *((path, leaf) for path, leaf, _ in found)])
-    check.shapes(found)
-    return xp, _zeros(net, cache.x, xp=xp) if dstate is None else dstate
+            raise ValueError(message)
+        return self._arguments(params, x_t, state, "x_t", "(B, I)")
+
+    def backward(
+        self, cache: Any, dy: Array, dstate: Tree, trace: object, clip_step: object
+    ) -> tuple[Namespace, Tree, Watch]:
+        """Return the namespace, the gradient of the final state and the options."""
+        net = self.net
+        if not isinstance(cache, Cache):
+            message = f"`cache` must be what `forward` returned, got {type(cache).__name__}"
+            raise TypeError(message)
+        if cache.net is not net and cache.net != net:
+            message = f"`cache` was made by {cache.net}, but this is {net}: pass each net its own"
+            if str(cache.net) == str(net):
+                message = (
+                    f"`cache` was made by {cache.net} of another cell with the name "
+                    f"{net.cell.name}, perhaps one that was made anew since: call `forward` again"
+                )
+            raise ValueError(message)
+        x = cache.x
+        steps, batch, _ = x.shape
+        shape = (steps, batch, net.directions * net.hidden_size)
+        xp = check.array_namespace("x", x)
+        _, state_fits, _ = self._fitting(batch)
+        if not (check.alike(dy, x, shape) and (dstate is None or state_fits(dstate, x))):
+            found = [("dy", dy, Expected(shape, f"(T, B, D·H) of {net}"))]
+            if dstate is not None:
+                dstate, in_state = check.conform("dstate", dstate, states(net, batch))
+                found += in_state
+            check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
+            check.shapes(found)
+        check.true_or_false("trace", trace)
+        watch = Watch(bool(trace), _limit(clip_step))
+        return xp, self._zeros(x, xp=xp) if dstate is None else dstate, watch
+
+    def _arguments(
+        self, params: Tree, x: Array, state: Tree, name: str, axes: str
+    ) -> tuple[Namespace, Tree, Tree]:
+        net = self.net
+        xp = check.array_namespace(name, x)
+        check.rank(name, x, axes)
+        *_, batch, width = x.shape
+        params_fit, state_fits, known = self._fitting(batch)
+        kind = type(x), x.dtype
+        if not (
+            width == net.input_size
+            and params_fit(params, x)
+            and (state is None or state_fits(state, x))
+            and kind in known
+        ):
+            params, found = check.conform("params", params, parameters(net))
+            if state is not None:
+                state, in_state = check.conform("state", state, states(net, batch))
+                found += in_state
+            named = [(name, x), *((path, leaf) for path, leaf, _ in found)]
+            xp = check.one_namespace(named, most=True)
+            check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
+            check.shapes(found)
+            contract.check(net.cell, net.input_size, net.hidden_size, x)
+            known.add(kind)
+        return xp, params, self._zeros(x, xp=xp) if state is None else state
+
+    def _zeros(self, x: Array, *, xp: Namespace) -> Tree:
+        """Return a state of zeros, for an input (T, B, I) or (B, I)."""
+        net, device = self.net, array_api_compat.device(x)
+        kind, shape = net.recurrence.state, (x.shape[-2], net.hidden_size)
+        parts = [
+            kind(*[xp.zeros(shape, dtype=x.dtype, device=device) for _ in kind._fields])
+            for _ in range(net.num_layers * net.directions)
+        ]
+        return tuple(zip(parts[::2], parts[1::2], strict=True) if net.bidirectional else parts)
+
+    def _key(self, seed: Seed) -> int:
+        """Return the number that dropout follows from."""
+        if not self.net.dropout or self.net.num_layers == 1:
+            return 0
+        if seed is None:
+            message = (
+                f"`dropout_seed` is needed by {self.net}: pass an int or a "
+                "numpy.random.Generator, another one for each step of training; `infer` drops "
+                "nothing"
+            )
+            raise ValueError(message)
+        return int(generator(seed, "dropout_seed").integers(2**31))
 
 
-def in_order(tree: Tree, x: Array) -> Tree:
-    """Return results in the byte order of `x`, which NumPy's operations do not keep."""
-    if getattr(x.dtype, "isnative", True):
-        return tree
-    return map_leaves(lambda leaf: leaf.astype(x.dtype, copy=False), tree)
+def check_strategy(bptt: object) -> None:
+    """Refuse what is no strategy, the class in place of its value too."""
+    if isinstance(bptt, type) or not callable(getattr(bptt, "plan", None)):
+        message = f"`bptt` must be a strategy, as KeepAll() or Segments(), got {bptt!r}"
+        raise TypeError(message)
 
 
-def check_clip(limit: object) -> float | None:
-    """Refuse a limit that is none."""
+def _limit(limit: object) -> float | None:
+    """Refuse an invalid `clip_step`."""
     if limit is None:
         return None
     if isinstance(limit, bool) or not isinstance(limit, Real):
@@ -173,9 +235,8 @@ def check_clip(limit: object) -> float | None:
     return float(limit)
 
 
-def _zeros(net: "Net", x: Array, *, xp: Namespace) -> Tree:
-    device = array_api_compat.device(x)
-    return map_leaves(
-        lambda expected: xp.zeros(expected.shape, dtype=x.dtype, device=device),
-        states(net, x.shape[-2]),
-    )
+def in_order(tree: Tree, x: Array) -> Tree:
+    """Return results in the byte order of `x`, which NumPy's operations do not keep."""
+    if getattr(x.dtype, "isnative", True):
+        return tree
+    return map_leaves(lambda leaf: leaf.astype(x.dtype, copy=False), tree)

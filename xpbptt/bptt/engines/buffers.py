@@ -1,46 +1,70 @@
 """The arrays that the programs of a cell work on, by name."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
 
+from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+from xpbptt.bptt.layers.layer import Array, Namespace
 from xpbptt.kernels import Buffer, Compiled
 
 Buffers = dict[str, Any]
+Shapes = dict[str, tuple[tuple[int, ...], Any]]
 
 
-def named(places: Iterable[Buffer], arrays: Iterable[Array]) -> Buffers:
-    """Return arrays by the names of their buffers."""
-    return {place.name: array for place, array in zip(places, arrays, strict=True)}
-
-
-def empty(
-    places: Iterable[Buffer], inputs: Inputs, state: Tree, *, xp: Namespace, more: int = 0
-) -> Buffers:
-    """Make buffers for the steps of the input, and for so many more."""
-    steps, batch, _ = inputs.x.shape
-    sizes = {"t": steps + more, "b": batch, "j": state[0].shape[-1]}
-    like, device = inputs.x, array_api_compat.device(inputs.x)
+@lru_cache(maxsize=1024)
+def shapes(
+    places: tuple[Buffer, ...], steps: int, batch: int, size: int, dtype: Any, xp: Namespace
+) -> Shapes:
+    """Return the shapes and dtypes of buffers by their names, H being `size`."""
+    lengths = {"t": steps, "b": batch}
     return {
-        place.name: xp.empty(
-            (*(sizes[axis] for axis in place.axes[:-1]), place.blocks * sizes["j"]),
-            dtype=xp.bool if place.logical else like.dtype,
-            device=device,
+        place.name: (
+            (*(lengths[axis] for axis in place.axes[:-1]), place.blocks * size),
+            xp.bool if place.logical else dtype,
         )
         for place in places
     }
 
 
-def at(buffers: Buffers, states: Iterable[Buffer], steps: slice) -> Buffers:
-    """Return the part of buffers that belongs to some steps, of states one more."""
-    names = {place.name for place in states}
-    return {
-        name: buffer[steps.start : steps.stop + (name in names), ...]
-        for name, buffer in buffers.items()
-    }
+@lru_cache(maxsize=256)
+def names(places: tuple[Buffer, ...]) -> tuple[str, ...]:
+    """Return the names of buffers."""
+    return tuple(place.name for place in places)
+
+
+def named(places: tuple[Buffer, ...], arrays: Iterable[Array]) -> Buffers:
+    """Return arrays by the names of their buffers."""
+    return dict(zip(names(places), arrays, strict=True))
+
+
+def empty(
+    places: tuple[Buffer, ...], inputs: Inputs, size: int, *, xp: Namespace, more: int = 0
+) -> Buffers:
+    """Make buffers for the steps of the input, and for so many more, H being `size`."""
+    x = inputs.x
+    steps, batch, _ = x.shape
+    device = array_api_compat.device(x)
+    wanted = shapes(places, steps + more, batch, size, x.dtype, xp).items()
+    return {name: xp.empty(shape, dtype=dtype, device=device) for name, (shape, dtype) in wanted}
+
+
+def part(buffers: Buffers, steps: slice, more: int = 0) -> Buffers:
+    """Return the part of buffers that belongs to some steps and to so many more."""
+    rows = slice(steps.start, steps.stop + more)
+    return {name: buffer[rows, ...] for name, buffer in buffers.items()}
+
+
+def most_steps(compiled: Compiled, inputs: Inputs) -> int:
+    """Return the most steps of a chunk; all of them where their gates fit the cache."""
+    length, batch, _ = inputs.x.shape
+    at_once, width = compiled.target.at_once, inputs.params.weight_hh.shape[0]
+    if at_once is None or length * batch * width <= at_once:
+        return max(1, int(length))
+    return longest(batch, width, at_once)
 
 
 def given(compiled: Compiled, inputs: Inputs) -> Buffers:

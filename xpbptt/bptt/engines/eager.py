@@ -5,10 +5,12 @@ them, which the check of its contract may not have seen, stays here.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from xpbptt._arrays.norms import clip, norm
-from xpbptt._arrays.tree import copied
+from xpbptt._arrays.tree import copied, map_leaves
+from xpbptt._arrays.wide import narrowed
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
@@ -108,6 +110,7 @@ def rewind(
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = before
     dparams, dx = recurrence.accumulate(params, x, before_each, records.stacked(), xp=xp)
+    dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)  # no scalars
     trace = None
     if back.watch.trace:
         gates = gate_norms(recurrence, records.stacked(), xp=xp)

@@ -4,6 +4,7 @@ An engine is a value, chosen once for a pass by `choose`. `stepwise` runs compil
 and a kernel a step; `eager` runs the cell's functions as they are written.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.kernels import Compiled, Kind, find
+from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
 
 
 class Engine(NamedTuple):
@@ -84,8 +85,24 @@ def choose(
         return _eager(cell, "a Recurrence is not compiled")
     if 0 in x.shape:
         return _eager(recurrence(cell), "there is nothing to compute")
+    if getattr(xp, "__name__", "") not in TARGETS:  # its dtypes may have no hash
+        return _eager(recurrence(cell), "cells are compiled for NumPy and CuPy only")
+    if os.environ.get(VARIABLE) == "0":
+        return _eager(recurrence(cell), f"{VARIABLE}=0 is set")
     # Above the first layer x may be in another byte order than the parameters.
-    found = find(cell, kinds, params.weight_hh.dtype, masked=masked, xp=xp)
+    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp)
+
+
+@lru_cache(maxsize=512)
+def _fastest(
+    cell: Cell,
+    kinds: tuple[Kind, ...],
+    dtype: Any,
+    masked: bool,  # noqa: FBT001 - a key of the cache
+    xp: Namespace,
+) -> Engine:
+    """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
+    found = find(cell, kinds, dtype, masked=masked, xp=xp)
     return _eager(recurrence(cell), found) if isinstance(found, str) else _stepwise(found)
 
 
@@ -95,7 +112,6 @@ def _eager(of: Recurrence, reason: str) -> Engine:
     return Engine("eager", reason, *(partial(function, of) for function in functions))
 
 
-@lru_cache
 def _stepwise(found: Compiled) -> Engine:
     functions = stepwise.prepare, stepwise.advance, stepwise.record, rewind, stepwise.step
     of = recurrence(found.cell)

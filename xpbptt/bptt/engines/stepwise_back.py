@@ -3,11 +3,10 @@
 from functools import partial
 
 from xpbptt._arrays.norms import clip, norm
-from xpbptt.bptt.engines.buffers import Buffers, empty, given, named
+from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
-from xpbptt.bptt.engines.stepwise import most_steps
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
@@ -26,8 +25,11 @@ def rewind(
     xp: Namespace,
 ) -> Rewound:
     """Go back over a segment; see `Engine`."""
+    length, most = inputs.x.shape[0], most_steps(compiled, inputs)
+    if length <= most:
+        return _backward(of, compiled, inputs, segment, back, dstate, xp=xp)
     totals = Totals(inputs.x, xp=xp)
-    for steps in reversed(chunks(inputs.x.shape[0], most_steps(compiled, inputs))):
+    for steps in reversed(chunks(length, most)):
         part = segment.part(steps.start, steps.stop, xp=xp)
         found = _backward(of, compiled, inputs.part(steps), part, back.part(steps), dstate, xp=xp)
         totals.add(steps, found)
@@ -49,12 +51,13 @@ def _backward(
     """Go back over a chunk."""
     watch, made, target = back.watch, compiled.backward, compiled.target
     kernel = compiled.kernels["watch" if watch.trace else "back"]
-    before_each = segment.states.stacked(0, inputs.x.shape[0])
-    records = empty(made.records, inputs, dstate, xp=xp)
-    arrivals = empty(made.arrivals if watch.trace else (), inputs, dstate, xp=xp)
-    carried = empty(made.carried, inputs, dstate, xp=xp)
+    size, states = dstate[0].shape[-1], segment.states.stacked()
+    before_each = tuple([part[:-1, ...] for part in states])
+    records = empty(made.records, inputs, size, xp=xp)
+    arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
+    carried = empty(made.carried, inputs, size, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs)
-    buffers |= named(compiled.forward.states, segment.states.stacked())
+    buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
 
@@ -67,9 +70,10 @@ def _backward(
         after = partial(_intervene, back, inputs.mask, list(carried.values()), xp=xp)
     dv = records["dv" if "dv" in records else "du"]
     weight_hh = target.plain(inputs.params.weight_hh)
-    target.backward(kernel.run, kernel.order(buffers), dv, weight_hh, dh, after)
+    ordered = [buffers[name] for name in kernel.names]
+    target.backward(kernel.run, ordered, dv, weight_hh, dh, after)
 
-    x = blank(inputs.x, inputs.mask, xp=xp)
+    x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
     dparams, dx = of.accumulate(inputs.params, x, before_each, tuple(records.values()), xp=xp)
     trace = None
     if watch.trace:
@@ -115,11 +119,12 @@ def _residuals(
     x = blank(inputs.x, inputs.mask, xp=xp)
     one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
-    residuals = empty(places, one, state, xp=xp)
-    u, v = empty(compiled.forward.products, one, state, xp=xp).values()
+    size = state[0].shape[-1]
+    residuals = empty(places, one, size, xp=xp)
+    u, v = empty(compiled.forward.products, one, size, xp=xp).values()
     target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, u[0, ...])
     target.multiply(state[0], inputs.params.weight_hh.T, v)
     buffers = residuals | {"u": u, "v": v} | given(compiled, one)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
-    kernel.run(0, *kernel.order(buffers))
+    kernel.run(0, *[buffers[name] for name in kernel.names])
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

@@ -90,7 +90,7 @@ class Tape:
         if self._parts is None:
             return ()
         if self._writable:
-            return tuple(part[steps, ...] for part in self._parts)
+            return tuple([part[steps, ...] for part in self._parts])
         return tuple(self._stack(part[steps], like=part[0]) for part in self._parts)
 
     def _allocate(self, row: Array) -> Any:

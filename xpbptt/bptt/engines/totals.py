@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from xpbptt._arrays.tree import map_leaves
-from xpbptt._arrays.wide import wide_dtype, widened
+from xpbptt._arrays.wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.engines.segment import Rewound
 from xpbptt.bptt.engines.tape import Slab
 from xpbptt.bptt.engines.trace import Trace, joined
@@ -25,6 +25,7 @@ class Totals:
     def __init__(self, x: Array, *, xp: Namespace) -> None:
         self.xp = xp
         self._params: Tree = None
+        self._dtype = x.dtype
         self._x = Slab(x, xp=xp)
         self._state: Tree = None
         self._traces: list[Trace] = []
@@ -43,9 +44,11 @@ class Totals:
             self._traces.append(found.trace)
 
     def whole(self) -> Rewound:
-        """Return the gradients of all steps; those of the parameters may be of a wider dtype."""
-        trace: Any = joined(self._traces[::-1], xp=self.xp)
-        return Rewound(self._params, self._x.whole(), self._state, trace)
+        """Return the gradients of all steps, in the dtype of the input."""
+        dtype = self._dtype
+        dparams = map_leaves(partial(narrowed, dtype=dtype, xp=self.xp), self._params)
+        trace: Any = joined(self._traces[::-1], xp=self.xp) if self._traces else None
+        return Rewound(dparams, self._x.whole(), self._state, trace)
 
 
 def _sum_from(first: Array, *, xp: Namespace) -> Array:

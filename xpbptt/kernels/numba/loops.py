@@ -40,11 +40,6 @@ def single({given}):
 """
 
 
-def small(rows: Array, weight: Array) -> bool:
-    """Tell whether the compiled loop is the faster one."""
-    return bool(rows.shape[1] == 1 and weight.size <= SMALL)
-
-
 @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def multiply(left: Array, weight: Array, product: Array) -> None:
     """Multiply a vector (K,) by a matrix (K, N), four rows of the matrix at a time."""

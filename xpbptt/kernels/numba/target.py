@@ -38,7 +38,7 @@ def plain(array: Any) -> Any:
 @quiet
 def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
     """Run the time loop of `loops`, compiled if it is small."""
-    whole = _whole(inner.forward, run) if inner.small(rows, weight) else None
+    whole = _whole(inner.forward, run) if _small(rows, weight) else None
     if whole is None:
         loops.forward(run, given, rows, weight, product)
     else:
@@ -55,7 +55,7 @@ def backward(
     after: Callable[[int], None] | None = None,
 ) -> None:
     """Run the time loop of `loops`, compiled if it is small and nothing comes between."""
-    small = after is None and inner.small(rows, weight)
+    small = after is None and _small(rows, weight)
     whole = _whole(inner.backward, run) if small else None
     if whole is None:
         loops.backward(run, given, rows, weight, product, after)
@@ -76,6 +76,11 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
             function(*map(plain, (x, weight_ih, *others)))
 
     return step
+
+
+def _small(rows: Array, weight: Array) -> bool:
+    """Tell whether the compiled loop is the faster one."""
+    return bool(rows.shape[1] == 1 and weight.size <= inner.SMALL)
 
 
 @once
