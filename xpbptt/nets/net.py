@@ -31,9 +31,11 @@ from xpbptt.bptt import (
     recurrence,
     unroll,
 )
+from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.cells import Cell
 from xpbptt.nets import signature
 from xpbptt.nets.cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
+from xpbptt.nets.memory import Memory
 from xpbptt.nets.signature import Cache
 
 
@@ -230,8 +232,9 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         """
         xp, params, start = signature.check_forward(self, params, x, state, mask)
         check_strategy(bptt)
-        sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
-        plan = make_plan(self, *sizes, bptt, masked=mask is not None)
+        size = itemsize(x.dtype, xp=xp)
+        memory = self._memory(x.shape[0], x.shape[1], size, masked=mask is not None)
+        plan = make_plan(memory, bptt)
         run = Run(mask, plan, self._key(dropout_seed))
         y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
@@ -472,7 +475,12 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         check.whole("batch", batch, at_least=0)
         check_strategy(bptt)
         check.true_or_false("masked", masked)
-        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
+        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), masked=masked), bptt)
+
+    def _memory(self, steps: int, batch: int, size: int, *, masked: bool) -> Memory:
+        """Return what strategies ask about memory, with elements of `size` bytes."""
+        sizes = Sizes(steps, batch, self.input_size, self.hidden_size, size, masked)
+        return Memory(_layer(self), sizes, self)
 
     def _key(self, seed: Seed) -> int:
         """Return the number that dropout follows from."""
