@@ -1,13 +1,10 @@
 """What a strategy costs, counted before anything is run."""
 
-import logging
 import re
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.strategies import Plan, Strategy
+from xpbptt.bptt.strategies import Strategy
 from xpbptt.nets.memory import Memory
-
-log = logging.getLogger("xpbptt")
 
 
 class Cost(NamedTuple):
@@ -33,14 +30,6 @@ class Cost(NamedTuple):
     bytes: int
     peak: int
     steps: int
-
-
-def make_plan(memory: Memory, bptt: Strategy) -> Plan:
-    """Return the plan of a strategy for a sequence."""
-    plan = bptt.plan(memory.sizes.length, memory)
-    if plan.picked is not None:
-        log.info("the budget is met by %r", plan.picked)
-    return plan
 
 
 def cost(memory: Memory, bptt: Strategy) -> Cost:

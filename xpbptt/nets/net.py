@@ -34,7 +34,7 @@ from xpbptt.bptt import (
 from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.cells import Cell
 from xpbptt.nets import signature
-from xpbptt.nets.cost import Cost, check_strategy, cost, dtype_bytes, itemsize, make_plan
+from xpbptt.nets.cost import Cost, check_strategy, cost, dtype_bytes, itemsize
 from xpbptt.nets.memory import Memory
 from xpbptt.nets.signature import Cache
 
@@ -234,8 +234,7 @@ class Net(Generic[WeightsT, StateT, TraceT]):
         check_strategy(bptt)
         size = itemsize(x.dtype, xp=xp)
         memory = self._memory(x.shape[0], x.shape[1], size, masked=mask is not None)
-        plan = make_plan(memory, bptt)
-        run = Run(mask, plan, self._key(dropout_seed))
+        run = Run(mask, bptt.plan(x.shape[0], memory), self._key(dropout_seed))
         y, final, layers = _layer(self).forward(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
         return y, final, Cache(self, x, layers)

@@ -172,7 +172,8 @@ def _stacked(layers: Sequence[Layer], sizes: Sizes, plan: Plan) -> Needs:
         within = sizes._replace(inputs=whole.width, inner=sizes.inner or not top)
         one = layer.memory(within, plan)
         x = sizes.steps(whole.width)
-        held = whole.kept + (x if one.keeps_x and whole.y else 0)  # x is the y of the one below
+        fresh = x if whole.y else 0  # else x is the caller's, or kept by the layer below
+        held = whole.kept + (fresh if one.keeps_x else 0)
         dx = x if k else 0
         dy = 0 if top else sizes.steps(one.width)
         whole = Needs(
@@ -180,7 +181,7 @@ def _stacked(layers: Sequence[Layer], sizes: Sizes, plan: Plan) -> Needs:
             kept=held + one.kept,
             keeps_x=whole.keeps_x if k else one.keeps_x,
             y=one.y,
-            forward=max(whole.forward, held + one.forward),
+            forward=max(whole.forward, whole.kept + fresh + one.forward),
             backward=max(whole.backward, dy + dx + one.backward),
             step=max(whole.step, one.step),
             state=max(whole.state, one.state),

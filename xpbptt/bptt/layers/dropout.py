@@ -16,7 +16,8 @@ from xpbptt.bptt.strategies import Plan
 # The hash "lowbias32" of C. Wellons, "Prospecting for hash functions", 2018, in signed arithmetic.
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
 
-DROPPING = 6  # arrays of the size of the input while `dropped` runs, its result among them
+HASHING = 16  # bytes for each element while its place is hashed
+CHOOSING = 9  # bytes for each element, of hash and mask, beside three arrays of the input's dtype
 
 
 class DropoutCache(NamedTuple):
@@ -61,9 +62,14 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
         one, x = layer.memory(sizes, plan), sizes.steps(sizes.inputs)
+        dropping = x * max(HASHING, CHOOSING + 3 * sizes.itemsize) // sizes.itemsize
         held = x if one.keeps_x else 0  # what is dropped from is not kept
-        forward = max(DROPPING * x, held + one.forward)
-        return one._replace(kept=held + one.kept, keeps_x=False, forward=forward)
+        return one._replace(
+            kept=held + one.kept,
+            keeps_x=False,
+            forward=max(dropping, held + one.forward),
+            backward=max(dropping, one.backward),
+        )
 
     return layer._replace(forward=forward, backward=backward, memory=memory)
 

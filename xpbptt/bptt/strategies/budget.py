@@ -1,5 +1,6 @@
 """A bound in bytes, within which the fastest strategy is picked."""
 
+import logging
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from xpbptt.bptt.strategies.binomial import Binomial
 from xpbptt.bptt.strategies.keep import KeepAll, KeepStates
 from xpbptt.bptt.strategies.plan import Memory, Plan, Strategy
 from xpbptt.bptt.strategies.segments import Segments
+
+log = logging.getLogger("xpbptt")
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,20 @@ class Budget:
         plain: tuple[Strategy, ...] = (KeepAll(), KeepStates(), Segments())
         for strategy in plain:
             if peak(strategy) <= self.bytes:
-                return strategy.plan(length, memory)._replace(picked=strategy)
+                return _picked(strategy, length, memory)
         # More snapshots take more memory and fewer steps, and more than T - 1 are of no use.
         numbers = range(1, max(length, 2))
         most = bisect_right(numbers, self.bytes, key=lambda number: peak(Binomial(number)))
         if most:
-            return Binomial(most).plan(length, memory)._replace(picked=Binomial(most))
+            return _picked(Binomial(most), length, memory)
         best = min((*plain, Binomial(1)), key=peak)
         message = (
             f"`bptt` has a budget of {self.bytes} bytes, but the least possible is {peak(best)}, "
             f"with {best}, for {memory}"
         )
         raise ValueError(message)
+
+
+def _picked(strategy: Strategy, length: int, memory: Memory) -> Plan:
+    log.info("the budget is met by %r", strategy)
+    return strategy.plan(length, memory)._replace(picked=strategy)
