@@ -278,6 +278,23 @@ def test_dropout_and_masks_are_counted():
     assert bare.cost(200, 32, masked=True).bytes == bare.cost(200, 32).bytes + between
 
 
+@pytest.mark.parametrize("bptt", [KeepAll(), KeepStates(), Segments(), Binomial(5)], ids=repr)
+@pytest.mark.parametrize(
+    ("net", "masked", "dtype"),
+    [
+        (xpbptt.RNN(24, 32, 3, dropout=0.5), False, "float32"),
+        (xpbptt.GRU(24, 32, 2, dropout=0.25, bidirectional=True), True, "float64"),
+        (xpbptt.RNN(24, 16, 2, dropout=0.5), True, "float16"),
+    ],
+    ids=str,
+)
+def test_dropping_is_counted_on_the_way_forward_and_back(net, masked, dtype, bptt):
+    measured, said = most_bytes(net, bptt, masked=masked, dtype=dtype)
+    objects = 2**17  # Python's own
+    assert measured <= said.peak + objects
+    assert said.peak <= 1.5 * measured + objects
+
+
 @pytest.mark.parametrize(("make", "share"), [(xpbptt.LSTM, 2), (xpbptt.GRU, 1), (xpbptt.RNN, 1)])
 def test_keep_states_keeps_the_states_only(make, share):
     cost = make(32, 64).cost(**BIG, bptt=KeepStates())

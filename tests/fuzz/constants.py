@@ -12,7 +12,7 @@ CONSTANTS = {
     "xpbptt.bptt.engines.chunks.ELEMENTS": (1, 10, 100, 1000),
     "xpbptt.kernels.numba.loops.SMALL": (0, 30, 200),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
-    "xpbptt.bptt.strategies.SPAN": (1, 2, 3, 5),
+    "xpbptt.bptt.strategies.keep.SPAN": (1, 2, 3, 5),
     "xpbptt.cells.recurrence.FEW": (0, 2, 100),
     KERNEL: (1, 10, 100, 1000),
 }

@@ -73,8 +73,8 @@ def a_snapshot_is_taken_too_late(patch):
 
 
 def the_last_span_of_kept_states_is_lost(patch):
-    def change(plan, self, length, ratio):
-        found = plan(self, length, ratio)
+    def change(plan, self, length, memory):
+        found = plan(self, length, memory)
         moves = lambda: (m for m in found.moves() if m.stop != length or m.start == 0)  # noqa: E731
         return found._replace(moves=moves)
 

@@ -73,7 +73,7 @@ def uniform(
 
 
 def _dtype(dtype: Any, *, xp: Namespace) -> Any:
-    """Return the dtype for None (float32), a name or a dtype; refuse it unless it is real floating."""
+    """Return the dtype for None (float32), a name or a dtype; refuse all but real floating ones."""
     if dtype is None:
         return xp.float32
     found = getattr(xp, dtype, dtype) if isinstance(dtype, str) else dtype

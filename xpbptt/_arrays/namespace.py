@@ -25,7 +25,7 @@ def standard(xp: Namespace) -> Namespace:
     Raises
     ------
     TypeError
-        If `xp` cannot make arrays. An error that a library raises for a missing device is passed on.
+        If `xp` cannot make arrays. What a library raises for a missing device is passed on.
 
     Examples
     --------

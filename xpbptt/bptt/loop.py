@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt._arrays.tree import copied, map_leaves
+from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
 from xpbptt.bptt.engines.engine import Engine, choose
 from xpbptt.bptt.engines.masks import blank
@@ -18,8 +19,10 @@ from xpbptt.bptt.engines.segment import Back, Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
+from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import Kind
 
@@ -52,6 +55,7 @@ def unroll(cell: Cell | Recurrence) -> Layer:
         backward=partial(_backward, cell),
         infer=partial(_infer, cell),
         step=partial(_step, cell),
+        memory=partial(_memory, cell),
     )
 
 
@@ -75,7 +79,7 @@ def _forward(
         outputs = Tape.starting(state[:1], steps + 1, xp=xp)
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
         start = outputs.part(0, plan.tail + 1)
-        marks = plan.snapshots
+        marks = tuple(plan.snapshots)
         kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = engine.record(inputs.part(tail), state, xp=xp)
@@ -107,13 +111,12 @@ def _backward(
     inputs, plan, snapshots, kept = cache
     params, x, mask, _ = inputs
     back: Kind = "watch" if watch.trace else "back"
-    reruns = plan.tail > 0 and any(map(plan.runs_again, plan.moves()))
-    again: tuple[Kind, ...] = ("advance", "record") if reruns else ()
+    again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
     kinds = (back, *again) if plan.residuals else (back, "recompute")
     engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
     if x.shape[0] == 0:
         return _no_steps(engine, inputs, dstate, watch, xp=xp)
-    if reruns:
+    if plan.again:
         inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     totals: Any = None
     for move in plan.moves():
@@ -121,7 +124,7 @@ def _backward(
         steps = slice(start, stop)
         whole = stop - start == x.shape[0]
         part = inputs if whole else inputs.part(steps)
-        if reruns and plan.runs_again(move):
+        if plan.again and plan.runs_again(move):
             state = snapshots[source]
             if source < start:
                 sweep, marks = inputs.part(slice(source, start)), [t - source for t in taken]
@@ -167,6 +170,56 @@ def _step(
 ) -> tuple[Array, Tree]:
     state = choose(cell, ("single",), params, x_t, xp=xp).step(params, x_t, state, xp=xp)
     return state[0], state
+
+
+def _memory(cell: Cell | Recurrence, sizes: Sizes, plan: Plan) -> Needs:
+    of = recurrence(cell) if isinstance(cell, Cell) else cell
+    one = needs.footprint(of, sizes.inputs, sizes.hidden)
+    weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
+    kept = (len(plan.snapshots) + tail + 1) * one.state
+    if plan.residuals:
+        kept += tail * one.residuals
+    y = sizes.states(sizes.hidden)
+    taped = y if plan.tail else 0  # else the outputs are the states that are kept
+    blanked = y if sizes.masked else 0
+    running = batch * _running(one, sizes, plan)
+    ahead = max(taped + running, blanked) if sizes.inner else running
+    back = batch * _coming_back(one, sizes, plan)
+    if plan.again:
+        back += weights
+    if plan.longest < sizes.length:
+        back += needs.gradients(of, sizes)
+    return Needs(
+        width=sizes.hidden,
+        kept=batch * kept,
+        keeps_x=True,
+        y=max(taped, blanked),
+        forward=batch * kept + weights + ahead,
+        backward=back,
+        step=sum(one),
+        state=one.state,
+        runs=1,
+    )
+
+
+def _running(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
+    """Return what `_forward` needs for its longest run."""
+    if _kinds_forward(plan) == ("advance",):
+        return needs.advancing(one, sizes)
+    recording = needs.recording(one, sizes, sizes.length - plan.tail)
+    return max(recording, needs.advancing(one, sizes)) if plan.tail else recording
+
+
+def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
+    """Return what `_backward` needs for its longest move."""
+    steps = plan.longest
+    back = needs.rewinding(one, sizes, steps)
+    if not plan.residuals:
+        return steps * one.residuals + max(needs.recomputing(one, sizes, steps), back)
+    if not plan.again:
+        return back
+    again = needs.segment(one, steps) + max(needs.recording(one, sizes, steps), back)
+    return max(again, needs.advancing(one, sizes) if plan.sweeps else 0)
 
 
 def _blanked(y: Array, mask: Array | None, most: int, *, xp: Namespace) -> Array:

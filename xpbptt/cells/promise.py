@@ -101,7 +101,7 @@ def named_tuple(
         if part.dtype != like.dtype:
             message = (
                 f"{origin} returned `{path}` with dtype {part.dtype} for arguments of "
-                f"{like.dtype}, expected the same: Python numbers keep the dtype, NumPy scalars may not"
+                f"{like.dtype}, expected the same: Python numbers keep it, NumPy scalars may not"
             )
             raise TypeError(message)
 

@@ -1,24 +1,10 @@
 """What a strategy costs, counted before anything is run."""
 
-import logging
 import re
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.strategies import (
-    Binomial,
-    Budget,
-    KeepAll,
-    KeepStates,
-    Plan,
-    Segments,
-    Strategy,
-)
-from xpbptt.nets.memory import Memory, footprint
-from xpbptt.nets.stack import Stack
-
-SINGLE_BYTES = 4
-
-log = logging.getLogger("xpbptt")
+from xpbptt.bptt.strategies import Strategy
+from xpbptt.nets.memory import Memory
 
 
 class Cost(NamedTuple):
@@ -46,71 +32,20 @@ class Cost(NamedTuple):
     steps: int
 
 
-def make_plan(
-    net: Stack, length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
-) -> Plan:
-    """Return the plan of a strategy for a sequence."""
-    if isinstance(bptt, Budget):
-        bptt = cost(net, length, batch, itemsize, bptt, masked=masked).strategy
-        log.info("the budget is met by %r", bptt)
-    return bptt.plan(length, lambda: footprint(net).ratio)
-
-
-def cost(
-    net: Stack, length: int, batch: int, itemsize: int, bptt: Strategy, *, masked: bool
-) -> Cost:
+def cost(memory: Memory, bptt: Strategy) -> Cost:
     """Return what a strategy costs for a sequence."""
-    if isinstance(bptt, Budget):
-        return _within(net, length, batch, itemsize, bptt.bytes, masked=masked)
-    plan = bptt.plan(length, lambda: footprint(net).ratio)
-    memory = Memory(net, plan, length, batch, masked=masked, half=itemsize < SINGLE_BYTES)
-    runs = net.num_layers * net.directions
-    steps = runs * plan.steps(length)
-    return Cost(bptt, itemsize * memory.kept, itemsize * memory.peak, steps)
+    length, size = memory.sizes.length, memory.sizes.itemsize
+    plan = bptt.plan(length, memory)
+    needs = memory.needs(plan)
+    steps = needs.runs * plan.steps(length)
+    return Cost(plan.picked or bptt, size * needs.kept, memory.peak(plan), steps)
 
 
-def _within(
-    net: Stack, length: int, batch: int, itemsize: int, budget: int, *, masked: bool
-) -> Cost:
-    """Return the cost of the fastest strategy whose peak is within the budget."""
-
-    def of(strategy: Strategy) -> Cost:
-        return cost(net, length, batch, itemsize, strategy, masked=masked)
-
-    plain = [of(KeepAll()), of(KeepStates()), of(Segments())]
-    for found in plain:
-        if found.peak <= budget:
-            return found
-
-    def peak(snapshots: int) -> int:
-        plan = Binomial(snapshots).plan(length, lambda: 1.0)
-        memory = Memory(net, plan, length, batch, masked=masked, half=itemsize < SINGLE_BYTES)
-        return itemsize * memory.peak
-
-    one = max(net.num_layers * net.directions * batch * itemsize * footprint(net).state, 1)
-    most = max(length - 1, 1)  # more are of no use
-    rest = peak(most) - most * one  # fewer leave no less for the rest, as they are further apart
-    for snapshots in range(min((budget - rest) // one, most), 0, -1):
-        if peak(snapshots) <= budget:
-            return of(Binomial(snapshots))
-    best = min(plain, key=lambda found: found.peak)
-    least, strategy = best.peak, best.strategy
-    for snapshots in range(1, most + 1):
-        if snapshots * one + rest > least:
-            break
-        if peak(snapshots) < least:
-            least, strategy = peak(snapshots), Binomial(snapshots)
-    message = (
-        f"`bptt` has a budget of {budget} bytes, but the least possible is {least}, "
-        f"with {strategy}, for T = {length}, B = {batch} in {net}"
-    )
-    raise ValueError(message)
-
-
-def itemsize(dtype: Any, *, xp: Any) -> int:
-    """Return the bytes of a number of an array's dtype."""
-    parts = 2 if xp.isdtype(dtype, "complex floating") else 1
-    return int(parts * xp.finfo(dtype).bits) // 8
+def check_strategy(bptt: object) -> None:
+    """Refuse what is no strategy, the class in place of its value too."""
+    if isinstance(bptt, type) or not callable(getattr(bptt, "plan", None)):
+        message = f"`bptt` must be a strategy, as KeepAll() or Segments(), got {bptt!r}"
+        raise TypeError(message)
 
 
 def dtype_bytes(dtype: Any) -> int:

@@ -16,7 +16,6 @@ from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt.bptt import (
-    Budget,
     Gradients,
     KeepAll,
     Layer,
@@ -27,9 +26,10 @@ from xpbptt.bptt import (
     dropout,
     unroll,
 )
+from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.nets import signature
-from xpbptt.nets.cost import Cost, cost, dtype_bytes, itemsize, make_plan
-from xpbptt.nets.memory import footprint
+from xpbptt.nets.cost import Cost, cost, dtype_bytes
+from xpbptt.nets.memory import Memory
 from xpbptt.nets.signature import Cache, Door
 from xpbptt.nets.stack import Stack
 
@@ -186,12 +186,10 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         ((7, 2, 5), 2, (2, 5))
         """
         xp, params, start, key = self._door.forward(params, x, state, mask, bptt, dropout_seed)
-        if isinstance(bptt, Budget):
-            sizes = (x.shape[0], x.shape[1], itemsize(x.dtype, xp=xp))
-            plan = make_plan(self, *sizes, bptt, masked=mask is not None)
-        else:
-            plan = bptt.plan(x.shape[0], lambda: footprint(self).ratio)
-        y, final, layers = self._layer.forward(params, x, start, Run(mask, plan, key), xp=xp)
+        size = signature.itemsize(x.dtype, xp=xp)
+        memory = self._memory(x.shape[0], x.shape[1], size, masked=mask is not None)
+        run = Run(mask, bptt.plan(x.shape[0], memory), key)
+        y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
         return y, final, Cache(self, x, layers)
 
@@ -420,4 +418,9 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         check.whole("batch", batch, at_least=0)
         signature.check_strategy(bptt)
         check.true_or_false("masked", masked)
-        return cost(self, int(steps), int(batch), dtype_bytes(dtype), bptt, masked=masked)
+        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), masked=masked), bptt)
+
+    def _memory(self, steps: int, batch: int, size: int, *, masked: bool) -> Memory:
+        """Return what strategies ask about memory, with elements of `size` bytes."""
+        sizes = Sizes(steps, batch, self.input_size, self.hidden_size, size, masked)
+        return Memory(self._layer, sizes, self)

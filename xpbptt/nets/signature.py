@@ -240,3 +240,9 @@ def in_order(tree: Tree, x: Array) -> Tree:
     if getattr(x.dtype, "isnative", True):
         return tree
     return map_leaves(lambda leaf: leaf.astype(x.dtype, copy=False), tree)
+
+
+def itemsize(dtype: Any, *, xp: Any) -> int:
+    """Return the bytes of a number of an array's dtype."""
+    parts = 2 if xp.isdtype(dtype, "complex floating") else 1
+    return int(parts * xp.finfo(dtype).bits) // 8

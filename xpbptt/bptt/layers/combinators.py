@@ -1,10 +1,13 @@
 """Layers made of layers: in reverse, in both directions, one above the other."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.tree import map_leaves
 from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.strategies import Plan
 
 
 def reverse(layer: Layer) -> Layer:
@@ -30,7 +33,10 @@ def reverse(layer: Layer) -> Layer:
         y, state = layer.infer(params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp)
         return xp.flip(y, axis=0), state
 
-    return Layer(forward, backward, infer, step=None)
+    def memory(sizes: Sizes, plan: Plan) -> Needs:
+        return layer.memory(sizes._replace(views=True), plan)
+
+    return Layer(forward, backward, infer, step=None, memory=memory)
 
 
 def flipped(mask: Array | None, *, xp: Namespace) -> Array | None:
@@ -82,7 +88,25 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         y2, state2 = second.infer(params[1], x, state[1], mask, xp=xp)
         return xp.concat((y1, y2), axis=-1), (state1, state2)
 
-    return Layer(forward, backward, infer, step=None)
+    def memory(sizes: Sizes, plan: Plan) -> Needs:
+        within = sizes._replace(views=True, inner=True)  # the parts of dy are views, too
+        one, two = first.memory(within, plan), second.memory(within, plan)
+        width, kept, outputs = one.width + two.width, one.kept + two.kept, one.y + two.y
+        y, dx = sizes.states(width), sizes.steps(sizes.inputs)
+        joining = kept + outputs + (y if sizes.inner else 0)
+        return Needs(
+            width=width,
+            kept=kept,
+            keeps_x=one.keeps_x or two.keeps_x,
+            y=y,
+            forward=max(one.forward, one.kept + one.y + two.forward, joining),
+            backward=max(one.backward, dx + two.backward),
+            step=max(one.step, two.step),
+            state=max(one.state, two.state),
+            runs=one.runs + two.runs,
+        )
+
+    return Layer(forward, backward, infer, step=None, memory=memory)
 
 
 def bidirectional(layer: Layer) -> Layer:
@@ -136,4 +160,31 @@ def chain(layers: Sequence[Layer]) -> Layer:
             states.append(after)
         return x_t, tuple(states)
 
-    return Layer(forward, backward, infer, step if len(steps) == len(layers) else None)
+    whole = step if len(steps) == len(layers) else None
+    return Layer(forward, backward, infer, whole, partial(_stacked, layers))
+
+
+def _stacked(layers: Sequence[Layer], sizes: Sizes, plan: Plan) -> Needs:
+    """Return what a chain of layers keeps and needs."""
+    whole = Needs(width=sizes.inputs)
+    for k, layer in enumerate(layers):
+        top = k == len(layers) - 1
+        within = sizes._replace(inputs=whole.width, inner=sizes.inner or not top)
+        one = layer.memory(within, plan)
+        x = sizes.steps(whole.width)
+        fresh = x if whole.y else 0  # else x is the caller's, or kept by the layer below
+        held = whole.kept + (fresh if one.keeps_x else 0)
+        dx = x if k else 0
+        dy = 0 if top else sizes.steps(one.width)
+        whole = Needs(
+            width=one.width,
+            kept=held + one.kept,
+            keeps_x=whole.keeps_x if k else one.keeps_x,
+            y=one.y,
+            forward=max(whole.forward, whole.kept + fresh + one.forward),
+            backward=max(whole.backward, dy + dx + one.backward),
+            step=max(whole.step, one.step),
+            state=max(whole.state, one.state),
+            runs=whole.runs + one.runs,
+        )
+    return whole

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.strategies import Plan
 
 # The hash "lowbias32" of C. Wellons, "Prospecting for hash functions", 2018, in signed arithmetic.
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
+
+HASHING = 16  # bytes for each element while its place is hashed
+CHOOSING = 9  # bytes for each element, of hash and mask, beside three arrays of the input's dtype
 
 
 class DropoutCache(NamedTuple):
@@ -55,7 +60,18 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
         grads, trace = layer.backward(cache.layer, dy, dstate, watch, xp=xp)
         return grads._replace(x=dropped(grads.x, rate, cache.key, xp=xp)), trace
 
-    return layer._replace(forward=forward, backward=backward)
+    def memory(sizes: Sizes, plan: Plan) -> Needs:
+        one, x = layer.memory(sizes, plan), sizes.steps(sizes.inputs)
+        dropping = x * max(HASHING, CHOOSING + 3 * sizes.itemsize) // sizes.itemsize
+        held = x if one.keeps_x else 0  # what is dropped from is not kept
+        return one._replace(
+            kept=held + one.kept,
+            keeps_x=False,
+            forward=max(dropping, held + one.forward),
+            backward=max(dropping, one.backward),
+        )
+
+    return layer._replace(forward=forward, backward=backward, memory=memory)
 
 
 def dropped(x: Array, rate: float, key: int, *, xp: Namespace) -> Array:

@@ -6,6 +6,7 @@ The functions of a layer check nothing: a net does so once, before it calls them
 from typing import Any, Generic, NamedTuple, Protocol
 
 from xpbptt._arrays.types import ArrayT, ParamsTreeT, StateTreeT
+from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
 
 Array = Any
@@ -100,6 +101,19 @@ class LayerStep(Protocol):
         """Advance by one time step."""
 
 
+class LayerMemory(Protocol):
+    """``sizes, plan → needs``."""
+
+    def __call__(self, sizes: Sizes, plan: Plan) -> Needs:
+        """Return what `forward` keeps with a plan, and what both passes need on their way."""
+
+
+def not_stated(sizes: Sizes, plan: Plan) -> Needs:
+    """Refuse: the layer was made without a function `memory`."""
+    message = f"a layer does not state its memory for {sizes} and {plan}; give it `memory`"
+    raise ValueError(message)
+
+
 class Layer(NamedTuple):
     """A map from sequences to sequences, with its derivative.
 
@@ -109,9 +123,12 @@ class Layer(NamedTuple):
         See the protocols above.
     step : callable or None
         None where a single step cannot be taken, because the layer reads the future.
+    memory : callable
+        The memory that `forward` and `backward` take, counted without running them.
     """
 
     forward: LayerForward
     backward: LayerBackward
     infer: LayerInfer
     step: LayerStep | None
+    memory: LayerMemory = not_stated

@@ -1,0 +1,88 @@
+"""The memory of a layer, counted in elements: of what size, what it keeps, what it needs.
+
+Each layer states it in its function `memory`, beside the code that takes the memory; combinators
+add up what their layers state. Counted are arrays, on a library whose `flip` is a view, as NumPy's
+and CuPy's are; Python's objects are not.
+"""
+
+from typing import NamedTuple
+
+STEPS = 2  # the arrays of so many steps are allowed for what a single step needs on its way
+
+
+class Sizes(NamedTuple):
+    """What a layer is run on.
+
+    Attributes
+    ----------
+    length, batch : int
+        T and B.
+    inputs, hidden : int
+        I and H.
+    itemsize : int
+        The bytes of an element.
+    masked : bool
+        Whether there is a mask.
+    views : bool
+        Whether `x` and `dy` are views, reversed or of some columns, which are copied before use.
+    inner : bool
+        Whether `y` goes to another layer. Else it is the caller's and not counted.
+    """
+
+    length: int
+    batch: int
+    inputs: int
+    hidden: int
+    itemsize: int
+    masked: bool = False
+    views: bool = False
+    inner: bool = False
+
+    def steps(self, width: int) -> int:
+        """Return the elements of an array (T, B, width)."""
+        return self.length * self.batch * width
+
+    def states(self, width: int) -> int:
+        """Return the elements of an array (T + 1, B, width), as that of all states."""
+        return (self.length + 1) * self.batch * width
+
+
+class Needs(NamedTuple):
+    """What a layer keeps and needs, in elements.
+
+    Attributes
+    ----------
+    width : int
+        The columns O of its output.
+    kept : int
+        What `forward` keeps for `backward`, beside `x`.
+    keeps_x : bool
+        Whether it keeps `x`, too.
+    y : int
+        The size of the output; 0 where it shares memory with what is kept.
+    forward : int
+        The most there is at any time of `forward`, what is kept included.
+    backward : int
+        The most there is at any time of `backward`, beside what is kept, `dy` and the gradient
+        of `x`.
+    step : int
+        What a step of one sequence makes.
+    state : int
+        The state of one sequence.
+    runs : int
+        How many times a pass over the sequence is run forward.
+    """
+
+    width: int
+    kept: int = 0
+    keeps_x: bool = False
+    y: int = 0
+    forward: int = 0
+    backward: int = 0
+    step: int = 0
+    state: int = 0
+    runs: int = 0
+
+    def peak(self, batch: int) -> int:
+        """Return the most there is at any time, beside parameters, `x`, `y` and gradients."""
+        return STEPS * batch * self.step + max(self.kept, self.forward, self.kept + self.backward)
