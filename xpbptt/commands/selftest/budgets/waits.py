@@ -36,10 +36,7 @@ def checks(setup: Setup) -> Iterator[Check]:
 def no_waits() -> Iterator[None]:
     """Let every wait that is seen raise, what CuPy sees as ``cupyx.DeviceSynchronized``.
 
-    Raises
-    ------
-    NotApplicable
-        If this version of CuPy has no such watch.
+    Raises NotApplicable if this version of CuPy has no such watch.
     """
     cupy, cupyx = import_module("cupy"), import_module("cupyx")
     if not hasattr(cupyx, "allow_synchronize"):
