@@ -34,10 +34,10 @@ EAGER = """
 import signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
-from xpbptt.charlm import keeper, loop
+from xpbptt.commands.train import keeper, loop
 keeper.SAVE_SECONDS = keeper.SAVE_TIMES = loop.REPORT_SECONDS = loop.EVALUATE_SECONDS = 0
 loop._next = lambda started, began, now: now
-from xpbptt.cli import main
+from xpbptt.commands.main import main
 sys.exit(main())
 """
 
@@ -281,7 +281,7 @@ def test_a_process_that_gets_a_signal_leaves_a_whole_file(number, code):
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from xpbptt.charlm import atomic
+from xpbptt.commands.base import atomic
 path, left = Path("file"), 0
 content = [bytes([k]) * 3_000_000 for k in range(8)]
 for k in range(8):

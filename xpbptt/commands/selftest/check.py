@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 OK, FAILED, NOT_APPLICABLE, NOT_RUN = "ok", "FAILED", "not applicable", "not run"
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent
+PACKAGE = HERE.parents[1]
 
 
 class CheckError(AssertionError):
