@@ -123,7 +123,7 @@ def most_steps(compiled: Compiled, inputs: Inputs) -> int:
     """Return the most steps of a chunk."""
     length, batch, _ = inputs.x.shape
     if compiled.target.at_once is None:
-        return int(length)
+        return max(1, int(length))  # of an empty segment, too
     return longest(batch, inputs.params.weight_hh.shape[0], compiled.target.at_once)
 
 
