@@ -14,7 +14,7 @@ WIDTH = max(map(len, (OK, FAILED, NOT_APPLICABLE, NOT_RUN)))
 NAME_WIDTH = 37
 TITLES = {
     "checks": "Values and gradients",
-    "budgets": "Budgets: waits, calls, allocations",
+    "budgets": "Budgets: waits, allocations",
     "bench": "Times",
     "suite": "Suite",
 }
