@@ -8,9 +8,7 @@ import pytest
 from xpbptt.bptt import loop
 from xpbptt.commands.bench import peers
 from xpbptt.commands.main import main
-from xpbptt.commands.selftest import command
-from xpbptt.commands.selftest.budgets import allocations, waits
-from xpbptt.commands.selftest.checks import kernels
+from xpbptt.commands.selftest import allocations, command, kernels, waits
 from xpbptt.kernels.cuda import target
 
 

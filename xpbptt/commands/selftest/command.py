@@ -12,18 +12,21 @@ from xpbptt.commands.base import document, machine
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.bench import report as bench
 from xpbptt.commands.bench.measure import Row
-from xpbptt.commands.selftest import report, suite, times
-from xpbptt.commands.selftest.budgets import allocations, waits
-from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
-from xpbptt.commands.selftest.checks import (
+from xpbptt.commands.selftest import (
+    allocations,
     gradients,
     kernels,
     masks,
     parity,
     repeat,
+    report,
     strategies,
+    suite,
+    times,
     training,
+    waits,
 )
+from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 
 Show = Callable[[str], None]
 CHECKS = (kernels, gradients, parity, strategies, masks, repeat, training)

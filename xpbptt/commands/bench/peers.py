@@ -25,5 +25,5 @@ def missing(name: str) -> str | None:
 
 def make(name: str, problem: Problem) -> Contestant | str:
     """Return a peer that computes a row, or why there is none."""
-    made: Contestant | str = import_module(f"{__name__}.{name}").make(problem)
+    made: Contestant | str = import_module(f"xpbptt.commands.bench.with_{name}").make(problem)
     return made
