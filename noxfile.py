@@ -131,12 +131,9 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time every row beside torch and JAX with pytest-benchmark, on one thread."""
-    install(session, "test", "bench", "torch", "jax")
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    suite = "tests/benchmarks/bench_rows.py"
-    names = ["-o", "python_functions=bench_*"]
-    session.run("pytest", suite, *names, *session.posargs, env=one_thread)
+    """Time every row beside torch and JAX, on one thread: ``nox -s bench -- --quick``."""
+    install(session, "torch", "jax")
+    session.run("python", "-m", "xpbptt", "bench", *session.posargs)
 
 
 @nox.session

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from xpbptt.commands.base import threads
 from xpbptt.commands.main import main
 from xpbptt.commands.train import blas, checkpoint
 from xpbptt.commands.train.model import build
@@ -97,16 +98,16 @@ def real():
     before = blas.current(np)
     if before is None:
         pytest.skip("threadpoolctl does not know the BLAS of this NumPy")
-    with blas.limited(before):
+    with threads.limited(before, "blas"):
         yield blas.current
 
 
 def test_threads_are_limited_within_a_context_and_for_numpy_only(real):
     before = real(np)
     for count in (1, 2):
-        with blas.limited(count):
+        with threads.limited(count, "blas"):
             assert real(np) == count
-            with blas.limited(None):
+            with threads.limited(None, "blas"):
                 assert real(np) == count
     assert real(np) == before
     assert real(type("Library", (), {"__name__": "jax.numpy"})) is None

@@ -19,12 +19,12 @@ import xpbptt
 from xpbptt._arrays.tree import map_leaves
 from xpbptt.commands.base import atomic
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError
+from xpbptt.commands.base.terminal import Lossy, one_line, plain, shown
 from xpbptt.commands.main import main
 from xpbptt.commands.train import checkpoint, keeper, loop
 from xpbptt.commands.train.display import Display
 from xpbptt.commands.train.keeper import Keeper
 from xpbptt.commands.train.loop import Budget, Report
-from xpbptt.commands.train.terminal import Lossy, one_line, plain, shown
 from xpbptt.commands.train.train import Trainer
 
 HOME = str(Path(xpbptt.__file__).parents[1])

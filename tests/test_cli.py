@@ -100,7 +100,7 @@ def test_where_it_resumes_from_and_saves_to(workplace):
 
 def test_a_model_trained_on_one_library_goes_on_on_another(xp, monkeypatch):
     monkeypatch.setattr(
-        "xpbptt.commands.main._print_sample", lambda *_: None
+        "xpbptt.commands.train.command._print_sample", lambda *_: None
     )  # slow on some libraries
     name = {"jax.numpy": "jax", "array_api_strict": "array-api-strict"}.get(
         xp.__name__, xp.__name__.removeprefix("array_api_compat.")

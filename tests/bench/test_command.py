@@ -1,14 +1,15 @@
 """The command: what it prints and writes, and what it refuses."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import xpbptt
-from xpbptt.commands.base import machine
+from xpbptt.commands.base import machine, threads
 from xpbptt.commands.bench import command, measure, peers
 from xpbptt.commands.bench.cases import Case
 from xpbptt.commands.bench.contestant import Contestant
@@ -49,24 +50,48 @@ def test_json_to_standard_output_leaves_the_text_to_the_other_stream(bench):
     assert "One time step of a stream" in err
 
 
-def test_it_runs_in_a_process_that_has_begun_with_the_threads_asked_for(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    options = ["--quick", "--seconds", "0.001", "--kind", "step", "--dtype", "float32", *NOTEBOOK]
-    arguments = ["bench", "--threads", "2", "--cell", "gru", *options, "--json", "-"]
-    arguments = [sys.executable, "-m", "xpbptt", *arguments]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    report = json.loads(done.stdout)
-    assert (report["threads"], report["threads_fixed"]) == (2, True)
-    (row,) = report["rows"]
-    assert row["peers"]["notebook"]["note"] == "no GRU"
+def test_it_runs_with_the_threads_asked_for(bench, monkeypatch):
+    seen, real = [], measure.measure
+
+    def watched(*arguments, **options):
+        seen.append(set(threads.counts()))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(command, "measure", watched)
+    before = threads.counts()
+    for count in (2, 1):
+        options = ["--kind", "step", "--cell", "gru", "--dtype", "float32", *NOTEBOOK]
+        code, out, _ = bench(*options, "--threads", str(count), "--json", "report")
+        report = json.loads(Path("report").read_text())
+        assert (code, seen.pop()) == (0, {count})
+        assert (report["threads"], report["threads_fixed"]) == (count, True)
+        assert f"threads   {count}\n" in out
+        assert report["rows"][0]["peers"]["notebook"]["note"] == "no GRU"
+    assert threads.counts() == before
 
 
-def test_a_new_process_starts_no_other(bench, monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+def test_threads_that_cannot_be_set_are_said(bench, monkeypatch):
+    monkeypatch.setattr(machine, "counts", lambda: [1, 7])
     code, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
     assert code == 0
     assert "threads   1, but not for all libraries" in out
+
+
+def test_torch_and_jax_are_told_the_number_of_threads(monkeypatch):
+    told = []
+    torch = SimpleNamespace(get_num_threads=lambda: 5, set_num_threads=told.append)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with threads.limited(3):
+        assert told == [3]
+    with threads.limited(1, "blas"):
+        pass
+    assert told == [3, 5]
+    monkeypatch.setenv("XLA_FLAGS", "--other")
+    threads.limit_jax(2)
+    assert os.environ["XLA_FLAGS"] == "--other"
+    for _ in range(2):
+        threads.limit_jax(1)
+        assert os.environ["XLA_FLAGS"] == f"--other {threads.XLA_ONE}"
 
 
 def test_a_library_that_is_not_there_is_named(bench, monkeypatch):

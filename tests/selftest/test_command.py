@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xpbptt.commands.selftest import check
+from xpbptt.commands.selftest import check, gradients, training
 from xpbptt.commands.selftest.check import Check, Outcome, attempt
-from xpbptt.commands.selftest.checks import gradients, training
 from xpbptt.commands.selftest.nets import NETS
 
 

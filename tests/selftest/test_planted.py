@@ -6,7 +6,7 @@ import pytest
 import xpbptt
 from xpbptt import Net
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.commands.selftest.checks import gradients, masks, parity, repeat, strategies, training
+from xpbptt.commands.selftest import gradients, masks, parity, repeat, strategies, training
 
 FORWARD, BACKWARD = Net.forward, Net.backward
 

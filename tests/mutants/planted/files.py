@@ -48,14 +48,14 @@ MUTANTS = [
     ),
     Mutant(
         "a run is lost with its output",
-        "commands/train/terminal.py",
+        "commands/base/terminal.py",
         "except OSError:  # a closed pipe",
         "except KeyError:  # a closed pipe",
         "tests/test_charlm_runs.py::test_a_run_whose_output_is_lost_goes_on_and_saves",
     ),
     Mutant(
         "what is shown of a name is what it holds",
-        "commands/train/terminal.py",
+        "commands/base/terminal.py",
         'return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)',
         "return text",
         "tests/test_charlm_hostile.py::test_names_in_a_model_file_reach_the_terminal_escaped",

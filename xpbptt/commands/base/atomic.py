@@ -16,17 +16,8 @@ except ImportError:  # Windows: there a file that is open cannot be removed anyw
 def write(path: Path, content: bytes) -> None:
     """Write a file, or leave everything as it was: a temporary file beside it takes its name.
 
-    Parameters
-    ----------
-    path : Path
-        Where to; a file there is replaced. Where it is a symbolic link, the file that it names.
-    content : bytes
-        What to write.
-
-    Raises
-    ------
-    OSError
-        If that fails. The temporary file is removed then, as it is on every other exception.
+    Raises OSError if that fails. The temporary file is removed then, as it is on every other
+    exception.
     """
     try:
         _write(_real(path), content)

@@ -1,6 +1,8 @@
 """The report as JSON: to a file, or to standard output."""
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from xpbptt.commands.base import atomic
@@ -12,10 +14,7 @@ STDOUT = "-"
 def probe(name: str | None) -> None:
     """See whether the file that ``--json`` names can be written, before anything is measured.
 
-    Raises
-    ------
-    UserError
-        If it cannot.
+    Raises UserError if it cannot.
     """
     if name in {None, STDOUT}:
         return
@@ -27,25 +26,18 @@ def probe(name: str | None) -> None:
         raise UserError(message) from error
 
 
-def write(name: str | None, document: str, output: Callable[[str], None]) -> None:
+def shown(name: str | None) -> Callable[[str], None]:
+    """Return what prints the report as text: to standard error where the JSON takes the output."""
+    return partial(print, file=sys.stderr if name == STDOUT else sys.stdout, flush=True)
+
+
+def write(name: str | None, document: str) -> None:
     """Write the report to where ``--json`` says.
 
-    Parameters
-    ----------
-    name : str or None
-        A file, or ``-``; None for nowhere.
-    document : str
-        The report.
-    output : callable
-        Takes what goes to standard output.
-
-    Raises
-    ------
-    TrainingError
-        If the file could not be written.
+    Raises TrainingError if the file could not be written.
     """
     if name == STDOUT:
-        output(document)
+        print(document)
     elif name is not None:
         try:
             atomic.write(Path(name), (document + "\n").encode())

@@ -16,7 +16,7 @@ import numpy as np
 
 import xpbptt
 from xpbptt import kernels
-from xpbptt.commands.bench.threads import fixed
+from xpbptt.commands.base.threads import counts
 
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
@@ -24,24 +24,7 @@ SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 def describe(
     backend: str, threads: int | None, arguments: Sequence[str], *, xp: Any
 ) -> dict[str, Any]:
-    """Return the head of the report.
-
-    Parameters
-    ----------
-    backend : str
-        The name of the array library.
-    threads : int or None
-        The number of threads asked for; None if none was.
-    arguments : sequence of str
-        The arguments of the command.
-    xp : namespace
-        The array library.
-
-    Returns
-    -------
-    head : dict
-        Words and numbers, as they go into the JSON.
-    """
+    """Return the head of the report."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "xpbptt": xpbptt.__version__,
@@ -50,7 +33,7 @@ def describe(
         "backend": backend,
         "device": _gpu() if backend == "cupy" else str(array_api_compat.device(xp.ones(1))),
         "threads": threads,
-        "threads_fixed": threads is not None and fixed(threads, os.environ),
+        "threads_fixed": threads is not None and set(counts()) <= {threads},
         "machine": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -69,16 +52,6 @@ _PACKAGES = (
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Say what in the environment makes the times other than they would be elsewhere.
-
-    Parameters
-    ----------
-    environ : mapping
-        The environment.
-
-    Returns
-    -------
-    lines : list of str
-        One for each matter.
 
     Examples
     --------

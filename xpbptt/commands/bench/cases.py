@@ -13,23 +13,14 @@ Size = tuple[int, int, int]
 
 
 class Case(NamedTuple):
-    """One row.
+    """One row."""
 
-    Attributes
-    ----------
-    kind : str
-        ``train``, forward and backward; ``masked``, the same on sequences of unequal lengths;
-        ``step``, one time step of a stream.
-    cell, dtype : str
-        One of `CELLS`, one of `DTYPES`.
-    steps, batch, size : int
-        T, B, and I = H.
-    """
-
+    # ``train``, forward and backward; ``masked``, the same on sequences of unequal lengths;
+    # ``step``, one time step of a stream.
     kind: str
     cell: str
     dtype: str
-    steps: int
+    steps: int  # T, then B, then I = H
     batch: int
     size: int
 
@@ -50,18 +41,6 @@ def select(
     Without `kinds`, what only some cells, dtypes and sizes of the table have (``masked``: the
     LSTM in float32; ``step``: the LSTM at B = 1, H = 32) is kept to those, unless others are
     named. A kind that is named is run for every cell and dtype left.
-
-    Parameters
-    ----------
-    kinds, cells, dtypes : sequence of str, optional
-        What to keep. Default: everything.
-    sizes : sequence of (T, B, H), optional
-        The sizes, of the table or others. Default: those of the table.
-
-    Returns
-    -------
-    cases : list of Case
-        The rows, each once.
 
     Examples
     --------

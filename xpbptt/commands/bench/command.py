@@ -2,19 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from xpbptt import backends
-from xpbptt.commands.base import document, machine
+from xpbptt.commands.base import document, machine, threads
+from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import TrainingError, UserError
 from xpbptt.commands.bench import peers, profile, report
 from xpbptt.commands.bench.cases import Case, select
 from xpbptt.commands.bench.measure import Effort, Row, measure
 from xpbptt.commands.bench.options import QUICK, SECONDS
-from xpbptt.commands.train.job import load_backend
 
 Head = dict[str, Any]
 Show = Callable[[str], None]
@@ -23,50 +21,26 @@ LEAST, LEAST_QUICK = 5, 3  # rounds
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command asks for, read and checked before anything is measured.
-
-    Parameters
-    ----------
-    xp : namespace
-        The array library.
-    backend : str
-        Its name.
-    cases : list of Case
-        The rows.
-    effort : Effort
-        How long to measure each.
-    missing : mapping of str to str
-        The peers that are not there, and why.
-    names : list of str
-        The others.
-    """
+    """What a command asks for, read and checked before anything is measured."""
 
     xp: Any
     backend: str
     cases: list[Case]
-    effort: Effort
-    missing: Mapping[str, str]
+    effort: Effort  # how long to measure each
+    missing: Mapping[str, str]  # the peers that are not there, and why
     names: list[str]
 
 
 def plan(chosen: argparse.Namespace) -> Plan:
     """Read the options.
 
-    Parameters
-    ----------
-    chosen : argparse.Namespace
-        The options.
-
-    Raises
-    ------
-    UserError
-        If anything has to be put right.
+    Raises UserError if anything has to be put right.
     """
     if chosen.profile and chosen.peer:
         message = "--profile looks at xpbptt alone: leave --peer out"
         raise UserError(message)
     document.probe(chosen.json)
-    xp, backend = library(chosen.backend)
+    xp, backend = load_backend(chosen.backend, wide=True)
     found = {} if chosen.profile else {name: peers.missing(name) for name in peers.NAMES}
     missing = {name: reason for name, reason in found.items() if reason}
     for name in chosen.peer or ():
@@ -82,51 +56,24 @@ def plan(chosen: argparse.Namespace) -> Plan:
     return Plan(xp, backend, cases, effort, missing, list(dict.fromkeys(names)))
 
 
-def library(name: str | None) -> tuple[Any, str]:
-    """Return the namespace of an array library, or of the default one, and its name.
+def run(chosen: argparse.Namespace) -> int:
+    """Measure what the options ask for, show each row when it is done, and return the exit code.
 
-    Raises
-    ------
-    UserError
-        If it is not usable.
+    Raises UserError if anything has to be put right; nothing was measured. Raises TrainingError if
+    a peer computed something else or the JSON could not be written, after everything was shown.
     """
-    xp = load_backend(name)
-    backend = name or backends.default()
-    if backend == "jax":
-        import_module("jax").config.update("jax_enable_x64", val=True)
-    return xp, backend
-
-
-def run(chosen: argparse.Namespace, arguments: Sequence[str], *, show: Show, output: Show) -> None:
-    """Measure what the options ask for, and show each row when it is done.
-
-    Parameters
-    ----------
-    chosen : argparse.Namespace
-        The options.
-    arguments : sequence of str
-        The arguments of the command line, for the head of the report.
-    show : callable
-        Takes the text, line by line.
-    output : callable
-        Takes the JSON where it goes to standard output.
-
-    Raises
-    ------
-    UserError
-        If anything has to be put right; nothing was measured.
-    TrainingError
-        If a peer computed something else or the JSON could not be written, after everything was
-        shown.
-    """
+    threads.limit_jax(chosen.threads)
     asked = plan(chosen)
-    head = machine.describe(asked.backend, chosen.threads, arguments, xp=asked.xp)
-    for line in report.head(head, asked.missing):
-        show(line)
-    found, failure = (_profile if chosen.profile else _compare)(asked, head, show)
-    document.write(chosen.json, found, output)
+    show = document.shown(chosen.json)
+    with threads.limited(chosen.threads):
+        head = machine.describe(asked.backend, chosen.threads, chosen.arguments, xp=asked.xp)
+        for line in report.head(head, asked.missing):
+            show(line)
+        found, failure = (_profile if chosen.profile else _compare)(asked, head, show)
+    document.write(chosen.json, found)
     if failure:
         raise TrainingError(failure)
+    return 0
 
 
 def _compare(asked: Plan, head: Head, show: Show) -> tuple[str, str]:

@@ -14,29 +14,16 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 
 
 class Contestant(NamedTuple):
-    """One implementation of a row, ready to run.
+    """One implementation of a row, ready to run."""
 
-    Attributes
-    ----------
-    run : callable
-        Computes the row; what is timed.
-    values : callable
-        Makes NumPy arrays of what `run` returned: the output ``y`` and the gradients ``dx``,
-        ``dW_ih``, ``dW_hh``, ``db_ih``, ``db_hh``, in the layouts of xpbptt; of a stream the
-        last state.
-    clock : Clock
-        How its runs are timed.
-    where : str
-        The library's version and the device.
-    most : int or None
-        After how many runs it is timed no more, where it is slow.
-    """
-
-    run: Run
+    run: Run  # computes the row; what is timed
+    # Makes NumPy arrays of what `run` returned: the output ``y`` and the gradients ``dx``,
+    # ``dW_ih``, ``dW_hh``, ``db_ih``, ``db_hh``, in the layouts of xpbptt; of a stream the last
+    # state.
     values: Callable[[Any], Values]
-    clock: Clock
-    where: str
-    most: int | None = None
+    clock: Clock  # how its runs are timed
+    where: str  # the library's version and the device
+    most: int | None = None  # after how many runs it is timed no more, where it is slow
 
     def compute(self) -> Values:
         """Run once and return the values."""
@@ -51,16 +38,6 @@ class Contestant(NamedTuple):
 
 def difference(mine: Values, theirs: Values) -> float:
     """Return the largest difference between values of the same name, by the largest of `theirs`.
-
-    Parameters
-    ----------
-    mine, theirs : dict of str to array
-        The values. Names that only one has are left out.
-
-    Returns
-    -------
-    largest : float
-        The difference; infinite where shapes differ or nothing can be compared.
 
     Examples
     --------

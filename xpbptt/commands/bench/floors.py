@@ -13,24 +13,12 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class Products(NamedTuple):
-    """The matrix products of a row by what they are for, each group a function without arguments.
+    """The matrix products of a row in groups, each a function without arguments."""
 
-    Attributes
-    ----------
-    inputs : callable
-        ``u = x W_ihᵀ`` of all steps at once; of a stream in each step.
-    forward : callable
-        ``v = h W_hhᵀ`` in each step, W_hhᵀ contiguous.
-    backward : callable
-        ``dh = dv W_hh`` in each step; of a stream nothing.
-    gradients : callable
-        ``dW_ih, dW_hh, dx`` of all steps at once; of a stream nothing.
-    """
-
-    inputs: Run
-    forward: Run
-    backward: Run
-    gradients: Run
+    inputs: Run  # ``u = x W_ihᵀ`` of all steps at once; of a stream in each step
+    forward: Run  # ``v = h W_hhᵀ`` in each step, W_hhᵀ contiguous
+    backward: Run  # ``dh = dv W_hh`` in each step; of a stream nothing
+    gradients: Run  # ``dW_ih, dW_hh, dx`` of all steps at once; of a stream nothing
 
     def run(self) -> Any:
         """Compute all of them, and return what to wait for."""

@@ -16,22 +16,12 @@ OURS, FLOOR = "xpbptt", "floor"
 
 
 class Entry(NamedTuple):
-    """One peer in a row.
+    """One peer in a row."""
 
-    Attributes
-    ----------
-    times : Times or None
-        None where it was not timed.
-    difference : float or None
-        The largest difference of its values from those of xpbptt; None where it does not compute
-        this row.
-    note : str
-        Its version and device, or why it was not timed.
-    """
-
-    times: Times | None
+    times: Times | None  # None where it was not timed
+    # How far its values are from those of xpbptt; None where it does not compute this row.
     difference: float | None
-    note: str
+    note: str  # its version and device, or why it was not timed
 
     @property
     def wrong(self) -> bool:
@@ -40,28 +30,14 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was found out about a row.
-
-    Attributes
-    ----------
-    case : Case
-        The row.
-    ours, floor : Times
-        xpbptt, and the products alone.
-    peers : dict of str to Entry
-        The others.
-    kept : int
-        The bytes that a forward pass keeps for the backward pass; of a stream its state.
-    engine : str
-        The engine that runs the steps of xpbptt.
-    """
+    """What was found out about a row."""
 
     case: Case
-    ours: Times
+    ours: Times  # xpbptt, and the products alone
     floor: Times
     peers: dict[str, Entry]
-    kept: int
-    engine: str
+    kept: int  # the bytes that a forward pass keeps for the backward pass; of a stream its state
+    engine: str  # the engine that runs the steps of xpbptt
 
     def ratio(self, other: Times) -> float:
         """Return the time of xpbptt by another one of the same run; infinite by none at all."""
@@ -76,26 +52,7 @@ class Effort(NamedTuple):
 
 
 def measure(case: Case, names: Sequence[str], effort: Effort, *, xp: Any, backend: str) -> Row:
-    """Measure a row.
-
-    Parameters
-    ----------
-    case : Case
-        The row.
-    names : sequence of str
-        The peers to measure beside it.
-    effort : Effort
-        For how long.
-    xp : namespace
-        The array library.
-    backend : str
-        Its name.
-
-    Returns
-    -------
-    row : Row
-        The times. Who computes something else than xpbptt is not timed.
-    """
+    """Measure a row."""
     problem = draw(case, xp=xp, backend=backend)
     contestant = ours.make(problem)
     values = contestant.compute()

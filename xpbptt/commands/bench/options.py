@@ -21,15 +21,7 @@ EPILOG = (
 
 
 def add(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
-    """Add the command to the command line.
-
-    Parameters
-    ----------
-    commands : object
-        What ``add_subparsers`` returned.
-    run : callable
-        What the command does.
-    """
+    """Add the command to the command line."""
     about = "time the nets on this machine, beside other libraries"
     bench = commands.add_parser("bench", help=about, description=DESCRIPTION, epilog=EPILOG)
     bench.set_defaults(run=run)

@@ -21,37 +21,17 @@ NETS: dict[str, Callable[..., xpbptt.Net]] = {
 
 
 class Problem(NamedTuple):
-    """A row with its inputs, as NumPy arrays.
-
-    Attributes
-    ----------
-    case : Case
-        The row.
-    net : Net
-        The net.
-    params : tree of arrays
-        Its parameters.
-    x, dy : array (T, B, H)
-        The input, and the gradient arriving at the output.
-    lengths : array (B,) or None
-        The lengths of the sequences, from T/2 to T, where the row is masked.
-    xp : namespace
-        The library that xpbptt is timed on.
-    backend : str
-        Its name.
-    on_gpu : bool
-        Whether its arrays are on a GPU; the peers then compute there, too, if they can.
-    """
+    """A row with its inputs, as NumPy arrays."""
 
     case: Case
     net: xpbptt.Net
     params: Tree
-    x: Array
+    x: Array  # the input, and the gradient arriving at the output
     dy: Array
-    lengths: Array | None
-    xp: Namespace
+    lengths: Array | None  # the lengths of the sequences, from T/2 to T, where the row is masked
+    xp: Namespace  # the library that xpbptt is timed on
     backend: str
-    on_gpu: bool
+    on_gpu: bool  # whether its arrays are on a GPU; the peers then compute there, too, if they can
 
     def to_device(self, tree: Tree) -> Tree:
         """Return a tree of arrays of `xp` for one of NumPy arrays."""
@@ -59,22 +39,7 @@ class Problem(NamedTuple):
 
 
 def draw(case: Case, *, xp: Namespace, backend: str) -> Problem:
-    """Draw the numbers of a row.
-
-    Parameters
-    ----------
-    case : Case
-        The row.
-    xp : namespace
-        The library.
-    backend : str
-        Its name.
-
-    Returns
-    -------
-    problem : Problem
-        The same numbers for the same row.
-    """
+    """Draw the numbers of a row."""
     random = np.random.default_rng(5)
     net = NETS[case.cell](case.size, case.size)
     shape = (case.steps, case.batch, case.size)

@@ -16,47 +16,21 @@ from xpbptt.commands.bench.timing import Runner, clock, interleave
 
 
 class Profile(NamedTuple):
-    """The parts of a row, in seconds.
-
-    Attributes
-    ----------
-    case : Case
-        The row.
-    whole : float
-        The median of the pass.
-    inputs, forward, backward, gradients : float
-        The products: of the input; of the state in each step, forward and backward; of the
-        gradients of weights and input.
-    overhead : float
-        Calls and Python, measured where the arrays hold one number.
-    elementwise : float
-        The rest, by difference.
-    """
+    """The parts of a row, in seconds."""
 
     case: Case
-    whole: float
+    whole: float  # the median of the pass
+    # The products of the input; of the state, forward and backward; of the gradients.
     inputs: float
     forward: float
     backward: float
     gradients: float
-    overhead: float
-    elementwise: float
+    overhead: float  # calls and Python, measured where the arrays hold one number
+    elementwise: float  # the rest, by difference
 
 
 def profile(case: Case, effort: Effort, *, xp: Any, backend: str) -> Profile:
-    """Measure the parts of a row.
-
-    Parameters
-    ----------
-    case : Case
-        The row.
-    effort : Effort
-        For how long to measure.
-    xp : namespace
-        The array library.
-    backend : str
-        Its name.
-    """
+    """Measure the parts of a row."""
     problem = draw(case, xp=xp, backend=backend)
     tiny = draw(case._replace(batch=1, size=1), xp=xp, backend=backend)
     ticks = clock(backend, on_gpu=problem.on_gpu)
@@ -96,13 +70,7 @@ def title() -> str:
 
 
 def line(found: Profile) -> str:
-    """Return the line of a profile.
-
-    Parameters
-    ----------
-    found : Profile
-        What was measured.
-    """
+    """Return the line of a profile."""
     case, *times = found
     columns = " ".join(f"{1e3 * time:11.2f}" for time in times)
     shape = f"{case.steps:5} {case.batch:4} {case.size:5}"

@@ -23,15 +23,7 @@ BUSY = 1.25  # who keeps so many times the cores asked for busy is named
 
 
 def head(found: Mapping[str, Any], missing: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines above the tables.
-
-    Parameters
-    ----------
-    found : mapping
-        What `machine.describe` found.
-    missing : mapping of str to str
-        The peers that are not there, and why.
-    """
+    """Yield the lines above the tables."""
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     threads = found["threads"]
     yield f"xpbptt {found['xpbptt']} on {found['backend']}, {found['date']}"
@@ -49,15 +41,7 @@ def head(found: Mapping[str, Any], missing: Mapping[str, str]) -> Iterator[str]:
 
 
 def title(kind: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield the lines above the rows of a kind.
-
-    Parameters
-    ----------
-    kind : str
-        ``train``, ``masked`` or ``step``.
-    names : sequence of str
-        The peers.
-    """
+    """Yield the lines above the rows of a kind."""
     yield ""
     yield TITLES[kind]
     others = " ".join(f"{name:>9} {'ratio':>6}" for name in ("floor", *names))
@@ -66,13 +50,7 @@ def title(kind: str, names: Sequence[str]) -> Iterator[str]:
 
 
 def line(row: Row) -> str:
-    """Return the line of a row.
-
-    Parameters
-    ----------
-    row : Row
-        What was measured.
-    """
+    """Return the line of a row."""
     case = row.case
     unit = 1e6 / case.steps if case.kind == "step" else 1e3
     shape = f"{1 if case.kind == 'step' else case.steps:5} {case.batch:4} {case.size:5}"
@@ -88,17 +66,7 @@ def line(row: Row) -> str:
 
 
 def foot(rows: Sequence[Row], threads: int, backend: str) -> Iterator[str]:
-    """Yield the lines below the tables: what a reader would otherwise not know.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        All rows.
-    threads : int
-        How many threads were asked for.
-    backend : str
-        The array library.
-    """
+    """Yield the lines below the tables: what a reader would otherwise not know."""
     busy: dict[str, float] = {}
     for row in rows:
         timed = {name: entry.times for name, entry in row.peers.items() if entry.times}
@@ -110,15 +78,7 @@ def foot(rows: Sequence[Row], threads: int, backend: str) -> Iterator[str]:
 
 
 def as_json(found: Mapping[str, Any], missing: Mapping[str, str], rows: Sequence[Row]) -> str:
-    """Return the report as JSON; times are in seconds, of a whole row.
-
-    Parameters
-    ----------
-    found, missing : mapping
-        As for `head`.
-    rows : sequence of Row
-        All rows.
-    """
+    """Return the report as JSON; times are in seconds, of a whole row."""
     whole = {**found, "missing": dict(missing), "rows": [_record(row) for row in rows]}
     return json.dumps(whole, indent=1, ensure_ascii=False)
 

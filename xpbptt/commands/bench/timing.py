@@ -10,73 +10,33 @@ Run = Callable[[], Any]
 
 
 class Clock(NamedTuple):
-    """How the runs of one library are timed.
+    """How the runs of one library are timed."""
 
-    Attributes
-    ----------
-    measure : callable
-        ``run → seconds``, from an idle device until all that the run started is done.
-    wait : callable
-        Takes what a run returned, and returns when the device has computed it.
-    """
-
+    # ``run → seconds``, from an idle device until all that the run started is done.
     measure: Callable[[Run], float]
+    # Takes what a run returned, and returns when the device has computed it.
     wait: Callable[[Any], Any]
 
 
 class Times(NamedTuple):
-    """What was measured of one contestant.
+    """What was measured of one contestant."""
 
-    Attributes
-    ----------
-    median : float
-        The median of its runs, in seconds.
-    runs : int
-        How many there were.
-    cores : float
-        The processor time of the process by the time that passed: how many cores were at work.
-    """
-
-    median: float
-    runs: int
+    median: float  # the median of its runs, in seconds
+    runs: int  # how many there were
+    # The processor time of the process by the time that passed: how many cores were at work.
     cores: float
 
 
 class Runner(NamedTuple):
-    """What takes its turn.
+    """What takes its turn."""
 
-    Attributes
-    ----------
-    run : callable
-        What is timed.
-    clock : Clock
-        How.
-    most : int or None
-        After how many runs it stays out, where it is slow.
-    """
-
-    run: Run
+    run: Run  # what is timed
     clock: Clock
-    most: int | None = None
+    most: int | None = None  # after how many runs it stays out, where it is slow
 
 
 def interleave(runners: Mapping[str, Runner], seconds: float, least: int) -> dict[str, Times]:
-    """Run everyone once in each round, so that a slower minute of the machine is everyone's.
-
-    Parameters
-    ----------
-    runners : mapping of str to Runner
-        Who takes turns; each has run before, so that nothing is compiled or loaded any more.
-    seconds : float
-        After how much time no more rounds are begun.
-    least : int
-        How many rounds there are at least.
-
-    Returns
-    -------
-    times : dict of str to Times
-        The medians.
-    """
+    """Run everyone once in each round, so that a slower minute of the machine is everyone's."""
     walls: dict[str, list[float]] = {name: [] for name in runners}
     busy = dict.fromkeys(runners, 0.0)
     spent = dict.fromkeys(runners, 0.0)
@@ -141,20 +101,7 @@ def torch_clock() -> Clock:
 
 
 def clock(backend: str, *, on_gpu: bool) -> Clock:
-    """Return the clock of an array library.
-
-    Parameters
-    ----------
-    backend : str
-        The library's name.
-    on_gpu : bool
-        Whether its arrays are on a GPU.
-
-    Returns
-    -------
-    clock : Clock
-        The events of the GPU, where the library has them; else the clock of the host.
-    """
+    """Return the clock of an array library."""
     if backend == "jax":
         return host_clock(import_module("jax").block_until_ready)
     if backend == "cupy":

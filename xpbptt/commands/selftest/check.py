@@ -21,55 +21,28 @@ class NotApplicable(Exception):  # noqa: N818 - no error: the reason why there i
 
 
 class Setup(NamedTuple):
-    """What is checked.
-
-    Attributes
-    ----------
-    xp : namespace
-        The array library.
-    backend : str
-        Its name.
-    quick : bool
-        Whether to check less.
-    """
+    """What is checked."""
 
     xp: Any
     backend: str
-    quick: bool
+    quick: bool  # whether to check less
 
 
 class Check(NamedTuple):
-    """One line of the report.
+    """One line of the report."""
 
-    Attributes
-    ----------
-    name : str
-        What is checked.
-    run : callable
-        Returns in words what was found, or raises: `NotApplicable` with the reason, anything else
-        where the check fails.
-    """
-
-    name: str
+    name: str  # what is checked
+    # Returns in words what was found, or raises: `NotApplicable` with the reason, anything else
+    # where the check fails.
     run: Callable[[], str]
 
 
 class Outcome(NamedTuple):
-    """What came of a check.
+    """What came of a check."""
 
-    Attributes
-    ----------
-    name : str
-        What was checked.
-    status : {"ok", "FAILED", "not applicable", "not run"}
-        What came of it.
-    detail : str
-        How large the error was, or the reason, in one line or more.
-    """
-
-    name: str
-    status: str
-    detail: str
+    name: str  # what was checked
+    status: str  # what came of it
+    detail: str  # how large the error was, or the reason, in one line or more
 
 
 def not_applicable(name: str, reason: str) -> Check:

@@ -1,27 +1,32 @@
 """What the command does with its options: section after section, each line when it is known."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from xpbptt.commands.base import document, machine
+from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.bench import report as bench
-from xpbptt.commands.bench.command import library
 from xpbptt.commands.bench.measure import Row
-from xpbptt.commands.selftest import report, suite, times
-from xpbptt.commands.selftest.budgets import allocations, waits
-from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
-from xpbptt.commands.selftest.checks import (
+from xpbptt.commands.selftest import (
+    allocations,
     gradients,
     kernels,
     masks,
     parity,
     repeat,
+    report,
     strategies,
+    suite,
+    times,
     training,
+    waits,
 )
+from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 
 Show = Callable[[str], None]
 CHECKS = (kernels, gradients, parity, strategies, masks, repeat, training)
@@ -30,21 +35,12 @@ BUDGETS = (waits, allocations)
 
 @dataclass
 class Found:
-    """What is known so far.
+    """What is known so far."""
 
-    Parameters
-    ----------
-    sections : dict of str to list of Outcome
-        The outcomes of each section that was begun.
-    rows : list of Row
-        The times.
-    interrupted : str
-        The section in which Ctrl-C stopped it; empty if it did not.
-    """
-
+    # The outcomes of each section that was begun.
     sections: dict[str, list[Outcome]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    interrupted: str = ""
+    interrupted: str = ""  # the section in which Ctrl-C stopped it; empty if it did not
 
     @property
     def failed(self) -> bool:
@@ -52,66 +48,36 @@ class Found:
         return any(each.status == FAILED for each in chain(*self.sections.values()))
 
 
-def run(
-    chosen: argparse.Namespace,
-    arguments: Sequence[str],
-    *,
-    show: Show,
-    progress: Show,
-    output: Show,
-) -> bool:
-    """Check everything, and show each line when it is known.
+def run(chosen: argparse.Namespace) -> int:
+    """Check everything, show each line when it is known, and return the exit code.
 
-    Parameters
-    ----------
-    chosen : argparse.Namespace
-        The options.
-    arguments : sequence of str
-        The arguments of the command line, for the head of the report.
-    show : callable
-        Takes the report, line by line.
-    progress : callable
-        Takes the lines of pytest as they come.
-    output : callable
-        Takes the JSON where it goes to standard output.
-
-    Returns
-    -------
-    well : bool
-        Whether nothing failed.
-
-    Raises
-    ------
-    UserError
-        If anything has to be put right; nothing was checked.
-    TrainingError
-        If the JSON could not be written.
-    KeyboardInterrupt
-        On Ctrl-C, after the report of what was done.
+    Raises UserError if anything has to be put right; nothing was checked. Raises TrainingError if
+    the JSON could not be written, KeyboardInterrupt on Ctrl-C after the report of what was done.
     """
     document.probe(chosen.json)
     folder = suite.find(chosen.suite, wanted=not chosen.quick)
-    xp, backend = library(chosen.backend)
+    xp, backend = load_backend(chosen.backend, wide=True)
     setup = Setup(xp, backend, chosen.quick)
     timing = times.plan(setup)
-    head = machine.describe(backend, None, arguments, xp=xp)
+    head = machine.describe(backend, None, chosen.arguments, xp=xp)
+    show = document.shown(chosen.json)
     show(report.FENCE)
     for line in bench.head(head, timing.missing):
         show(line)
     found, stopped = Found(), None
     try:
         _sections(found, setup, timing, folder, asked=chosen.suite is not None,
-                  show=show, progress=progress)  # fmt: skip
+                  show=show, progress=partial(print, file=sys.stderr, flush=True))  # fmt: skip
     except KeyboardInterrupt as pressed:
         found.interrupted, stopped = next(reversed(found.sections), "checks"), pressed
     for line in report.result(found.sections, found.interrupted):
         show(line)
     show(report.FENCE)
     whole = report.as_json(head, timing.missing, found.sections, found.rows, found.interrupted)
-    document.write(chosen.json, whole, output)
+    document.write(chosen.json, whole)
     if stopped is not None:
         raise stopped
-    return not found.failed
+    return 1 if found.failed else 0
 
 
 def _sections(

@@ -18,10 +18,7 @@ def on_host(tree: Tree) -> Values:
 def close(found: Tree, wanted: Tree, tolerance: float, of: object) -> float:
     """Return how far two trees of the same structure are apart.
 
-    Raises
-    ------
-    CheckError
-        If that is more than `tolerance`; the message begins with `of`.
+    Raises CheckError if that is more than `tolerance`; the message begins with `of`.
     """
     mine, theirs = on_host(found), on_host(wanted)
     if mine.keys() != theirs.keys():
@@ -38,10 +35,7 @@ def close(found: Tree, wanted: Tree, tolerance: float, of: object) -> float:
 def same_bits(found: Tree, wanted: Tree, of: object) -> None:
     """Compare two trees bit for bit.
 
-    Raises
-    ------
-    CheckError
-        If an array is not the same; the message begins with `of`.
+    Raises CheckError if an array is not the same; the message begins with `of`.
     """
     mine, theirs = on_host(found), on_host(wanted)
     different = [path for path in mine if mine[path].tobytes() != theirs[path].tobytes()]

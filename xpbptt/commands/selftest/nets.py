@@ -54,24 +54,12 @@ class Numbers(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A net with everything that its two passes take.
-
-    Attributes
-    ----------
-    net : Net
-        The net.
-    layout : Layout
-        How it is put together.
-    numbers : Numbers
-        The arrays, of the library that is checked.
-    host : Numbers
-        The same numbers in float64, of NumPy.
-    """
+    """A net with everything that its two passes take."""
 
     net: xpbptt.Net
-    layout: Layout
-    numbers: Numbers
-    host: Numbers
+    layout: Layout  # how it is put together
+    numbers: Numbers  # the arrays, of the library that is checked
+    host: Numbers  # the same numbers in float64, of NumPy
 
 
 class Result(NamedTuple):

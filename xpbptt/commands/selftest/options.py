@@ -18,15 +18,7 @@ EPILOG = (
 
 
 def add(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
-    """Add the command to the command line.
-
-    Parameters
-    ----------
-    commands : object
-        What ``add_subparsers`` returned.
-    run : callable
-        What the command does.
-    """
+    """Add the command to the command line."""
     about = "check everything on this machine, for a report to paste into an issue"
     selftest = commands.add_parser("selftest", help=about, description=DESCRIPTION, epilog=EPILOG)
     selftest.set_defaults(run=run)

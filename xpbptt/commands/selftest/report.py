@@ -14,20 +14,14 @@ WIDTH = max(map(len, (OK, FAILED, NOT_APPLICABLE, NOT_RUN)))
 NAME_WIDTH = 37
 TITLES = {
     "checks": "Values and gradients",
-    "budgets": "Budgets: waits, calls, allocations",
+    "budgets": "Budgets: waits, allocations",
     "bench": "Times",
     "suite": "Suite",
 }
 
 
 def line(outcome: Outcome) -> Iterator[str]:
-    """Yield the lines of a check: what came of it, then what it says.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        What came of the check.
-    """
+    """Yield the lines of a check: what came of it, then what it says."""
     first, *more = outcome.detail.splitlines() or [""]
     yield f"{outcome.status:{WIDTH}}  {outcome.name:{NAME_WIDTH}}  {first}".rstrip()
     for each in more:
@@ -35,15 +29,7 @@ def line(outcome: Outcome) -> Iterator[str]:
 
 
 def result(sections: Mapping[str, Sequence[Outcome]], interrupted: str) -> Iterator[str]:
-    """Yield the lines at the end: how much is well, and what is not.
-
-    Parameters
-    ----------
-    sections : mapping of str to sequence of Outcome
-        Everything that was done.
-    interrupted : str
-        What was being done when it was stopped; empty if it was not.
-    """
+    """Yield the lines at the end: how much is well, and what is not."""
     outcomes = [outcome for section in sections.values() for outcome in section]
     yield ""
     if interrupted:
@@ -67,19 +53,7 @@ def as_json(
     rows: Sequence[Row],
     interrupted: str,
 ) -> str:
-    """Return the report as JSON.
-
-    Parameters
-    ----------
-    head, missing : mapping
-        As for ``xpbptt.commands.bench.report``.
-    sections : mapping of str to sequence of Outcome
-        Everything that was done.
-    rows : sequence of Row
-        What was timed.
-    interrupted : str
-        The section in which it was stopped; empty if it was not.
-    """
+    """Return the report as JSON."""
     whole = json.loads(bench.as_json(head, missing, rows))
     whole |= {name: [each._asdict() for each in section] for name, section in sections.items()}
     return json.dumps(whole | {"interrupted": interrupted}, indent=1, ensure_ascii=False)

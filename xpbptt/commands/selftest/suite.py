@@ -19,17 +19,7 @@ HOW = "in a checkout of the project, with its group `test` installed: --suite te
 def find(asked: str | None, *, wanted: bool) -> Path | str:
     """Return the folder of the tests, or why they are not run.
 
-    Parameters
-    ----------
-    asked : str or None
-        The folder that was asked for. Default: that of the checkout that the package is in.
-    wanted : bool
-        Whether to look for it.
-
-    Raises
-    ------
-    UserError
-        If the folder that was asked for is not there, or pytest is not.
+    Raises UserError if the folder that was asked for is not there, or pytest is not.
     """
     pytest = find_spec("pytest") is not None
     if asked is not None:
@@ -49,25 +39,7 @@ def find(asked: str | None, *, wanted: bool) -> Path | str:
 
 
 def run(folder: Path, backend: str, *, asked: bool, show: Callable[[str], None]) -> Outcome:
-    """Run the tests on an array library.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they are.
-    backend : str
-        The array library.
-    asked : bool
-        Whether this very folder was asked for; otherwise that pytest cannot begin, for what it
-        needs is not installed, is no failure.
-    show : callable
-        Takes the lines of pytest as they come.
-
-    Returns
-    -------
-    outcome : Outcome
-        With pytest's closing line; where it failed, with its last lines.
-    """
+    """Run the tests on an array library."""
     command = [sys.executable, "-m", "pytest", str(folder), "--backend", backend]
     lines: deque[str] = deque(maxlen=TAIL)
     with subprocess.Popen(  # noqa: S603 - this Python and what was asked for

@@ -15,21 +15,11 @@ STREAM = (100, 1, 32)
 
 
 class Timing(NamedTuple):
-    """What is timed, and beside whom.
-
-    Attributes
-    ----------
-    cases : list of Case
-        The rows.
-    names : list of str
-        The peers that are there.
-    missing : dict of str to str
-        The others, and why.
-    """
+    """What is timed, and beside whom."""
 
     cases: list[Case]
-    names: list[str]
-    missing: dict[str, str]
+    names: list[str]  # the peers that are there
+    missing: dict[str, str]  # the others, and why
 
 
 def plan(setup: Setup) -> Timing:

@@ -10,22 +10,7 @@ DELAY = 1.0  # seconds before it appears: what takes less needs none
 
 
 def bar(total: int | None, about: str, unit: str) -> Any:
-    """Return a bar on standard error for work that may take long; elsewhere it shows nothing.
-
-    Parameters
-    ----------
-    total : int or None
-        How much there is to do; None where that is not known.
-    about : str
-        What is being done.
-    unit : str
-        What is counted.
-
-    Returns
-    -------
-    bar : context manager
-        Gives an object whose ``update(count)`` moves the bar; it is wiped at the end.
-    """
+    """Return a bar on standard error for work that may take long; elsewhere it shows nothing."""
     if sys.stderr is None or not sys.stderr.isatty():  # None where it was closed from the start
         return nullcontext(SimpleNamespace(update=lambda _: None))
     from tqdm import tqdm  # noqa: PLC0415 - on use, not on import

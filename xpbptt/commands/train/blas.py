@@ -7,10 +7,10 @@ so a run keeps to one number of them, and a model file stores it.
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import Any, NamedTuple
 
+from xpbptt.commands.base import threads
 from xpbptt.commands.train.model import CharModel
 from xpbptt.nets import signature
 
@@ -31,18 +31,10 @@ _ON_NUMPY = ("numpy", "array_api_compat.numpy", "array_api_strict")
 
 
 class Choice(NamedTuple):
-    """How many threads are taken, and why.
+    """How many threads are taken, and why."""
 
-    Attributes
-    ----------
-    threads : int or None
-        The number; None where it is not governed.
-    reason : str
-        Why, in words.
-    """
-
-    threads: int | None
-    reason: str
+    threads: int | None  # the number; None where it is not governed
+    reason: str  # why, in words
 
 
 def current(xp: Namespace) -> int | None:
@@ -52,20 +44,7 @@ def current(xp: Namespace) -> int | None:
     """
     if xp.__name__ not in _ON_NUMPY:
         return None
-    from threadpoolctl import threadpool_info  # noqa: PLC0415 - on use, not on import
-
-    counts = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-    return max(counts, default=None)
-
-
-def limited(count: int | None) -> AbstractContextManager[object]:
-    """Return a context in which matrix products take `count` threads; None leaves them alone."""
-    if count is None:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - on use, not on import
-
-    limits: AbstractContextManager[object] = threadpool_limits(count, user_api="blas")
-    return limits
+    return max(threads.counts("blas"), default=None)
 
 
 def small(model: CharModel, batch: int) -> bool:
@@ -84,27 +63,18 @@ def choose(
     probe: Callable[[int], object],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """Choose the number of threads for a training run.
+    """Choose the threads of a run: as the environment says, else as `stored`, else the faster.
 
     Parameters
     ----------
-    now : int or None
-        What `current` returns.
-    stored : int or None
-        The number that the run had before it was saved; None if there is none.
+    now, stored : int or None
+        What `current` returns, and the number that the run had before it was saved.
     environ : mapping
         The environment.
     small : bool
         Whether the products are small.
-    probe : callable
-        Does a part of the work with so many threads.
-    clock : callable
-        Returns the time in seconds.
-
-    Returns
-    -------
-    choice : Choice
-        The choice of the environment, else that of the run resumed, else the faster one.
+    probe, clock : callable
+        Does a part of the work with so many threads; returns the time in seconds.
     """
     if now is None:
         return Choice(None, "")

@@ -17,10 +17,10 @@ import numpy as np
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.commands.base import atomic
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError, UserError
+from xpbptt.commands.base.terminal import plain
 from xpbptt.commands.train import layout, tensors
 from xpbptt.commands.train.model import CharModel, build
 from xpbptt.commands.train.settings import NAMES, Settings
-from xpbptt.commands.train.terminal import plain
 from xpbptt.commands.train.train import TrainState
 from xpbptt.optim import AdamState
 
@@ -38,28 +38,15 @@ _log = logging.getLogger("xpbptt")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training run as it is stored.
-
-    Parameters
-    ----------
-    settings : Settings
-        The settings.
-    vocabulary : str
-        The characters, in the order of their numbers.
-    text_name, text_digest : str
-        The text that it was trained on: its name, and its SHA-256.
-    progress : TrainState
-        What the next step follows from, with NumPy arrays, float32.
-    threads : int or None
-        How many threads its matrix products had, which their last bits follow from; None if that
-        is not known.
-    """
+    """A training run as it is stored."""
 
     settings: Settings
-    vocabulary: str
-    text_name: str
+    vocabulary: str  # the characters, in the order of their numbers
+    text_name: str  # of the text that it was trained on, with its SHA-256
     text_digest: str
-    progress: TrainState
+    progress: TrainState  # what the next step follows from, with NumPy arrays, float32
+    # How many threads its matrix products had, which their last bits follow from; None if that is
+    # not known.
     threads: int | None = None
 
     @property
@@ -71,19 +58,8 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a model file, whole or not at all: a temporary file beside it is renamed.
 
-    Parameters
-    ----------
-    path : Path
-        Where to; a file there is replaced.
-    checkpoint : Checkpoint
-        What to write.
-
-    Raises
-    ------
-    NotFiniteError
-        If it holds numbers that are not finite. Nothing is changed then.
-    TrainingError
-        If it cannot be written. Nothing is changed then.
+    Raises NotFiniteError if it holds numbers that are not finite. Nothing is changed then. Raises
+    TrainingError if it cannot be written. Nothing is changed then.
     """
     from safetensors.numpy import save as serialize  # noqa: PLC0415 - on use, not on import
 
@@ -108,20 +84,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint:
     """Read a model file. Of one without a digest, from an older version, a warning is logged.
 
-    Parameters
-    ----------
-    path : Path
-        A file that `save` wrote.
-
-    Returns
-    -------
-    checkpoint : Checkpoint
-        What it holds.
-
-    Raises
-    ------
-    UserError
-        If there is no such file, or it is truncated, foreign, damaged or contradicts itself.
+    Raises UserError if there is no such file, or it is truncated, foreign, damaged or contradicts
+    itself.
     """
     checkpoint, checked = _load(path)
     if not checked:
@@ -160,10 +124,7 @@ def _load(path: Path) -> tuple[Checkpoint, bool]:
 def check_writable(path: Path) -> None:
     """Refuse a place where `save` could not write, or should not: a file that is no model file.
 
-    Raises
-    ------
-    UserError
-        If so.
+    Raises UserError then.
     """
     try:
         exists = path.exists()

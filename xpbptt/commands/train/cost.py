@@ -43,13 +43,6 @@ def least(settings: Settings, characters: int) -> int:
 def training(settings: Settings, characters: int) -> int:
     """Return the bytes that a training run takes at its peak, about.
 
-    Parameters
-    ----------
-    settings : Settings
-        The settings.
-    characters : int
-        The size of the vocabulary, V.
-
     Notes
     -----
     It tries out one step of the net, which takes less than `least`: ask for that first.

@@ -3,9 +3,9 @@
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from xpbptt.commands.base.terminal import one_line
 from xpbptt.commands.train.bar import size
 from xpbptt.commands.train.loop import Budget, Report
-from xpbptt.commands.train.terminal import one_line
 
 _BAR = "{n:.0f}/{total:.0f} {unit} |{bar}| {desc}"
 

@@ -54,15 +54,6 @@ class Encoder:
         """Return the text with its characters numbered in the order of their code points.
 
         Nothing can be added after that.
-
-        Returns
-        -------
-        vocabulary : str
-            The characters, in that order.
-        ids : array (N,)
-            The number of each character of the text, in the narrowest dtype.
-        digest : str
-            The SHA-256 of the text in UTF-8.
         """
         self._memory.resize(self._length * self._dtype.itemsize, refcheck=False)
         order = np.argsort(self._points)
@@ -94,13 +85,5 @@ class Encoder:
 
 
 def pieces(ids: np.ndarray, overlap: int = 0) -> Iterator[np.ndarray]:
-    """Return an iterator over views of `ids` that are short enough to work on.
-
-    Parameters
-    ----------
-    ids : array (N,)
-        The numbers of characters.
-    overlap : int
-        How many numbers each view shares with the next one.
-    """
+    """Return an iterator over views of `ids` that are short enough to work on."""
     return (ids[start : start + PIECE + overlap] for start in range(0, len(ids) - overlap, PIECE))

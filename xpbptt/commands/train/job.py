@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xpbptt import backends
+from xpbptt.commands.base import threads
+from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import UserError
 from xpbptt.commands.train import blas, checkpoint, cost, memory, text
 from xpbptt.commands.train.checkpoint import Checkpoint
@@ -22,30 +23,19 @@ VOCABULARY_MOST = 180_000  # more than Unicode has assigned; the header of a mod
 
 @dataclass(frozen=True)
 class Job:
-    """A training run that can start.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        The text.
-    trainer : Trainer
-        The training step.
-    start : TrainState
-        The state before the first step of this run.
-    threads : int or None
-        The threads of matrix products: of the model file, and then those chosen for this run.
-    """
+    """A training run that can start."""
 
     corpus: Corpus
-    trainer: Trainer
-    start: TrainState
+    trainer: Trainer  # the training step
+    start: TrainState  # the state before the first step of this run
+    # The threads of matrix products: of the model file, and then those chosen for this run.
     threads: int | None = None
 
     def with_threads(self) -> tuple["Job", str]:
         """Return the job with a number of threads chosen, and the reason in words."""
 
         def probe(count: int) -> None:
-            with blas.limited(count):
+            with threads.limited(count, "blas"):
                 self.trainer.probe(self.start)
 
         count, reason = blas.choose(
@@ -86,28 +76,7 @@ def prepare(
 ) -> Job:
     """Read and check everything, so that a mistake is told before training and not after it.
 
-    Parameters
-    ----------
-    given : dict
-        The settings that the command names; the others come from the model file or by default.
-    text_path : str or None
-        The file with the text; None for the default text.
-    backend : str or None
-        The name of the array library; None for the default one.
-    resume : Path or None
-        The model file to go on with.
-    out : Path
-        The model file to write.
-
-    Returns
-    -------
-    job : Job
-        The training run.
-
-    Raises
-    ------
-    UserError
-        If anything has to be put right. Nothing was changed then.
+    Raises UserError if anything has to be put right. Nothing was changed then.
     """
     stored = None if resume is None else checkpoint.load(resume)
     if stored is not None:
@@ -119,27 +88,13 @@ def prepare(
     streams = corpus.streams(settings.batch, settings.chunk)
     _check_vocabulary(corpus)
     checkpoint.check_writable(out)
-    xp = load_backend(backend)
+    xp, _ = load_backend(backend)
     _check_memory(settings, len(corpus.vocabulary), xp)
     trainer = Trainer(build(settings, len(corpus.vocabulary)), settings, streams, xp)
     if stored is None:
         return Job(corpus, trainer, trainer.start())
     progress = stored.progress.convert(lambda tree: to_device(tree, xp=xp))
     return Job(corpus, trainer, progress, stored.threads)
-
-
-def load_backend(name: str | None) -> Namespace:
-    """Return the namespace of an array library, or of the default one.
-
-    Raises
-    ------
-    UserError
-        If it is not usable.
-    """
-    try:
-        return backends.load(name or backends.default())
-    except (ValueError, ImportError, RuntimeError) as error:
-        raise UserError(str(error)) from error
 
 
 def _check_memory(settings: Settings, characters: int, xp: Namespace) -> None:

@@ -40,17 +40,7 @@ class Keeper:
     def offer(self, progress: TrainState, bits: float | None) -> None:
         """Save if it is time to, or if the model is the best so far.
 
-        Parameters
-        ----------
-        progress : TrainState
-            Where training stands; every loss up to here was finite.
-        bits : float or None
-            What the model has just reached on the held-out text; None if nobody has looked.
-
-        Raises
-        ------
-        NotFiniteError
-            If it should be saved, but has numbers that are not finite.
+        Raises NotFiniteError if it should be saved, but has numbers that are not finite.
         """
         best = self._best if bits is None else min(self._best, bits)
         if best < self._best or time.monotonic() >= self._next:
@@ -68,10 +58,8 @@ class Keeper:
     def save(self, progress: TrainState) -> Checkpoint:
         """Save, and return what was saved.
 
-        Raises
-        ------
-        TrainingError
-            If it cannot be written; NotFiniteError if it has numbers that are not finite.
+        Raises TrainingError if it cannot be written; NotFiniteError if it has numbers that are not
+        finite.
         """
         stored = self._job.stored(progress)
         checkpoint.save(self._path, stored)

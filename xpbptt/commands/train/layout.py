@@ -24,15 +24,7 @@ class Tensor:
 
 
 def trees(model: CharModel, batch: int) -> tuple[Tree, Tree, Tree, Tree]:
-    """Return the trees of parameters, means, squares and state with `Tensor` as leaves.
-
-    Parameters
-    ----------
-    model : CharModel
-        The model.
-    batch : int
-        The size B of the state.
-    """
+    """Return the trees of parameters, means, squares and state with `Tensor` as leaves."""
     state = _named("state.{layer}.{field}", signature.states(model.net, batch))
     return _params(model, ""), _params(model, "adam.mean."), _params(model, "adam.square."), state
 
@@ -46,15 +38,7 @@ def check_names(found: AbstractSet[str], expected: Tree) -> None:
 
 
 def check_shapes(found: dict[str, tuple[str, tuple[int, ...]]], expected: Tree) -> None:
-    """Raise a ValueError if a tensor has another dtype than float32, or another shape.
-
-    Parameters
-    ----------
-    found : dict
-        The dtype, in the words of safetensors, and the shape of each tensor by its name.
-    expected : tree of Tensor
-        The tensors, of these names, and their shapes.
-    """
+    """Raise a ValueError if a tensor has another dtype than float32, or another shape."""
     for _, tensor in leaves(expected):
         dtype, shape = found[tensor.name]
         if (dtype, shape) != ("F32", tensor.shape):

@@ -19,17 +19,9 @@ EVALUATE_SECONDS = 1.0  # a first number on the held-out text soon, then less an
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: at least one step, and until one of the two is spent.
+    """How long to train: at least one step, and until one of the two is spent."""
 
-    Parameters
-    ----------
-    steps : int or None
-        The number of steps in this run.
-    seconds : float or None
-        The time.
-    """
-
-    steps: int | None
+    steps: int | None  # the number of steps in this run
     seconds: float | None
 
     def spent(self, steps: int, seconds: float) -> bool:
@@ -39,30 +31,15 @@ class Budget:
 
 
 class Report(NamedTuple):
-    """How training stands.
+    """How training stands."""
 
-    Attributes
-    ----------
-    step : int
-        The number of steps since the model was made.
-    steps : int
-        The number of steps in this run.
-    seconds : float
-        The time of this run.
-    train : float
-        The mean bits per character over the steps since the last report.
-    held_out : float or None
-        The last bits per character on the held-out text; None before the first.
-    held_out_is_new : bool
-        Whether it was computed for this report.
-    """
-
-    step: int
-    steps: int
-    seconds: float
-    train: float
+    step: int  # the number of steps since the model was made
+    steps: int  # the number of steps in this run
+    seconds: float  # the time of this run
+    train: float  # the mean bits per character over the steps since the last report
+    # The last bits per character on the held-out text; None before the first.
     held_out: float | None
-    held_out_is_new: bool
+    held_out_is_new: bool  # whether it was computed for this report
 
 
 def run(
@@ -75,29 +52,7 @@ def run(
 ) -> TrainState:
     """Train until the budget is spent or `stop` says so, and finish the step.
 
-    Parameters
-    ----------
-    job : Job
-        The training run.
-    budget : Budget
-        How long.
-    stop : callable
-        Asked after every step.
-    show : callable
-        Called with a `Report` now and then.
-    keep : callable
-        Called before `show`, but not at the end, with where training stands and, if they were
-        computed for this report, the bits per character on the held-out text.
-
-    Returns
-    -------
-    progress : TrainState
-        Where it stopped.
-
-    Raises
-    ------
-    NotFiniteError
-        If the loss is not finite any more.
+    Raises NotFiniteError if the loss is not finite any more.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `_finite` looks at it
         return _run(job, budget, stop, show, keep)

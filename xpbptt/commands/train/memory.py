@@ -17,19 +17,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 def check(need: int, what: str, advice: str) -> None:
     """Refuse what needs more memory than there is.
 
-    Parameters
-    ----------
-    need : int
-        The bytes.
-    what : str
-        What needs them.
-    advice : str
-        What the user can do.
-
-    Raises
-    ------
-    UserError
-        If there is less.
+    Raises UserError if there is less.
     """
     there = available()
     if need > there:

@@ -28,18 +28,10 @@ _STREAMS = 64  # and the most streams side by side
 
 @dataclass(frozen=True)
 class CharModel:
-    """A recurrent net and a readout whose output is the logits of the next character.
+    """A recurrent net and a readout whose output is the logits of the next character."""
 
-    Parameters
-    ----------
-    net : Net
-        From one-hot characters to hidden states.
-    readout : Linear
-        From hidden states to logits.
-    """
-
-    net: Net
-    readout: Linear
+    net: Net  # from one-hot characters to hidden states
+    readout: Linear  # from hidden states to logits
 
     def init(self, seed: int, *, xp: Namespace) -> Tree:
         """Draw parameters in float32."""
@@ -52,28 +44,7 @@ class CharModel:
     def loss_and_gradients(
         self, params: Tree, inputs: Array, targets: Array, state: Tree, *, xp: Namespace
     ) -> tuple[Array, Tree, Tree]:
-        """Return the mean loss of a chunk, the gradients, and the state to carry on.
-
-        Parameters
-        ----------
-        params : tree of arrays
-            The parameters.
-        inputs, targets : array (T, B)
-            The characters read, and those that come next; int32.
-        state : tree of arrays (B, H) or None
-            The state after the chunk before; None for zeros.
-        xp : namespace
-            The arrays' namespace.
-
-        Returns
-        -------
-        loss : array ()
-            The mean cross-entropy in nats.
-        grads : tree of arrays
-            The gradients, in the tree of the parameters.
-        state : tree of arrays (B, H)
-            The state after this chunk.
-        """
+        """Return the mean loss of a chunk, the gradients, and the state to carry on."""
         x = self._one_hot(inputs, params, xp=xp)
         y, state, net_cache = self.net.forward(params["net"], x, state)
         logits, readout_cache = self.readout.forward(params["readout"], y)

@@ -1,13 +1,10 @@
-"""The options of the command line."""
+"""The options of ``python -m xpbptt train`` and ``sample``."""
 
 import argparse
 from collections.abc import Callable
 from typing import Any
 
-from xpbptt import __version__
 from xpbptt.commands.base.arguments import add_backend, number
-from xpbptt.commands.bench import options as bench_options
-from xpbptt.commands.selftest import options as selftest_options
 from xpbptt.commands.train import text
 from xpbptt.commands.train.settings import CELLS, Settings
 
@@ -22,28 +19,8 @@ EPILOG = (
 )
 
 
-def parser(
-    *, train: Command, sample: Command, bench: Command, selftest: Command, table: Command
-) -> argparse.ArgumentParser:
-    """Return the parser of the command line; ``options.run`` is then the command to run."""
-    top = argparse.ArgumentParser(
-        prog="xpbptt",
-        description="Recurrent networks with hand-written backpropagation through time: train a "
-        "character model on a text, and sample from it.",
-        epilog=EPILOG,
-    )
-    top.add_argument("--version", action="version", version=f"xpbptt {__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands, train)
-    _add_sample(commands, sample)
-    bench_options.add(commands, bench)
-    selftest_options.add(commands, selftest)
-    what = "list the array libraries, and what is usable here"
-    commands.add_parser("backends", help=what, description=what).set_defaults(run=table)
-    return top
-
-
-def _add_train(commands: Any, run: Command) -> None:
+def add_train(commands: Any, run: Command) -> None:
+    """Add the command that trains."""
     train = commands.add_parser(
         "train",
         help="train a character model on a text",
@@ -85,7 +62,8 @@ def _add_settings(train: argparse.ArgumentParser) -> None:
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=about)
 
 
-def _add_sample(commands: Any, run: Command) -> None:
+def add_sample(commands: Any, run: Command) -> None:
+    """Add the command that samples."""
     about = "sample from a saved model"
     sample = commands.add_parser("sample", help=about, description=about, epilog=EPILOG)
     sample.set_defaults(run=run)

@@ -26,35 +26,8 @@ def sample(
 ) -> Iterator[str]:
     """Return an iterator over characters that the model finds likely to follow.
 
-    Parameters
-    ----------
-    model : CharModel
-        The model.
-    params : tree of arrays
-        Its parameters.
-    vocabulary : str
-        The characters, in the order of their numbers.
-    xp : namespace
-        The arrays' namespace.
-    prompt : str
-        The text to continue. Where it is empty the model starts as after a line break.
-    length : int
-        The number of characters.
-    temperature : float
-        What the logits are divided by: below 1 the likely becomes more so; 0 takes the likeliest.
-    seed : int
-        What the draws follow from, on the host: the same on every library, to rounding.
-
-    Returns
-    -------
-    characters : iterator of str
-        One character at a time, as the model writes it.
-
-    Raises
-    ------
-    UserError
-        If the prompt has characters that the model does not know; while characters are drawn, if
-        the model's numbers overflow.
+    Raises UserError if the prompt has characters that the model does not know; while characters are
+    drawn, if the model's numbers overflow.
     """
     first = encode(prompt or ("\n" if "\n" in vocabulary else vocabulary[0]), vocabulary)
     generator = np.random.default_rng(seed)

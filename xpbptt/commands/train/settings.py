@@ -11,34 +11,18 @@ LAYERS_MOST = 1000  # a model file names every tensor of every layer
 class Settings:
     """The settings of a training run, with the defaults of the command line.
 
-    Parameters
-    ----------
-    cell : {"rnn", "lstm", "gru"}
-        The recurrent cell.
-    hidden, layers : int
-        The hidden units of a layer, H, and the number of layers, at most `LAYERS_MOST`.
-    batch : int
-        The number of streams that the text is cut into, read side by side, B.
-    chunk : int
-        The number of characters between two updates, T: gradients flow no further back.
-    learning_rate : float
-        The learning rate of Adam.
-    seed : int
-        What the initial weights follow from.
-
-    Raises
-    ------
-    ValueError
-        If a setting has the wrong type or is out of range.
+    Raises ValueError if a setting has the wrong type or is out of range.
     """
 
     cell: str = "lstm"
+    # The hidden units of a layer, H, and the number of layers, at most `LAYERS_MOST`.
     hidden: int = 128
     layers: int = 1
-    batch: int = 32
+    batch: int = 32  # the number of streams that the text is cut into, read side by side, B
+    # The number of characters between two updates, T: gradients flow no further back.
     chunk: int = 64
-    learning_rate: float = 1e-2
-    seed: int = 0
+    learning_rate: float = 1e-2  # the learning rate of Adam
+    seed: int = 0  # what the initial weights follow from
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""

@@ -22,21 +22,8 @@ Tensors = dict[str, np.ndarray]
 def opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file, of which only the header is read.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Yields
-    ------
-    file : safetensors.safe_open
-        The file.
-
-    Raises
-    ------
-    UserError
-        If there is no such file, or it is truncated or foreign, or reading it within the block
-        fails.
+    Raises UserError if there is no such file, or it is truncated or foreign, or reading it within
+    the block fails.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - on use, not on import
 

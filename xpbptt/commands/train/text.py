@@ -28,41 +28,20 @@ BYTES = 2  # memory for each byte of a file: what a character takes among up to 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text, ready to train on.
+    """A text, ready to train on."""
 
-    Parameters
-    ----------
-    name : str
-        What the text is called in messages.
-    vocabulary : str
-        The characters of the whole text, in the order of their code points.
-    ids : array (N,)
-        The number of each character in the vocabulary; uint8, uint16 or int32, whichever is the
-        narrowest that fits.
-    digest : str
-        The SHA-256 of the text in UTF-8, to tell whether a text is the same.
-    """
-
-    name: str
-    vocabulary: str
+    name: str  # what the text is called in messages
+    vocabulary: str  # the characters of the whole text, in the order of their code points
+    # The number of each character in the vocabulary; uint8, uint16 or int32, whichever is the
+    # narrowest that fits.
     ids: np.ndarray
-    digest: str
+    digest: str  # the SHA-256 of the text in UTF-8, to tell whether a text is the same
 
     @classmethod
     def encode(cls, name: str, pieces: Iterable[str]) -> Self:
         """Encode a text that comes in pieces.
 
-        Parameters
-        ----------
-        name : str
-            What the text is called in messages.
-        pieces : iterable of str
-            The text; it is never in memory as a whole unless it comes so.
-
-        Raises
-        ------
-        UserError
-            If there is not enough memory.
+        Raises UserError if there is not enough memory.
         """
         encoder = Encoder(
             lambda more: memory.check(more, f"{name}, of ever more kinds of characters,", SHORTER)
@@ -93,22 +72,7 @@ class Corpus:
     def streams(self, batch: int, chunk: int) -> np.ndarray:
         """Cut the training part into `batch` pieces that are read side by side.
 
-        Parameters
-        ----------
-        batch : int
-            The number of pieces B.
-        chunk : int
-            The number of steps T that a piece must have room for.
-
-        Returns
-        -------
-        streams : array (L, B)
-            One piece a column; the few last characters that fill no row are left out.
-
-        Raises
-        ------
-        UserError
-            If the pieces would be too short.
+        Raises UserError if the pieces would be too short.
         """
         length = len(self.train) // batch
         if length < chunk + 1:
@@ -126,20 +90,7 @@ class Corpus:
 def load(path: str | None) -> Corpus:
     """Read a text, or the one that is shipped with Python.
 
-    Parameters
-    ----------
-    path : str or None
-        A file in UTF-8; None for the documentation in ``pydoc_data.topics``.
-
-    Returns
-    -------
-    corpus : Corpus
-        The text.
-
-    Raises
-    ------
-    UserError
-        If there is no such text, or it cannot be used.
+    Raises UserError if there is no such text, or it cannot be used.
     """
     corpus = _default() if path is None else Corpus.encode(Path(path).name, _read(path))
     if len(corpus) < HELD_OUT_SHARE:

@@ -19,24 +19,12 @@ PROBE = 4  # time steps of `Trainer.probe`
 
 
 class TrainState(NamedTuple):
-    """Everything that the next step follows from, beside the settings and the text.
+    """Everything that the next step follows from, beside the settings and the text."""
 
-    Attributes
-    ----------
-    params : tree of arrays
-        The parameters.
-    moments : AdamState
-        The state of the optimiser; it also counts the steps taken.
-    state : tree of arrays (B, H) or None
-        The net's state after the last chunk; None at the start of the text.
-    position : int
-        Where in each stream the next chunk starts.
-    """
-
-    params: Tree
-    moments: AdamState
-    state: Tree
-    position: int
+    params: Tree  # the parameters
+    moments: AdamState  # the state of the optimiser; it also counts the steps taken
+    state: Tree  # the net's state after the last chunk; None at the start of the text
+    position: int  # where in each stream the next chunk starts
 
     def convert(self, convert: Callable[[Tree], Tree]) -> "TrainState":
         """Return the same with every tree of arrays converted, as by `to_host`."""
@@ -47,24 +35,12 @@ class TrainState(NamedTuple):
 
 @dataclass(frozen=True)
 class Trainer:
-    """The training step for a model and its text.
+    """The training step for a model and its text."""
 
-    Parameters
-    ----------
-    model : CharModel
-        The model.
-    settings : Settings
-        The settings; the sizes of the model among them.
-    streams : array (L, B)
-        The numbers of the characters to train on, on the host.
-    xp : namespace
-        The library to train on.
-    """
-
-    model: CharModel
-    settings: Settings
-    streams: np.ndarray
-    xp: Namespace
+    model: CharModel  # the model
+    settings: Settings  # the settings; the sizes of the model among them
+    streams: np.ndarray  # the numbers of the characters to train on, on the host
+    xp: Namespace  # the library to train on
 
     @property
     def optimizer(self) -> Optimizer:
@@ -77,20 +53,7 @@ class Trainer:
         return TrainState(params, self.optimizer.init(params), state=None, position=0)
 
     def step(self, before: TrainState) -> tuple[TrainState, Array]:
-        """Read one chunk and update the parameters.
-
-        Parameters
-        ----------
-        before : TrainState
-            The state after the step before.
-
-        Returns
-        -------
-        after : TrainState
-            The state after this one.
-        loss : array ()
-            The mean cross-entropy of the chunk in nats, before the update; on the device.
-        """
+        """Read one chunk and update the parameters."""
         params, moments, state, position = before
         chunk = self.settings.chunk
         if position + chunk >= len(self.streams):  # the end of the text: start again

@@ -7,7 +7,7 @@ from typing import Any
 
 import xpbptt
 from xpbptt.commands.selftest.check import Check, CheckError, Setup, not_applicable
-from xpbptt.commands.selftest.checks.kernels import require_kernels
+from xpbptt.commands.selftest.kernels import require_kernels
 from xpbptt.commands.selftest.nets import COMPILED, Layout, draw
 
 SHORT, LONG = 12, 22  # more than eight: CuPy joins up to eight arrays in another way

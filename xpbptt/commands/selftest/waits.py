@@ -1,12 +1,8 @@
-"""Nothing in training or inference waits for the host.
-
-CuPy itself sees reads on the host and waits for the whole device. Watched beside it are waits for
-a stream or an event, and NumPy's arrays that are sent to the device.
-"""
+"""Nothing in training or inference waits for the host, as far as CuPy's own watch sees it."""
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -36,56 +32,17 @@ def checks(setup: Setup) -> Iterator[Check]:
 def no_waits() -> Iterator[None]:
     """Let every wait that is seen raise, what CuPy sees as ``cupyx.DeviceSynchronized``.
 
-    Raises
-    ------
-    NotApplicable
-        If this version of CuPy has no such watch.
+    Raises NotApplicable if this version of CuPy has no such watch.
     """
-    cupy, cupyx = import_module("cupy"), import_module("cupyx")
+    cupyx = import_module("cupyx")
     if not hasattr(cupyx, "allow_synchronize"):
         message = "this version of CuPy has no cupyx.allow_synchronize"
         raise NotApplicable(message)
-    with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        # CuPy warns that it does not see every wait.
+    with warnings.catch_warnings():
+        # CuPy warns that it does not see every wait: not one for a stream or an event.
         warnings.filterwarnings("ignore", message="cupyx.allow_synchronize")
-        stack.enter_context(cupyx.allow_synchronize(False))  # noqa: FBT003 - CuPy's
-        for kind in (cupy.cuda.Stream, cupy.cuda.Event):
-            stack.enter_context(_replaced(kind, "synchronize", _refused))
-        for name in ("array", "asarray"):
-            stack.enter_context(_replaced(cupy, name, _from_device))
-        yield
-
-
-@contextmanager
-def _replaced(
-    module: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Iterator[None]:
-    """Replace a function of a module by a wrapped one for a while."""
-    before = getattr(module, name)
-    setattr(module, name, wrap(before))
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
-
-
-def _refused(_: Callable[..., Any]) -> Callable[..., Any]:
-    def refuse(waited_for: object) -> None:
-        message = f"the host waited for {type(waited_for).__name__}"
-        raise RuntimeError(message)
-
-    return refuse
-
-
-def _from_device(make: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(source: Any, *arguments: Any, **options: Any) -> Any:
-        if isinstance(source, (np.ndarray, np.generic)):
-            message = "an array of NumPy was sent to the device"
-            raise TypeError(message)
-        return make(source, *arguments, **options)
-
-    return checked
+        with cupyx.allow_synchronize(False):  # noqa: FBT003 - CuPy's
+            yield
 
 
 def _watch(setup: Setup) -> str:

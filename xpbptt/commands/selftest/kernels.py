@@ -28,10 +28,7 @@ def checks(setup: Setup) -> Iterator[Check]:
 def require_kernels(name: str, setup: Setup) -> None:
     """Raise where nothing is to be compiled.
 
-    Raises
-    ------
-    NotApplicable
-        With the reason. That a kernel cannot be built is none.
+    Raises NotApplicable with the reason. That a kernel cannot be built is none.
     """
     if setup.backend not in DTYPES:
         reason = f"cells run as written on {setup.backend}"

@@ -9,18 +9,7 @@ NAMES = ("torch", "jax", "notebook")
 
 
 def missing(name: str) -> str | None:
-    """Say why a peer cannot be compared with on this machine; None if it can.
-
-    Parameters
-    ----------
-    name : str
-        One of `NAMES`.
-
-    Returns
-    -------
-    reason : str or None
-        In words.
-    """
+    """Say why a peer cannot be compared with on this machine; None if it can."""
     if name == "notebook":
         return None
     try:
@@ -35,19 +24,6 @@ def missing(name: str) -> str | None:
 
 
 def make(name: str, problem: Problem) -> Contestant | str:
-    """Return a peer that computes a row, or why there is none.
-
-    Parameters
-    ----------
-    name : str
-        One of `NAMES`.
-    problem : Problem
-        The row.
-
-    Returns
-    -------
-    contestant : Contestant or str
-        The peer, or the reason in words.
-    """
-    made: Contestant | str = import_module(f"{__name__}.{name}").make(problem)
+    """Return a peer that computes a row, or why there is none."""
+    made: Contestant | str = import_module(f"xpbptt.commands.bench.with_{name}").make(problem)
     return made

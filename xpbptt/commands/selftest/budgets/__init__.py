@@ -1,1 +1,0 @@
-"""What a library may be asked for: waits of the host, allocations."""

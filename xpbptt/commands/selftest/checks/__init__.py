@@ -1,1 +1,0 @@
-"""Values and gradients, each kind of check in its own file."""
