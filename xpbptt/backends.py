@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from xpbptt._arrays.check import Array, Namespace
+from xpbptt._arrays.types import AnyArray, Namespace
 
 VARIABLE = "XPBPTT_BACKEND"
 
@@ -188,7 +188,7 @@ def _import(name: str) -> ModuleType:
         raise ImportError(message, name=library.module) from error
 
 
-def _allocate(name: str, xp: Namespace) -> Array:
+def _allocate(name: str, xp: Namespace) -> AnyArray:
     try:
         return xp.ones(1)
     except Exception as error:  # each library has exceptions of its own for a missing device
@@ -210,7 +210,7 @@ def _describe(name: str) -> Backend:
     return Backend(name, version, _device(array), usable=True, reason="")
 
 
-def _device(array: Array) -> str:
+def _device(array: AnyArray) -> str:
     kind, index = array.__dlpack_device__()
     if kind not in _DEVICE_TYPES:
         return str(array_api_compat.device(array))

@@ -10,10 +10,8 @@ from typing import Any
 import array_api_compat
 
 from xpbptt._arrays import check
-from xpbptt._arrays.types import Array, ArrayT
+from xpbptt._arrays.types import Array, ArrayT, Namespace
 from xpbptt._arrays.wide import narrowed, widened
-
-Namespace = Any
 
 
 def softmax_cross_entropy(

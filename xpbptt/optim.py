@@ -15,12 +15,8 @@ import array_api_compat
 from xpbptt._arrays import check
 from xpbptt._arrays.norms import clip
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt._arrays.types import MemoryT, MemoryT_co, TreeT
+from xpbptt._arrays.types import AnyArray, MemoryT, MemoryT_co, Namespace, Tree, TreeT
 from xpbptt._arrays.wide import narrowed, wide_dtype, widened
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 
 class OptimizerInit(Protocol[MemoryT_co]):
@@ -246,7 +242,7 @@ class _Adam(NamedTuple):
     def init(self, params: Tree) -> AdamState:
         xp = _one_namespace("params", params)
 
-        def zeros(p: Array) -> Array:
+        def zeros(p: AnyArray) -> AnyArray:
             return xp.zeros_like(p, dtype=wide_dtype(p.dtype, xp=xp))
 
         return AdamState(0, map_leaves(zeros, params), map_leaves(zeros, params))
@@ -260,14 +256,14 @@ class _Adam(NamedTuple):
         step_size = rate / _gathered(beta1, step, params, xp=xp)
         root = _gathered(beta2, step, params, xp=xp) ** 0.5
 
-        def next_mean(m: Array, g: Array) -> Array:
+        def next_mean(m: AnyArray, g: AnyArray) -> AnyArray:
             return xp.asarray(beta1 * m + (1 - beta1) * widened(g, xp=xp))
 
-        def next_square(s: Array, g: Array) -> Array:
+        def next_square(s: AnyArray, g: AnyArray) -> AnyArray:
             g = widened(g, xp=xp)
             return xp.asarray(beta2 * s + (1 - beta2) * (g * g))
 
-        def next_param(p: Array, m: Array, s: Array) -> Array:
+        def next_param(p: AnyArray, m: AnyArray, s: AnyArray) -> AnyArray:
             moved = widened(p, xp=xp) - step_size * m / (xp.sqrt(s) / root + epsilon)
             return narrowed(moved, p.dtype, xp=xp)
 
@@ -276,7 +272,7 @@ class _Adam(NamedTuple):
         return map_leaves(next_param, params, mean, square), AdamState(step, mean, square)
 
 
-def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, Array]:
+def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, AnyArray]:
     """Scale all gradients down together so that their norm is at most `max_norm`.
 
     Parameters

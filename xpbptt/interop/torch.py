@@ -11,10 +11,8 @@ import numpy as np
 from xpbptt._arrays import check
 from xpbptt._arrays.host import to_numpy
 from xpbptt._arrays.namespace import standard
+from xpbptt._arrays.types import AnyArray
 from xpbptt.cells.recurrence import Weights
-
-Array = Any
-Tree = Any
 
 KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
 FIELDS = Weights._fields[:4]  # without a cell's own parameters
@@ -113,7 +111,7 @@ def from_state_dict(
 
 def to_state_dict(
     params: Sequence[Weights | tuple[Weights, Weights]], *, prefix: str = ""
-) -> dict[str, Array]:
+) -> dict[str, AnyArray]:
     """Translate a tree of parameters, or of their gradients, to the names of ``torch.nn``.
 
     Parameters
@@ -255,7 +253,7 @@ def _check_rank(name: str, tensor: Any, rank: int) -> None:
         raise ValueError(message)
 
 
-def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
+def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> AnyArray:
     """Return a copy of a tensor in `xp`, through the host if it is another library's."""
     tensor = tensor.detach() if hasattr(tensor, "detach") else tensor
     array_like = array_api_compat.is_array_api_obj(tensor)

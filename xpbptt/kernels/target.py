@@ -7,9 +7,9 @@ in `TARGETS` of `xpbptt.kernels.find`, beside the namespace whose arrays it take
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.program import Program
 
-Array = Any
 Run = Callable[..., None]
 
 
@@ -45,7 +45,7 @@ class Target(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     single: Callable[..., Callable[..., None]]
-    multiply: Callable[[Array, Array, Array], None]
-    empty: Callable[..., Array]
-    plain: Callable[[Array], Array]
+    multiply: Callable[[AnyArray, AnyArray, AnyArray], None]
+    empty: Callable[..., AnyArray]
+    plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None

@@ -9,9 +9,7 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.namespace import standard
-from xpbptt._arrays.types import Array
-
-Namespace = Any
+from xpbptt._arrays.types import Array, Namespace
 
 
 @overload

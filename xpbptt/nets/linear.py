@@ -11,10 +11,8 @@ from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.namespace import standard
-from xpbptt._arrays.types import Array, ArrayT, Seed
+from xpbptt._arrays.types import Array, ArrayT, Namespace, Seed
 from xpbptt.bptt.layers.layer import Gradients
-
-Namespace = Any
 
 
 class LinearParams(NamedTuple):

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from xpbptt._arrays import check
-
-Array = Any
-Namespace = Any
+from xpbptt._arrays.types import AnyArray, Namespace
 
 
 class Cell(NamedTuple):
@@ -33,10 +31,10 @@ LSTM = Cell(
     ("a_next", "c_next", "a_prev", "c_prev", "ft", "it", "cct", "ot", "xt", "parameters"),
 )
 
-Found = tuple[str, Array, str]  # an array with its name and its axes
+Found = tuple[str, AnyArray, str]  # an array with its name and its axes
 
 
-def check_parameters(name: str, parameters: Mapping[str, Array], cell: Cell) -> list[Found]:
+def check_parameters(name: str, parameters: Mapping[str, AnyArray], cell: Cell) -> list[Found]:
     """Refuse what is not a dictionary of a cell's parameters, or list them."""
     if not isinstance(parameters, Mapping):
         message = f"`{name}` must be a dict of arrays, got {type(parameters).__name__}"
@@ -68,7 +66,7 @@ def check_cache(name: str, cache: tuple[Any, ...], cell: Cell) -> list[Found]:
     return found
 
 
-def check_sequence(da: Array, caches: Any, cell: Cell) -> Namespace:
+def check_sequence(da: AnyArray, caches: Any, cell: Cell) -> Namespace:
     """Return the namespace of a sequence's caches and gradient, having checked them."""
     match caches:
         case (list(steps), x):

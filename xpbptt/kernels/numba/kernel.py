@@ -12,8 +12,6 @@ from xpbptt.kernels.numba import rows as vector_rows
 from xpbptt.kernels.numba.math import OPTIONS, select
 from xpbptt.kernels.program import Access, Program
 
-Array = Any
-
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
     "exp": "exp({0})",

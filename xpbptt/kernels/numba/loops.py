@@ -10,10 +10,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
 from xpbptt.kernels.numba.math import OPTIONS
-
-Array = Any
 
 SMALL = 2**14  # elements of a matrix that is multiplied with one vector about as fast as by BLAS
 
@@ -40,13 +39,13 @@ def single({given}):
 """
 
 
-def small(rows: Array, weight: Array) -> bool:
+def small(rows: AnyArray, weight: AnyArray) -> bool:
     """Tell whether the compiled loop is the faster one."""
     return bool(rows.shape[1] == 1 and weight.size <= SMALL)
 
 
 @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def multiply(left: Array, weight: Array, product: Array) -> None:
+def multiply(left: AnyArray, weight: AnyArray, product: AnyArray) -> None:
     """Multiply a vector (K,) by a matrix (K, N), four rows of the matrix at a time."""
     depth = left.shape[0]
     for j in range(product.shape[0]):
@@ -62,7 +61,7 @@ def multiply(left: Array, weight: Array, product: Array) -> None:
 
 
 @numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
-def apply(weight: Array, vector: Array, product: Array) -> None:
+def apply(weight: AnyArray, vector: AnyArray, product: AnyArray) -> None:
     """Multiply a matrix (N, K) by a vector (K,), one sum a row."""
     for n in range(product.shape[0]):
         row, total = weight[n], product.dtype.type(0)

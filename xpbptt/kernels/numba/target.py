@@ -11,13 +11,13 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 from xpbptt._arrays.once import hold_over_fork, once
+from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
 from xpbptt.kernels.numba import loops as inner
 from xpbptt.kernels.numba.kernel import compile_
 from xpbptt.kernels.target import Target
 
-Array = Any
-Given = tuple[Array, ...]
+Given = tuple[AnyArray, ...]
 Run = Callable[..., None]
 
 hold_over_fork(global_compiler_lock)
@@ -36,7 +36,7 @@ def plain(array: Any) -> Any:
 
 
 @quiet
-def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) -> None:
+def forward(run: Run, given: Given, rows: AnyArray, weight: AnyArray, product: AnyArray) -> None:
     """Run the time loop of `loops`, compiled if it is small."""
     whole = _whole(inner.forward, run) if inner.small(rows, weight) else None
     if whole is None:
@@ -49,9 +49,9 @@ def forward(run: Run, given: Given, rows: Array, weight: Array, product: Array) 
 def backward(
     run: Run,
     given: Given,
-    rows: Array,
-    weight: Array,
-    product: Array,
+    rows: AnyArray,
+    weight: AnyArray,
+    product: AnyArray,
     after: Callable[[int], None] | None = None,
 ) -> None:
     """Run the time loop of `loops`, compiled if it is small and nothing comes between."""
@@ -68,7 +68,7 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
     large = quiet(loops.single(run, names, given))
     small = _whole(inner.single, run, names, given) or large
 
-    def step(x: Array, weight_ih: Array, *others: Array) -> None:
+    def step(x: AnyArray, weight_ih: AnyArray, *others: AnyArray) -> None:
         function = small if x.shape[0] == 1 and weight_ih.size <= inner.SMALL else large
         try:
             function(x, weight_ih, *others)
