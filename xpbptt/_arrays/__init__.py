@@ -1,1 +1,1 @@
-"""What every part of the package needs of arrays and of trees of them."""
+"""Arrays and trees of arrays: types, checks, namespaces, norms and initial weights."""

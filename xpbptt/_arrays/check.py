@@ -1,7 +1,7 @@
-"""Checks at the door: every public call refuses bad input here, before any work is done.
+"""Checks of the arguments of public calls, made before any work is done.
 
 A message names the argument in backticks, says what came and what was expected, and what to do
-where that is not plain. The wrong kind of thing is a TypeError, a wrong value a ValueError.
+where that is not obvious. The wrong kind of thing is a TypeError, a wrong value a ValueError.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from xpbptt._arrays.types import AnyArray, Namespace, Tree
 
 Named = tuple[str, Any]
 
-NAMED = 8  # numbers in a message
+NAMED = 8  # the most numbers that a message lists
 
 
 def one_namespace(
@@ -35,7 +35,7 @@ def one_namespace(
     floating : bool
         Whether to refuse integers and booleans.
     most : bool
-        Whether the dtype of most arrays is the standard, not that of the first.
+        Whether to compare with the dtype of most arrays instead of that of the first.
     """
     named = list(named)
     first_name, first = named[0]
@@ -71,7 +71,7 @@ def one_namespace(
 
 
 def unrecorded(name: str, array: AnyArray) -> None:
-    """Refuse a tensor of torch that requires grad: autograd would record what is computed."""
+    """Refuse a torch tensor that requires grad: autograd would record the computation."""
     if getattr(array, "requires_grad", False):
         message = (
             f"`{name}` requires grad, and torch would record the call for a backward pass of its "
@@ -81,7 +81,7 @@ def unrecorded(name: str, array: AnyArray) -> None:
 
 
 def array_namespace(name: str, array: object) -> Namespace:
-    """Return the namespace of `array`, or say that the argument is no array."""
+    """Return the namespace of `array`; refuse anything but an array."""
     kind = type(array)
     if kind not in _NAMESPACES:
         if not array_api_compat.is_array_api_obj(array) or isinstance(array, np.ma.MaskedArray):
@@ -95,7 +95,7 @@ _NAMESPACES: dict[type, Namespace] = {}  # by the type of the array; looking it 
 
 
 def is_floating(dtype: Any, *, xp: Namespace) -> bool:
-    """Tell whether a dtype is of floating-point numbers."""
+    """Tell whether a dtype is floating-point."""
     key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
     if key not in _FLOATING:
         _FLOATING[key] = bool(xp.isdtype(dtype, ("real floating", "complex floating")))
@@ -106,7 +106,7 @@ _FLOATING: dict[tuple[type, Any], bool] = {}  # asking the library takes a while
 
 
 def _same_device(name: str, array: AnyArray, like_name: str, expected: Any) -> None:
-    """Refuse an array on another device; a traced one, as under ``jax.jit``, has none yet."""
+    """Refuse an array on another device; under ``jax.jit`` arrays have no device, and pass."""
     device = array_api_compat.device(array)
     if device != expected and device is not None and expected is not None:
         message = (
@@ -117,7 +117,7 @@ def _same_device(name: str, array: AnyArray, like_name: str, expected: Any) -> N
 
 
 def library(xp: Namespace) -> str:
-    """Return the name a user knows a namespace by."""
+    """Return the name of a namespace's library, for messages."""
     name: str = xp.__name__
     return name.removeprefix("array_api_compat.").removesuffix(".numpy")
 
@@ -125,7 +125,7 @@ def library(xp: Namespace) -> str:
 def beside(
     name: str, array: AnyArray, like_name: str, like: AnyArray, *, kind: str, xp: Namespace
 ) -> None:
-    """Refuse what is no array of dtype `kind` in the library and on the device of `like`."""
+    """Check that an array has a dtype of `kind`, and the library and device of `like`."""
     other = array_namespace(name, array)
     if other is not xp:
         message = (
@@ -173,9 +173,9 @@ def true_or_false(name: str, value: object) -> None:
 
 
 def in_range(name: str, wrong: Sequence[int], expected: str) -> None:
-    """Refuse numbers if any are out of range; `wrong` holds these, of which a message names a few.
+    """Refuse an argument if `wrong`, its numbers out of range, is not empty.
 
-    `expected` is the range, as "from 0 to T = 5".
+    `expected` is the range, as "from 0 to T = 5". The message lists the first of the numbers.
     """
     if len(wrong):
         named, more = [int(number) for number in wrong[:NAMED]], len(wrong) - NAMED
@@ -193,9 +193,9 @@ def warn(message: str) -> None:
 
 
 def same_structure(name: str, tree: Tree, like_name: str, like: Tree) -> None:
-    """Refuse a tree that is not built as `like`, or has leaves of other shapes.
+    """Refuse a tree whose structure or shapes differ from those of `like`.
 
-    Tuples and lists may stand for each other; dictionaries, named tuples and None may not.
+    A list counts as a tuple; a dictionary, a named tuple and None do not.
     """
     came, expected = children(tree), children(like)
     kinds = [(node is None, isinstance(node, dict)) for node in (tree, like)]
@@ -228,14 +228,14 @@ class Expected:
 
 
 def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str, Any, Expected]]]:
-    """Refuse a tree that is not built of tuples like `expected`, a tree of `Expected`.
+    """Check the structure of a tree against `expected`, tuples with `Expected` as leaves.
 
     Returns
     -------
     tree : tree
         The same leaves in the tuples and named tuples of `expected`.
     found : list of (str, leaf, Expected)
-        Every leaf with its name and what it is to be compared with by `shapes`.
+        Each leaf with its name and the `Expected` that `shapes` compares it with.
     """
     if isinstance(expected, Expected):
         return tree, [(name, tree, expected)]
@@ -263,16 +263,16 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
 def _of(kind: Any) -> str:
     """Return the name and fields of a type of named tuples.
 
-    They stand for the type, which a notebook's cell that is run again makes anew.
+    Compared instead of the type itself, which is a new one when a notebook's cell is run again.
     """
     return f"{kind.__module__}.{kind.__qualname__}{getattr(kind, '_fields', '')}"
 
 
 def fitting(expected: Tree) -> Callable[[Tree, AnyArray], bool]:
-    """Return a quick test of whether a tree is as `conform` and `shapes` would have it.
+    """Return a quick test of whether a tree passes `conform` and `shapes`.
 
     The test takes the tree and an array whose library, dtype and device its leaves must share.
-    Where it says no, the tree may just be built of other tuples: the slow checks tell.
+    A tree that fails may still be valid, as one with lists for tuples: the slow checks decide.
     """
     kind, count = type(expected), len(expected)
     numbered = list(enumerate(expected))
@@ -296,7 +296,7 @@ def fitting(expected: Tree) -> Callable[[Tree, AnyArray], bool]:
 
 
 def _together(arrays: Iterable[AnyArray], like: AnyArray) -> bool:
-    """Tell whether arrays are where `like` is, and nothing records what is done with them."""
+    """Tell whether arrays are on the device of `like`, and autograd records none of them."""
     device = getattr(like, "device", None)
     return not getattr(like, "requires_grad", False) and all(
         getattr(array, "device", None) == device and not getattr(array, "requires_grad", False)

@@ -10,7 +10,7 @@ from xpbptt._arrays.types import AnyArray, Namespace
 
 
 def generator(seed: Any, name: str = "seed") -> np.random.Generator:
-    """Return the generator of a seed, of whatever kind ``numpy.random.default_rng`` takes."""
+    """Return the generator for a seed of any kind that ``numpy.random.default_rng`` takes."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -27,7 +27,7 @@ def uniform(
     dtype: Any = None,
     device: Any = None,
 ) -> AnyArray:
-    """Draw from U(-bound, bound) on the host, in float64, and hand the numbers to `xp`.
+    """Draw from U(-bound, bound) on the host, in float64, and make an array of `xp`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def uniform(
     Raises
     ------
     TypeError
-        If `dtype` is no real floating-point dtype of `xp`.
+        If `dtype` is not a real floating-point dtype of `xp`.
     ValueError
         If the library gives another dtype than asked for.
     """
@@ -71,13 +71,13 @@ def uniform(
 
 
 def _dtype(dtype: Any, *, xp: Namespace) -> Any:
-    """Return the dtype meant by None, by a name or by itself, if it is real floating-point."""
+    """Return the dtype for None (float32), a name or a dtype; refuse it unless it is real floating."""
     if dtype is None:
         return xp.float32
     found = getattr(xp, dtype, dtype) if isinstance(dtype, str) else dtype
     try:
         real = xp.isdtype(found, "real floating")
-    except (TypeError, ValueError, AttributeError):  # what no dtype of `xp` raises differs
+    except (TypeError, ValueError, AttributeError):  # each library raises its own
         real = False
     if not real:
         message = (

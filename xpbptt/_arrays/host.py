@@ -1,4 +1,4 @@
-"""From the device to the host: for files, pictures and translation, never for the maths."""
+"""Copies from the device to the host: for files, pictures and translation, not for the maths."""
 
 from typing import Any
 

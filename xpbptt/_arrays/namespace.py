@@ -20,12 +20,12 @@ def standard(xp: Namespace) -> Namespace:
     -------
     namespace
         The one that ``array_api_compat.array_namespace`` finds for arrays made by `xp`. It is
-        found by making an array of no elements, once for each `xp`.
+        found by making an empty array, once for each `xp`.
 
     Raises
     ------
     TypeError
-        If `xp` makes no arrays. What a library raises when it has no device passes through.
+        If `xp` cannot make arrays. A library's own error for a missing device is passed on.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Norms and clipping, relative to the largest element, so that no finite number overflows.
 
-Half precision is widened, so that the sum over many elements does not either.
+Half precision is widened, so that sums over many elements do not overflow either.
 """
 
 from functools import reduce
@@ -16,7 +16,7 @@ Axes = int | tuple[int, ...] | None
 def norm(arrays: list[AnyArray], axis: Axes = None, *, xp: Namespace) -> AnyArray:
     """Return the Euclidean norm of the elements of all arrays together.
 
-    Over some axes, which stay with length 1, or over all.
+    The sum is over `axis`, which stays with length 1, or over all axes.
     """
     unit, root = _parts([widened(array, xp=xp) for array in arrays], axis, xp=xp)
     return narrowed(unit * root, arrays[0].dtype, xp=xp)
@@ -27,7 +27,7 @@ def clip(
 ) -> tuple[list[AnyArray], AnyArray]:
     """Scale all arrays down together to a norm of at most `limit`; also return the norm before.
 
-    What is within the limit is not changed by a bit.
+    Arrays within the limit come back with the same bits.
     """
     dtype = arrays[0].dtype
     wide = [widened(array, xp=xp) for array in arrays]

@@ -1,8 +1,8 @@
-"""Results that are made once for all threads: those that ask at the same time wait for the first.
+"""Results that are computed once for all threads; a thread that asks meanwhile waits.
 
-One lock guards all of them, so no two threads can each hold one and wait for the other's. A `fork`
-waits for it too: a child has none of the other threads, so a lock that one of them held would stay
-locked in the child for good.
+One lock guards all of them, so that two threads cannot wait for each other. A `fork` waits for the
+lock too: the child has none of the parent's other threads, so a lock that one of them held would
+stay locked in the child.
 """
 
 import os
@@ -14,15 +14,15 @@ from typing import Any, ParamSpec, TypeVar, cast
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LOCK = RLock()  # a thread that holds it may come back, from one such function to another
+LOCK = RLock()  # reentrant: one such function may call another
 _over_fork: list[Any] = [LOCK]
 _held: list[Any] = []  # by the thread that forks
 
 
 def once(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` with a memory: it runs once for the same arguments, in whichever thread.
+    """Return `function` with a cache: it runs once for the same arguments, in all threads together.
 
-    `functools.cache` alone runs it in every thread that asks before the first result is there.
+    `functools.cache` alone runs it in each thread that asks before the first result is there.
     """
     made: Any = cache(function)
 
@@ -32,7 +32,7 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
             result: R = made(*arguments, **named)
         return result
 
-    ask: Any = cache(locked)  # what was asked before needs no lock
+    ask: Any = cache(locked)  # a result that is there needs no lock
     forget = ask.cache_clear
 
     def cache_clear() -> None:

@@ -15,7 +15,7 @@ def is_named_tuple(node: object) -> bool:
 
 
 def children(node: Tree) -> dict[str, Tree] | None:
-    """Return what is right below a node, by what leads there, as ``.bias`` or ``[0]``.
+    """Return the children of a node by the expressions that reach them, ``.bias`` or ``[0]``.
 
     None for a leaf.
     """
@@ -43,7 +43,7 @@ def leaves(tree: Tree, name: str = "tree") -> Iterator[tuple[str, Any]]:
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """Apply `function` to the leaves of `tree` and the same leaves of `others`.
 
-    The structures must be equal; `_check.same_structure` says so politely beforehand.
+    The structures must be equal, which `check.same_structure` checks.
     """
     if tree is None:
         return None

@@ -1,4 +1,4 @@
-"""The dtype to add up in: half precision ends at 65504 and counts exactly to 2048 only."""
+"""The dtype of sums: half precision ends at 65504, and counts exactly only to 2048."""
 
 from typing import Any
 
@@ -18,5 +18,5 @@ def widened(array: AnyArray, *, xp: Namespace) -> AnyArray:
 
 
 def narrowed(array: AnyArray, dtype: Any, *, xp: Namespace) -> AnyArray:
-    """Return what was computed in the wide dtype as an array, not a scalar, of `dtype`."""
+    """Return a result in the wide dtype as an array, not a scalar, of `dtype`."""
     return xp.astype(xp.asarray(array), dtype, copy=False)

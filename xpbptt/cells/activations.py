@@ -4,7 +4,7 @@ from typing import Any
 
 
 def sigmoid(x: Any, *, xp: Any) -> Any:
-    """Return 1 / (1 + exp(-x)) to a few units in the last place, of however small a value.
+    """Return 1 / (1 + exp(-x)), small values included to a few units in the last place.
 
     It is computed as exp(min(x, 0)) / (1 + exp(-|x|)), in which nothing overflows and no small
     value is made from a difference. In a compiled cell it is a single operation.
@@ -22,7 +22,7 @@ def sigmoid(x: Any, *, xp: Any) -> Any:
     array of the shape and dtype of `x`
         The values, from 0 to 1 where `x` is real.
     """
-    traced = getattr(xp, "traced_sigmoid", None)  # a kernel's namespace has it, no library does
+    traced = getattr(xp, "traced_sigmoid", None)  # only the namespace of symbols has it
     if traced is not None:
         return traced(x)
     zero = xp.zeros_like(x)

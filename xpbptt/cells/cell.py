@@ -1,4 +1,4 @@
-"""What a cell is: the elementwise maths of one time step, forward and derivative.
+"""A cell: the elementwise maths of one time step, forward and derivative.
 
 Symbols, here and in every cell: T time steps, B sequences in the batch, I inputs, H hidden units,
 G gates. ``u = x W_ihᵀ + b_ih`` is the input's part of all gates and ``v = h W_hhᵀ + b_hh`` the
@@ -54,11 +54,11 @@ class CellBackward(Protocol):
         Returns
         -------
         du, dv : named tuple of arrays (B, H)
-            The gradients of `u` and `v`. Where the cell uses only ``u + v`` they are one and the
-            same object, which is then kept once.
+            The gradients of `u` and `v`. A cell that uses only ``u + v`` returns the same object
+            for both, which is then kept once.
         dstate : named tuple of arrays (B, H)
-            The gradient of `state` apart from what flows through `v`. That of the output, its
-            first part, may be None where nothing does.
+            The gradient of `state` without the part that flows through `v`. Its first part, that
+            of the output, may be None, which stands for zero.
         """
 
 
@@ -67,7 +67,7 @@ class Cell(NamedTuple):
 
     A cell with parameters of its own, beside those of the two products, gives their shapes in
     `extra`. Its `forward` and `backward` then take the named tuple of them as ``extra=``, and
-    `backward` returns a fourth value, the named tuple of their gradients by sequence: for a
+    `backward` returns a fourth value, the named tuple of their gradients for each sequence: for a
     parameter of shape S an array (B, *S), which is summed over batch and time.
 
     A net tries its cell on small arrays before the first use, and refuses one whose functions
@@ -88,7 +88,7 @@ class Cell(NamedTuple):
     forward, backward : callable
         The maths, see `CellForward` and `CellBackward`.
     extra : callable or None
-        ``hidden_size → named tuple of shapes``. Default: no parameters of its own.
+        ``hidden_size → named tuple of shapes``. Default: no further parameters.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The contract of a cell, checked by one small step before the cell is first used.
 
-The step runs in the caller's library and dtype, with the net's H and a batch of 2 or 3. Looked at
-are types, structure, shapes and dtypes, never values: nothing is read on the host, and the check
-works under ``jax.jit``. Whether the values are right, `xpbptt.testing.check_gradients` tells.
+The step runs in the caller's library and dtype, with the net's H and a batch of 2 or 3. It
+checks types, structure, shapes and dtypes, never values: nothing is read on the host, and the check
+works under ``jax.jit``. `xpbptt.testing.check_gradients` checks the values.
 """
 
 import logging
@@ -22,7 +22,7 @@ from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.cells.promise import WriteError, array, call, named_tuple, tuple_of_rows, unseen, values
 from xpbptt.cells.recurrence import Recurrence
 
-# The package's tests check these, and on a GPU the small step would compile a dozen kernels more.
+# Not checked here: the tests do so, and on a GPU the small step would compile a dozen kernels.
 TESTED = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE})
 
 log = logging.getLogger("xpbptt")
@@ -36,12 +36,12 @@ class Sizes(NamedTuple):
 
     @property
     def batch(self) -> int:
-        """Return B, another number than H."""
+        """Return B, which differs from H."""
         return 3 if self.hidden == 2 else 2  # noqa: PLR2004 - 1 would be broadcast
 
 
 class Small:
-    """Makes the arrays of a small step, each of another number, so that no quotient is 0 / 0."""
+    """The arrays of a small step, each filled with its own number, so no quotient is 0 / 0."""
 
     def __init__(self, sizes: Sizes, like: AnyArray, *, xp: Namespace) -> None:
         self.sizes, self.like, self.xp = sizes, like, xp
@@ -54,7 +54,7 @@ class Small:
         return self.xp.full(shape, number, dtype=self.like.dtype, device=device)
 
     def expected(self, kind: Any, *lead: int) -> Any:
-        """Return the named tuple `kind` of the shapes (B, H), after leading axes."""
+        """Return the named tuple `kind` of expected shapes (*lead, B, H)."""
         shape = (*lead, self.sizes.batch, self.sizes.hidden)
         meaning = "(T, B, H)" if lead else "(B, H)"
         return kind(*(Expected(shape, meaning) for _ in kind._fields))
@@ -64,7 +64,7 @@ class Small:
         return map_leaves(lambda expected: self.array(expected.shape), self.expected(kind))
 
     def rows(self, *lead: int) -> Expected:
-        """Return what the shape of a residual or record begins with."""
+        """Return the axes with which the shape of a residual or record begins."""
         meaning = "(T, B, …) with (T, B)" if lead else "(B, …) with (B,)"
         return Expected((*lead, self.sizes.batch), meaning)
 
@@ -102,7 +102,7 @@ def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: AnyA
 
 @lru_cache
 def _passed(cell: Cell | Recurrence, sizes: Sizes, xp: Namespace, dtype: Any) -> set[str]:
-    """Return the devices on which a time step has passed, to be added to."""
+    """Return the set of devices on which a time step has passed; the caller adds to it."""
     return set()
 
 
@@ -111,12 +111,12 @@ def _check(cell: Cell | Recurrence, sizes: Sizes, like: AnyArray, *, xp: Namespa
         _run(cell, Small(sizes, like, xp=xp))
         if not unseen(like):
             return
-        try:  # a write there is one here, too
+        try:  # NumPy shows a write that this library hides
             _run(cell, Small(sizes, np.ones(1), xp=host))
         except WriteError:
             raise
-        except Exception as error:  # noqa: BLE001 - it need not run on NumPy
-            log.debug("whether %s writes into its arguments is not seen: %r", cell.name, error)
+        except Exception as error:  # noqa: BLE001 - a cell need not run on NumPy
+            log.debug("%s could not be checked for writes into its arguments: %r", cell.name, error)
 
 
 def _run(cell: Cell | Recurrence, small: Small) -> None:
@@ -129,7 +129,7 @@ def _run(cell: Cell | Recurrence, small: Small) -> None:
 def _check_cell(cell: Cell, small: Small) -> None:
     origin = f"`forward` of the cell {cell.name}"
     gates, state = small.expected(cell.gates), small.expected(cell.state)
-    shapes = None if cell.extra is None else cell.extra(small.sizes.hidden)  # noqa: S610 - no query
+    shapes = None if cell.extra is None else cell.extra(small.sizes.hidden)  # noqa: S610 - not a query
     own = {} if shapes is None else {"extra": map_shapes(small.array, shapes)}
     before, dnew = small.filled(cell.state), small.filled(cell.state)
     u, v = small.filled(cell.gates), small.filled(cell.gates)

@@ -1,4 +1,4 @@
-"""The recurrence of a cell that is its elementwise maths: one product a step, the rest at once."""
+"""The recurrence of a `Cell`: a step is one matrix product and the cell's elementwise maths."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,22 +11,22 @@ from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
 
 
 class Prepared(NamedTuple):
-    """What a step needs of the parameters."""
+    """The parameters in the form that a step takes."""
 
     weight: AnyArray  # W_hhᵀ
     bias: AnyArray
     extra: dict[str, Any]
 
 
-class Of(partial[Any]):
-    """A function of a cell; equal to the same function of an equal cell."""
+class Bound(partial[Any]):
+    """A function bound to a cell; equal to the same function bound to an equal cell."""
 
     def __eq__(self, other: object) -> bool:
-        """Compare what is called and the cell that it is called with."""
-        return isinstance(other, Of) and (self.func, self.args) == (other.func, other.args)
+        """Compare the functions and the cells."""
+        return isinstance(other, Bound) and (self.func, self.args) == (other.func, other.args)
 
     def __hash__(self) -> int:
-        """Hash what is compared."""
+        """Return the hash of the function and the cell."""
         return hash((self.func, self.args))
 
 
@@ -42,18 +42,18 @@ def recurrence(cell: Cell) -> Recurrence:
     Returns
     -------
     recurrence : Recurrence
-        The same for the same cell, also in another thread; an equal one for an equal cell.
+        The same object for the same cell in all threads; an equal one for an equal cell.
     """
     return Recurrence(
         name=cell.name,
         state=cell.state,
-        shapes=Of(_shapes, cell),
-        project=Of(_project, cell),
-        prepare=Of(_prepare, cell),
-        step=Of(_step, cell),
-        step_backward=Of(_step_backward, cell),
-        accumulate=Of(_accumulate, cell),
-        gates=Of(_split, cell),
+        shapes=Bound(_shapes, cell),
+        project=Bound(_project, cell),
+        prepare=Bound(_prepare, cell),
+        step=Bound(_step, cell),
+        step_backward=Bound(_step_backward, cell),
+        accumulate=Bound(_accumulate, cell),
+        gates=Bound(_split, cell),
     )
 
 
@@ -69,7 +69,7 @@ def _extra(cell: Cell, params: Any) -> dict[str, Any]:
 
 def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     rows = len(cell.gates._fields) * hidden_size
-    own = None if cell.extra is None else cell.extra(hidden_size)  # noqa: S610 - no query
+    own = None if cell.extra is None else cell.extra(hidden_size)  # noqa: S610 - not a query
     return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,), own)
 
 

@@ -1,8 +1,8 @@
-"""The GRU as Cho et al. (2014) wrote it, the reset gate before the product, as Keras has it.
+"""The GRU of Cho et al. (2014), with the reset gate before the product, as in Keras.
 
-n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the step, so it is not only
-elementwise maths, and written to the wider contract. Gates r z n, parameters those of `Weights`.
-What happens to the input is as in the GRU with the reset after the product.
+n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the step, so it is a
+`Recurrence`, not a `Cell`. Gates r z n, parameters those of `Weights`. The input is projected as in
+the GRU with the reset after the product.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ RESET_AFTER = recurrence(GRU)
 
 
 class Prepared(NamedTuple):
-    """W_hhᵀ and b_hh, those of r and z together and those of n."""
+    """W_hhᵀ and b_hh: the blocks of r and z together, and the block of n."""
 
     weight_rz: AnyArray
     weight_n: AnyArray

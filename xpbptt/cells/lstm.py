@@ -1,6 +1,6 @@
 """The long short-term memory of Hochreiter and Schmidhuber (1997), gates ordered i f g o.
 
-The forget gate is that of Gers, Schmidhuber and Cummins (2000), the order PyTorch's.
+The forget gate is that of Gers, Schmidhuber and Cummins (2000); the order is PyTorch's.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
 
 def forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, Gates]:
-    """Open and close the gates, write to the memory cell, read from it."""
+    """Compute the gates, update the memory cell and read the output from it."""
     i = sigmoid(u.i + v.i, xp=xp)
     f = sigmoid(u.f + v.f, xp=xp)
     g = xp.tanh(u.g + v.g)

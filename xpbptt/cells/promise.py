@@ -21,8 +21,8 @@ class WriteError(ValueError):
 def call(origin: str, function: Callable[..., Any], given: dict[str, Tree], **options: Any) -> Any:
     """Call a function of a cell, and refuse one that writes into an argument.
 
-    NumPy's arrays are read-only meanwhile, and torch counts the writes to its own; a write to
-    another library's array goes unseen.
+    NumPy's arrays are read-only during the call, and torch counts the writes to its own; a write
+    to an array of another library is not detected.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def named_tuple(
     for k, ((path, part), expected) in enumerate(zip(_parts(name, value), wanted, strict=True)):
         if k == 0 and part is None and first_may_be_none:
             continue
-        if expected == () == part:  # no parameters of its own
+        if expected == () == part:  # no extra parameters
             continue
         if is_named_tuple(expected):
             named_tuple(origin, path, part, expected, like)
@@ -100,7 +100,7 @@ def named_tuple(
         if part.dtype != like.dtype:
             message = (
                 f"{origin} returned `{path}` with dtype {part.dtype} for arguments of "
-                f"{like.dtype}, expected the same: numbers of Python keep it, NumPy's may not"
+                f"{like.dtype}, expected the same: Python numbers keep it, NumPy scalars may not"
             )
             raise TypeError(message)
 
@@ -158,7 +158,7 @@ def _listed(fields: Iterable[str]) -> str:
 
 
 def _writes(array: Any) -> int | None:
-    """Return how often torch saw an array written to; None where nobody counts."""
+    """Return torch's count of the writes to an array; None for other libraries."""
     try:
         count = array._version  # noqa: SLF001 - the counter that autograd relies on
     except (AttributeError, RuntimeError):  # not torch, or in its inference mode
@@ -167,7 +167,7 @@ def _writes(array: Any) -> int | None:
 
 
 def unseen(array: AnyArray) -> bool:
-    """Tell whether `call` does not see a write to such an array."""
+    """Tell whether `call` misses a write to an array of this library."""
     counted = isinstance(array, np.ndarray) or _writes(array) is not None
     return not counted and array_api_compat.is_writeable_array(array)
 
@@ -178,7 +178,7 @@ def _is_of_a_write(error: Exception) -> bool:
 
 
 def _culprit(function: Callable[..., Any], given: dict[str, Tree], options: dict[str, Any]) -> str:
-    """Return the argument that a function writes into: one at a time is read-only."""
+    """Find the argument that a function writes into, by making one at a time read-only."""
     paths = [path for name, tree in (given | options).items() for path, _ in leaves(tree, name)]
     for position, path in enumerate(paths):
         fresh = map_leaves(_copied, given | options)

@@ -11,7 +11,7 @@ import array_api_compat
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 
-FEW = 4  # steps for which preparing does not pay
+FEW = 4  # below so many steps a copy of the weights does not pay
 
 
 class Weights(NamedTuple):
@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """The wider contract, for cells that are more than their elementwise maths.
+    """The wider contract, for cells whose step is more than elementwise maths.
 
     A net tries the functions on small arrays before the first use, as it does those of a `Cell`,
     and refuses wrong structures, shapes and dtypes, and writes into arguments.
@@ -54,8 +54,8 @@ class Recurrence(NamedTuple):
     project : callable
         ``params, x (T, B, I), *, xp → sequence of T step inputs``.
     prepare : callable
-        ``params, steps, *, xp → weights``, the form of the parameters that `step` likes best, if so
-        many steps are to follow.
+        ``params, steps, *, xp → weights``, the parameters in the form that `step` takes, prepared
+        for that many steps.
     step : callable
         ``weights, input, state, *, xp → new state, residuals``.
     step_backward : callable
@@ -66,7 +66,7 @@ class Recurrence(NamedTuple):
         before each step and the records as tuples of arrays (T, B, …). T may be 0.
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
-        of the gates, for those who look inside the backward pass.
+        of the gates, for the trace of a backward pass.
     """
 
     name: str
