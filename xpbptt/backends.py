@@ -31,7 +31,7 @@ class Backend(NamedTuple):
         The version of the library; None if it cannot be imported.
     device : str or None
         Where the library puts an array unless told otherwise, as ``cpu`` or ``cuda:0``; None if
-        it cannot put one anywhere.
+        it has no device.
     usable : bool
         Whether one small array could be allocated just now.
     reason : str
@@ -49,7 +49,7 @@ class _Library(NamedTuple):
     namespace: str  # the module that is the standard namespace
     module: str  # the library's own module
     install: str  # what pip is told to install
-    needs: str  # what an array cannot be allocated without
+    needs: str  # what an allocation requires
 
 
 _LIBRARIES = {
@@ -113,8 +113,8 @@ def available() -> tuple[Backend, ...]:
     Returns
     -------
     tuple of Backend
-        One for each name, in a fixed order. A library that is missing or broken is described,
-        never raised. Finding out imports every library that is installed.
+        One for each name, in a fixed order. A library that is missing or broken is described
+        too. Finding out imports every library that is installed.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def default() -> str:
     -------
     str
         The value of the environment variable ``XPBPTT_BACKEND``; ``numpy`` if it is not set or
-        empty. Whether that library is usable is for `load` to say.
+        empty. `load` checks whether that library is usable.
 
     Raises
     ------

@@ -71,7 +71,7 @@ def uniform(
 
 
 def _dtype(dtype: Any, *, xp: Namespace) -> Any:
-    """Return the dtype for None (float32), a name or a dtype; refuse it unless it is real floating."""
+    """Return the dtype for None (float32), a name or a dtype; refuse others than real floating."""
     if dtype is None:
         return xp.float32
     found = getattr(xp, dtype, dtype) if isinstance(dtype, str) else dtype

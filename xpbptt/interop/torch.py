@@ -46,7 +46,7 @@ def from_state_dict(
     xp : namespace, optional
         The array library of the result. Default: NumPy.
     prefix : str
-        Take the keys that start so, as ``"encoder.lstm."``, and leave the others alone.
+        Only keys that start so are read, as ``"encoder.lstm."``; the others are ignored.
     device : device, optional
         Where to put the arrays. Default: where they are if they are of that library, otherwise
         the library's default.
@@ -64,7 +64,7 @@ def from_state_dict(
     Notes
     -----
     From one library to another the numbers go through the host, and so need a dtype that NumPy
-    has. Within one library, as from torch to torch, bfloat16 is as good as any.
+    has. Within one library, as from torch to torch, bfloat16 passes, too.
 
     Examples
     --------
@@ -119,13 +119,13 @@ def to_state_dict(
     params : tree of arrays
         The parameters of an `RNN`, `LSTM` or `GRU`.
     prefix : str
-        What the names start with.
+        The beginning of each name.
 
     Returns
     -------
     state_dict : dict of str to array
-        The same arrays, of the library they were of. For ``load_state_dict`` make tensors of
-        them, as with ``torch.from_numpy``.
+        The same arrays, not converted. For ``load_state_dict`` make tensors of them, as with
+        ``torch.from_numpy``.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _entry(
 
 
 def _check_sizes(entries: list[list[list[Named]]]) -> None:
-    """Refuse tensors whose shapes do not make one net."""
+    """Refuse tensors whose shapes do not fit one net."""
     (name, first) = entries[0][0][1]
     _check_rank(name, first, 2)
     gates, hidden = first.shape
@@ -263,9 +263,8 @@ def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> AnyArray:
         array = xp.asarray(source, device=device, copy=True)
     except TypeError as error:
         message = (
-            f"`{name}` has dtype {tensor.dtype} and did not get through NumPy, the way from one "
-            f"library to another ({error}); what is not on the host, or of a dtype that not both "
-            "libraries have, must be converted first"
+            f"`{name}` has dtype {tensor.dtype} and cannot be converted by way of NumPy "
+            f"({error}): first move it to the host, or to a dtype that both libraries have"
         )
         raise TypeError(message) from error
     kept = str(source.dtype).removeprefix("torch.") in str(array.dtype)

@@ -10,7 +10,7 @@ Run = Callable[..., None]
 def forward(
     run: Run, given: tuple[AnyArray, ...], rows: AnyArray, weight: AnyArray, product: AnyArray
 ) -> None:
-    """Before each step multiply its rows (B, K), of (T, B, K), by the weight (K, N)."""
+    """Run the steps in order; before each, multiply its rows (B, K) by the weight (K, N)."""
     for t, row in enumerate(list(rows)):
         row.dot(weight, product)
         run(t, *given)
@@ -42,7 +42,7 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Callable
     names : tuple of str
         Its buffers; u and v are the two products.
     given : tuple of str
-        The arguments of the step, see `arguments` in `kernels.cell`.
+        The arguments of the step, see `arguments` in `kernels.programs`.
     """
     order = [("u", "v", *given).index(name) for name in names]
     x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))

@@ -19,7 +19,7 @@ class Target(NamedTuple):
     Attributes
     ----------
     name : str
-        The name by which a user knows it.
+        Its name in messages.
     dtypes : tuple of dtype
         The dtypes that it compiles for.
     compile : callable
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     empty : callable
         ``empty(shape, dtype) → array``, not initialised.
     plain : callable
-        ``plain(array) → array`` as `run` takes it, a copy where it has to be.
+        ``plain(array) → array`` in the layout that `run` takes, copied if necessary.
     at_once : int or None
         The largest buffer of the gates, in elements, that fits the cache; None for no limit.
     """

@@ -159,8 +159,8 @@ def lstm_cell_backward(da_next: AnyArray, dc_next: AnyArray, cache: Cache) -> Gr
     Parameters
     ----------
     da_next, dc_next : array (n_a, m)
-        Gradient by the hidden state and by the memory after the step. `dc_next` is what comes by
-        other ways than this step's hidden state.
+        Gradient by the hidden state and by the memory after the step. `dc_next` leaves out the
+        part that comes through this step's hidden state.
     cache : tuple
         What `lstm_cell_forward` returned.
 

@@ -1,4 +1,4 @@
-"""What the functions of the notebook share: two functions, and the form of a result."""
+"""The types of the notebook's functions, sigmoid and softmax, and the form of a result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ def sigmoid(z: AnyArray, *, xp: Namespace) -> AnyArray:
 
 
 def softmax(z: AnyArray, *, xp: Namespace) -> AnyArray:
-    """Return exp(z) / Σ exp(z) over the first axis; the maximum is taken off against overflow."""
+    """Return exp(z) / Σ exp(z) over the first axis; less the maximum, which avoids overflow."""
     e_z = xp.exp(z - xp.max(z, axis=0, keepdims=True))
     return e_z / xp.sum(e_z, axis=0, keepdims=True)
 

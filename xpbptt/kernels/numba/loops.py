@@ -1,7 +1,7 @@
 """The time loop itself compiled by Numba, for one small sequence.
 
-There the products take less time than Python does to ask for them. Larger ones are NumPy's, whose
-BLAS is the faster the larger they are.
+There a product takes less time than the call of it from Python. Larger products are left to NumPy's
+BLAS.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
 from xpbptt.kernels.numba.math import OPTIONS
 
-SMALL = 2**14  # elements of a matrix that is multiplied with one vector about as fast as by BLAS
+SMALL = 2**14  # elements of a matrix whose product with a vector is about as fast as by BLAS
 
 SOURCE = """
 def forward(rows, weight, product, {names}):
@@ -40,7 +40,7 @@ def single({given}):
 
 
 def small(rows: AnyArray, weight: AnyArray) -> bool:
-    """Tell whether the compiled loop is the faster one."""
+    """Tell whether the compiled loop is faster."""
     return bool(rows.shape[1] == 1 and weight.size <= SMALL)
 
 

@@ -24,12 +24,12 @@ hold_over_fork(global_compiler_lock)
 
 log = logging.getLogger("xpbptt")
 
-# BLAS works on what happens to lie beside small matrices, and NumPy warns of it.
+# BLAS may compute with memory beside a small matrix, and NumPy would warn of its values.
 quiet = np.errstate(all="ignore")
 
 
 def plain(array: Any) -> Any:
-    """Return the array as a kernel takes it: contiguous, aligned, writable and no subclass."""
+    """Return the array as a kernel takes it: contiguous, aligned, writable, not a subclass."""
     if type(array) is np.ndarray and array.flags.carray:
         return array
     return np.require(array, requirements=["C", "A", "W", "E"])
@@ -54,7 +54,7 @@ def backward(
     product: AnyArray,
     after: Callable[[int], None] | None = None,
 ) -> None:
-    """Run the time loop of `loops`, compiled if it is small and nothing comes between."""
+    """Run the time loop of `loops`, compiled if it is small and `after` is None."""
     small = after is None and inner.small(rows, weight)
     whole = _whole(inner.backward, run) if small else None
     if whole is None:
@@ -72,7 +72,7 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
         function = small if x.shape[0] == 1 and weight_ih.size <= inner.SMALL else large
         try:
             function(x, weight_ih, *others)
-        except TypeError:  # an array is not plain; Numba says so before it runs
+        except TypeError:  # an array is not plain, which Numba finds before it runs
             function(*map(plain, (x, weight_ih, *others)))
 
     return step
@@ -80,7 +80,7 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Run:
 
 @once
 def _whole(build: Callable[..., Run], *around: Any) -> Run | None:
-    """Compile a loop around a kernel; None, which is said, if that fails."""
+    """Compile a loop around a kernel; if that fails, log a warning and return None."""
     try:
         return build(*around)
     except Exception as error:  # noqa: BLE001 - a compiler may raise anything
@@ -104,5 +104,5 @@ TARGET = Target(
     multiply=lambda left, right, out: left.dot(right, out=out),
     empty=np.empty,
     plain=plain,
-    at_once=2**19,  # so much stays in the cache, and is no fresh memory each time
+    at_once=2**19,  # stays in the cache, and is reused from chunk to chunk
 )
