@@ -32,18 +32,6 @@ ROOMS = (
     ("_arrays",),
 )
 
-# Imports between files, and between folders, that are still to be mended: what is mended has to
-# leave the lists.
-KNOWN = {
-    ("commands/base/machine", "commands/bench/threads"),
-    ("commands/bench/command", "commands/train/job"),
-}
-KNOWN_FOLDERS = {
-    ("commands/bench/peers", "commands/bench"),
-    ("commands/selftest/budgets", "commands/selftest"),
-    ("commands/selftest/checks", "commands/selftest"),
-}
-
 
 def files() -> dict[str, Path]:
     """Return every file by its name in the package, as ``nets/net``."""
@@ -131,24 +119,15 @@ def said(found: list[tuple[str, str]]) -> list[str]:
 
 
 def test_no_file_imports_one_that_leads_back_to_it(arrows):
-    assert not said(circles(arrows - KNOWN))
+    assert not said(circles(arrows))
 
 
 def test_no_folder_imports_one_that_leads_back_to_it(arrows):
-    assert not said(circles(between(arrows - KNOWN) - KNOWN_FOLDERS))
+    assert not said(circles(between(arrows)))
 
 
 def test_rooms_import_those_below_only(arrows):
-    assert not said(upwards(arrows - KNOWN))
-
-
-def test_what_is_known_to_be_wrong_is_still_wrong(arrows):
-    """What has been mended is taken off the lists."""
-    folders = set(circles(between(arrows)))
-    wrong = {*circles(arrows), *upwards(arrows)}
-    wrong |= {pair for pair in arrows if between({pair}) & folders}
-    assert wrong >= KNOWN
-    assert folders >= KNOWN_FOLDERS
+    assert not said(upwards(arrows))
 
 
 def test_a_planted_circle_is_named():

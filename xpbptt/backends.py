@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import array_api_compat
 
-from xpbptt._arrays.check import Array, Namespace
+from xpbptt._arrays.types import AnyArray, Namespace
 
 VARIABLE = "XPBPTT_BACKEND"
 
@@ -31,7 +31,7 @@ class Backend(NamedTuple):
         The version of the library; None if it cannot be imported.
     device : str or None
         Where the library puts an array unless told otherwise, as ``cpu`` or ``cuda:0``; None if
-        it cannot put one anywhere.
+        it has no device.
     usable : bool
         Whether one small array could be allocated just now.
     reason : str
@@ -49,7 +49,7 @@ class _Library(NamedTuple):
     namespace: str  # the module that is the standard namespace
     module: str  # the library's own module
     install: str  # what pip is told to install
-    needs: str  # what an array cannot be allocated without
+    needs: str  # what an allocation requires
 
 
 _LIBRARIES = {
@@ -113,8 +113,8 @@ def available() -> tuple[Backend, ...]:
     Returns
     -------
     tuple of Backend
-        One for each name, in a fixed order. A library that is missing or broken is described,
-        never raised. Finding out imports every library that is installed.
+        One for each name, in a fixed order. A library that is missing or broken is described
+        too. Finding out imports every library that is installed.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def default() -> str:
     -------
     str
         The value of the environment variable ``XPBPTT_BACKEND``; ``numpy`` if it is not set or
-        empty. Whether that library is usable is for `load` to say.
+        empty. `load` checks whether that library is usable.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def _import(name: str) -> ModuleType:
         raise ImportError(message, name=library.module) from error
 
 
-def _allocate(name: str, xp: Namespace) -> Array:
+def _allocate(name: str, xp: Namespace) -> AnyArray:
     try:
         return xp.ones(1)
     except Exception as error:  # each library has exceptions of its own for a missing device
@@ -210,7 +210,7 @@ def _describe(name: str) -> Backend:
     return Backend(name, version, _device(array), usable=True, reason="")
 
 
-def _device(array: Array) -> str:
+def _device(array: AnyArray) -> str:
     kind, index = array.__dlpack_device__()
     if kind not in _DEVICE_TYPES:
         return str(array_api_compat.device(array))

@@ -1,7 +1,7 @@
 """Losses: each returns its value and its gradient, and never reads an array on the host.
 
-What is narrower than float32 is computed in float32 and only the results are rounded, as under
-``torch.autocast``: in float16 neither a count nor a sum over many positions would be finite.
+Half precision is computed in float32 and only the results are rounded, as under ``torch.autocast``:
+in float16 a count or a sum over many positions would overflow.
 """
 
 import math
@@ -10,10 +10,8 @@ from typing import Any
 import array_api_compat
 
 from xpbptt._arrays import check
-from xpbptt._arrays.types import Array, ArrayT
+from xpbptt._arrays.types import Array, ArrayT, Namespace
 from xpbptt._arrays.wide import narrowed, widened
-
-Namespace = Any
 
 
 def softmax_cross_entropy(
@@ -41,7 +39,7 @@ def softmax_cross_entropy(
     Raises
     ------
     TypeError
-        If an argument is no array of the same library as `logits` or has the wrong kind of dtype.
+        If an argument is not an array of the library of `logits` or has the wrong kind of dtype.
     ValueError
         If a shape or device does not fit, or a label is out of range in a NumPy array.
 
@@ -51,9 +49,8 @@ def softmax_cross_entropy(
     dz = (softmax z - onehot label) / n; see [1]_, equations 4.106 to 4.109. The maximum of each
     position is subtracted first, so that no exponential overflows.
 
-    A label that is out of range, where it is not masked, is refused on NumPy. On other libraries
-    that would mean to wait for the device: there the loss and the gradient of that position are
-    NaN.
+    A label that is out of range and not masked is refused on NumPy. On other libraries the check
+    would wait for the device: there the loss and the gradient of that position are NaN.
 
     References
     ----------
@@ -129,7 +126,7 @@ def mean_squared_error(
     Raises
     ------
     TypeError
-        If an argument is no array of the same library as `predictions` or has another dtype.
+        If an argument is not an array of the library of `predictions` or has another dtype.
     ValueError
         If a shape or device does not fit.
 

@@ -2,7 +2,7 @@
 
 A tree may hold the parameters of several layers, as ``{"lstm": params, "readout": ...}``. Nothing
 is modified in place, and nothing is read on the host: the step count is a Python int, or an array
-where it came as one, as under ``jax.jit``.
+if it was passed as one, as under ``jax.jit``.
 """
 
 import math
@@ -15,12 +15,8 @@ import array_api_compat
 from xpbptt._arrays import check
 from xpbptt._arrays.norms import clip
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt._arrays.types import MemoryT, MemoryT_co, TreeT
+from xpbptt._arrays.types import AnyArray, MemoryT, MemoryT_co, Namespace, Tree, TreeT
 from xpbptt._arrays.wide import narrowed, wide_dtype, widened
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 
 class OptimizerInit(Protocol[MemoryT_co]):
@@ -122,7 +118,7 @@ def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer[SgdState]:
     Raises
     ------
     TypeError, ValueError
-        If a setting is no number or is out of range.
+        If a setting is not a number or is out of range.
 
     Notes
     -----
@@ -189,7 +185,7 @@ def adam(
         The shares of the mean of the gradients and of their squares that stay from step to step,
         from 0 to below 1.
     epsilon : float
-        What keeps the quotient finite, at least 0.
+        Added to the denominator to keep the quotient finite, at least 0.
 
     Returns
     -------
@@ -199,7 +195,7 @@ def adam(
     Raises
     ------
     TypeError, ValueError
-        If a setting is no number or is out of range.
+        If a setting is not a number or is out of range.
 
     Notes
     -----
@@ -246,7 +242,7 @@ class _Adam(NamedTuple):
     def init(self, params: Tree) -> AdamState:
         xp = _one_namespace("params", params)
 
-        def zeros(p: Array) -> Array:
+        def zeros(p: AnyArray) -> AnyArray:
             return xp.zeros_like(p, dtype=wide_dtype(p.dtype, xp=xp))
 
         return AdamState(0, map_leaves(zeros, params), map_leaves(zeros, params))
@@ -260,14 +256,14 @@ class _Adam(NamedTuple):
         step_size = rate / _gathered(beta1, step, params, xp=xp)
         root = _gathered(beta2, step, params, xp=xp) ** 0.5
 
-        def next_mean(m: Array, g: Array) -> Array:
+        def next_mean(m: AnyArray, g: AnyArray) -> AnyArray:
             return xp.asarray(beta1 * m + (1 - beta1) * widened(g, xp=xp))
 
-        def next_square(s: Array, g: Array) -> Array:
+        def next_square(s: AnyArray, g: AnyArray) -> AnyArray:
             g = widened(g, xp=xp)
             return xp.asarray(beta2 * s + (1 - beta2) * (g * g))
 
-        def next_param(p: Array, m: Array, s: Array) -> Array:
+        def next_param(p: AnyArray, m: AnyArray, s: AnyArray) -> AnyArray:
             moved = widened(p, xp=xp) - step_size * m / (xp.sqrt(s) / root + epsilon)
             return narrowed(moved, p.dtype, xp=xp)
 
@@ -276,7 +272,7 @@ class _Adam(NamedTuple):
         return map_leaves(next_param, params, mean, square), AdamState(step, mean, square)
 
 
-def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, Array]:
+def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, AnyArray]:
     """Scale all gradients down together so that their norm is at most `max_norm`.
 
     Parameters
@@ -325,7 +321,7 @@ def clip_by_global_norm(grads: TreeT, max_norm: float) -> tuple[TreeT, Array]:
 
 
 def _number(name: str, value: object, expected: str, holds: Callable[[float], bool]) -> float:
-    """Return `value` as a Python float, which promotes no dtype, if it is as `expected`."""
+    """Return `value` as a Python float, which promotes no dtype; refuse it unless it `holds`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         message = f"`{name}` must be a number, got {type(value).__name__}"
         raise TypeError(message)
@@ -337,10 +333,10 @@ def _number(name: str, value: object, expected: str, holds: Callable[[float], bo
 
 
 def _one_namespace(name: str, tree: Tree, others: dict[str, Tree] | None = None) -> Namespace:
-    """Return the namespace of the leaves of `tree`, which has some, and of `others`."""
+    """Return the namespace of the leaves of `tree` and `others`; refuse a `tree` without any."""
     named = list(leaves(tree, name))
     if not named:
-        message = f"`{name}` holds no arrays: pass the tree of what is to be trained"
+        message = f"`{name}` holds no arrays: pass the tree of the arrays to train"
         raise ValueError(message)
     for other_name, other in (others or {}).items():
         named.extend(leaves(other, other_name))
@@ -375,7 +371,7 @@ def _check_update(
 
 
 def _next_step(step: Any, params: Tree, *, xp: Namespace) -> Any:
-    """Return the count of the step that follows, on the host or as an array as it came."""
+    """Return the count of the next step, an int or an array like `step`."""
     if isinstance(step, Integral) or not array_api_compat.is_array_api_obj(step):
         check.whole("state.step", step, at_least=0)
         return int(step) + 1
@@ -386,7 +382,7 @@ def _next_step(step: Any, params: Tree, *, xp: Namespace) -> Any:
 
 
 def _gathered(beta: float, step: Any, params: Tree, *, xp: Namespace) -> Any:
-    """Return the total weight 1 - βᵗ of what a decaying mean has seen, on the host if t is."""
+    """Return 1 - βᵗ, the total weight of a decaying mean after t steps; a float for an int."""
     if isinstance(step, int):
         return 1 - beta**step
     _, like = next(leaves(params, "params"))

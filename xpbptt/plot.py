@@ -36,7 +36,7 @@ def gradient_flow(trace: tuple[Trace | tuple[Trace, Trace], ...]) -> "Figure":
     ImportError
         Where matplotlib is not installed.
     TypeError
-        Where `trace` is no such tuple.
+        Where `trace` is not such a tuple.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def gradient_flow(trace: tuple[Trace | tuple[Trace, Trace], ...]) -> "Figure":
 
 
 def _check(trace: object) -> list[tuple[Trace, ...]]:
-    """Return the traces of each layer, one or two."""
+    """Return the traces of each layer, one for each direction."""
     entries = trace if isinstance(trace, tuple) and not isinstance(trace, Trace) else ()
     layers = [(entry,) if isinstance(entry, Trace) else entry for entry in entries]
     if not layers or not all(

@@ -1,4 +1,4 @@
-"""Cells to compile, and what tells a compiled run from one as written."""
+"""Cells to compile, and checks of whether a run was compiled or eager."""
 
 from importlib.util import find_spec
 from types import SimpleNamespace

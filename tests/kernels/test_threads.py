@@ -86,7 +86,7 @@ def test_a_new_cell_is_compiled_once_and_for_all_threads(call, make, compiled, c
         compilations.clear()
         outputs = [y for y, _ in at_once(partial(use, like))]
         assert [y.tolist() for y in outputs] == [expected] * THREADS
-        compiled(use, like)  # fails if the net would run as written
+        compiled(use, like)  # fails if the net would run eagerly
         assert compilations
         assert set(compilations.values()) == {1}
         assert all(name.startswith(cell.name) for name, _ in compilations)

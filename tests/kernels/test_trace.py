@@ -180,12 +180,12 @@ NUMBER = "it reads a value as a Python number"
 APART = "it takes an array apart"
 PRODUCT = "it has a matrix product"
 TRUTHS = "it computes with two truth values; use `&`, `|` or `xp.where`"
-LOGICAL = "it uses `&`, `|` or `~` on what is no comparison"
-WHERE = "it calls `xp.where` with what is no comparison"
+LOGICAL = "it uses `&`, `|` or `~` on a value that is not a comparison"
+WHERE = "it calls `xp.where` with a condition that is not a comparison"
 FUNCTIONS = "abs exp maximum minimum ones_like sqrt tanh where zeros_like"
 UNKNOWN = f"it uses `xp.sin`; what can be compiled is {FUNCTIONS} and operators"
 POWER = "it raises to the power {}; whole powers from 1 to 8 can be compiled"
-OPERAND = "it uses a {} where a number or an argument would do"
+OPERAND = "it uses a {} instead of a number or an argument"
 
 REFUSED = [
     (lambda a, b, m, xp: a if a > 0 else b, BRANCH),
@@ -211,7 +211,7 @@ REFUSED = [
     *((lambda a, b, m, xp, p=p: a**p, POWER.format(p)) for p in (9, 0, -1, 0.5)),
     (
         lambda a, b, m, xp: a**b,
-        "it raises to a power that is no number; `xp.exp` can be compiled",
+        "it raises to a power that is not a number; `xp.exp` can be compiled",
     ),
     (lambda a, b, m, xp: a + None, OPERAND.format("NoneType")),
     (lambda a, b, m, xp: 1j * a, OPERAND.format("complex")),

@@ -15,10 +15,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpbptt._arrays.tree import Tree, children, is_named_tuple
+from xpbptt._arrays.tree import children, is_named_tuple
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 
-Array = Any
-Namespace = Any
 Named = tuple[str, Any]
 
 NAMED = 8  # the most numbers that a message lists
@@ -71,7 +70,7 @@ def one_namespace(
     return xp
 
 
-def unrecorded(name: str, array: Array) -> None:
+def unrecorded(name: str, array: AnyArray) -> None:
     """Refuse a torch tensor that requires grad: autograd would record the computation."""
     if getattr(array, "requires_grad", False):
         message = (
@@ -106,7 +105,7 @@ def is_floating(dtype: Any, *, xp: Namespace) -> bool:
 _FLOATING: dict[tuple[type, Any], bool] = {}  # asking the library takes a while
 
 
-def _same_device(name: str, array: Array, like_name: str, expected: Any) -> None:
+def _same_device(name: str, array: AnyArray, like_name: str, expected: Any) -> None:
     """Refuse an array on another device; under ``jax.jit`` arrays have no device, and pass."""
     device = array_api_compat.device(array)
     if device != expected and device is not None and expected is not None:
@@ -124,7 +123,7 @@ def library(xp: Namespace) -> str:
 
 
 def beside(
-    name: str, array: Array, like_name: str, like: Array, *, kind: str, xp: Namespace
+    name: str, array: AnyArray, like_name: str, like: AnyArray, *, kind: str, xp: Namespace
 ) -> None:
     """Check that an array has a dtype of `kind`, and the library and device of `like`."""
     other = array_namespace(name, array)
@@ -141,14 +140,14 @@ def beside(
     _same_device(name, array, like_name, array_api_compat.device(like))
 
 
-def shape(name: str, array: Array, expected: tuple[int, ...], meaning: str) -> None:
+def shape(name: str, array: AnyArray, expected: tuple[int, ...], meaning: str) -> None:
     """Refuse an array whose shape is not `expected`; `meaning` names the axes, as "(T, B, I)"."""
     if tuple(array.shape) != expected:
         message = f"`{name}` has shape {tuple(array.shape)}, expected {meaning} = {expected}"
         raise ValueError(message)
 
 
-def rank(name: str, array: Array, axes: str) -> None:
+def rank(name: str, array: AnyArray, axes: str) -> None:
     """Refuse an array with another number of axes than `axes`, as "(T, B, I)", names."""
     if len(array.shape) != axes.count(",") + 1:
         came = tuple(array.shape)
@@ -269,7 +268,7 @@ def _of(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}{getattr(kind, '_fields', '')}"
 
 
-def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
+def fitting(expected: Tree) -> Callable[[Tree, AnyArray], bool]:
     """Return a quick test of whether a tree passes `conform` and `shapes`.
 
     The test takes the tree and an array whose library, dtype and device its leaves must share.
@@ -280,7 +279,7 @@ def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
     wanted = [(k, child.shape) for k, child in numbered if isinstance(child, Expected)]
     below = [(k, fitting(child)) for k, child in numbered if not isinstance(child, Expected)]
 
-    def fits(tree: Tree, like: Array) -> bool:
+    def fits(tree: Tree, like: AnyArray) -> bool:
         if type(tree) is not kind or len(tree) != count:
             return False
         library, dtype = type(like), like.dtype
@@ -296,7 +295,7 @@ def fitting(expected: Tree) -> Callable[[Tree, Array], bool]:
     return fits
 
 
-def alike(array: Array, like: Array, shape: tuple[int, ...]) -> bool:
+def alike(array: AnyArray, like: AnyArray, shape: tuple[int, ...]) -> bool:
     """Tell quickly whether an array has that shape, and library, dtype and device of `like`.
 
     Where it says no, the slow checks tell.
@@ -310,7 +309,7 @@ def alike(array: Array, like: Array, shape: tuple[int, ...]) -> bool:
     )
 
 
-def _together(arrays: Iterable[Array], like: Array) -> bool:
+def _together(arrays: Iterable[AnyArray], like: AnyArray) -> bool:
     """Tell whether arrays are on the device of `like`, and autograd records none of them."""
     device = getattr(like, "device", None)
     return not getattr(like, "requires_grad", False) and all(

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from xpbptt._arrays.check import library
-
-Array = Any
-Namespace = Any
+from xpbptt._arrays.types import AnyArray, Namespace
 
 
 def generator(seed: Any, name: str = "seed") -> np.random.Generator:
@@ -28,7 +26,7 @@ def uniform(
     xp: Namespace,
     dtype: Any = None,
     device: Any = None,
-) -> Array:
+) -> AnyArray:
     """Draw from U(-bound, bound) on the host, in float64, and make an array of `xp`.
 
     Parameters

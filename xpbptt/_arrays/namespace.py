@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import array_api_compat
 
-from xpbptt._arrays.check import Namespace
+from xpbptt._arrays.types import Namespace
 
 
 def standard(xp: Namespace) -> Namespace:

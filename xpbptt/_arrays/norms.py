@@ -6,16 +6,14 @@ Half precision is widened, so that sums over many elements do not overflow eithe
 from functools import reduce
 from math import prod
 from operator import add
-from typing import Any
 
+from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt._arrays.wide import narrowed, widened
 
-Array = Any
-Namespace = Any
 Axes = int | tuple[int, ...] | None
 
 
-def norm(arrays: list[Array], axis: Axes = None, *, xp: Namespace) -> Array:
+def norm(arrays: list[AnyArray], axis: Axes = None, *, xp: Namespace) -> AnyArray:
     """Return the Euclidean norm of the elements of all arrays together.
 
     The sum is over `axis`, which stays with length 1, or over all axes.
@@ -25,8 +23,8 @@ def norm(arrays: list[Array], axis: Axes = None, *, xp: Namespace) -> Array:
 
 
 def clip(
-    arrays: list[Array], limit: float, axis: Axes = None, *, xp: Namespace
-) -> tuple[list[Array], Array]:
+    arrays: list[AnyArray], limit: float, axis: Axes = None, *, xp: Namespace
+) -> tuple[list[AnyArray], AnyArray]:
     """Scale all arrays down together to a norm of at most `limit`; also return the norm before.
 
     Arrays within the limit come back with the same bits.
@@ -41,7 +39,7 @@ def clip(
     return [narrowed(a, dtype, xp=xp) for a in clipped], narrowed(total, dtype, xp=xp)
 
 
-def _parts(arrays: list[Array], axis: Axes, *, xp: Namespace) -> tuple[Array, Array]:
+def _parts(arrays: list[AnyArray], axis: Axes, *, xp: Namespace) -> tuple[AnyArray, AnyArray]:
     """Return the largest magnitude, or 1 if all are zero, and the norm relative to it."""
     keep = axis is not None
     filled = [array for array in arrays if prod(array.shape)]

@@ -21,7 +21,7 @@ _held: list[Any] = []  # by the thread that forks
 
 
 def once(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` with a memory: it runs once for the same arguments, in whichever thread.
+    """Return `function` with a cache: it runs once for the same arguments, in all threads together.
 
     The memory holds the last `KEPT` results. `functools.cache` alone runs the function in every
     thread that asks before the first result is there.

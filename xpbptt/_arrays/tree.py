@@ -6,7 +6,7 @@ Parameters, states and gradients are such trees. ``None`` is a tree without leav
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Tree = Any
+from xpbptt._arrays.types import Tree
 
 
 def is_named_tuple(node: object) -> bool:

@@ -1,13 +1,14 @@
-"""The types of the public calls: what a type checker can know of arrays and of trees.
+"""The types of arrays, namespaces and trees.
 
-No type covers the arrays of every library, so `Array` asks for what they all have and trees have
-not. What a call computes from an array is of that array's own type, `ArrayT`, as in
-``forward(params, x: ArrayT) → y: ArrayT``. The arrays inside trees are Any: a tree is known by its
-named tuples.
+No type describes the arrays of every library. Public calls take an `Array`, a protocol with the few
+attributes that all arrays have and no tree has, and return the type that came in, `ArrayT`, as in
+``forward(params, x: ArrayT) → y: ArrayT``. Below the public calls an array is an `AnyArray`, which
+a type checker does not look into. The arrays inside trees are Any: a tree is known by its named
+tuples.
 
-A type variable has the default Any, so that a plain ``Net`` or ``Cache`` is a type, too. Python has
-such defaults from 3.13 on; before, type checkers take them from typing_extensions, which nothing
-needs at run time.
+The type variables have the default Any, so that a plain ``Net`` or ``Cache`` is a type, too. Python
+has such defaults from 3.13 on; before, type checkers take them from typing_extensions, which is not
+needed at run time.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,11 @@ class Array(Protocol):
     def __getitem__(self, key: Any, /) -> Any:
         """Return a part."""
 
+
+AnyArray = Any  # an array with operators, which have no common type
+Arrays = tuple[AnyArray, ...]
+Namespace = Any  # a module with the functions of the Array API standard
+Tree = Any  # nested tuples, lists and dictionaries of arrays, see `xpbptt._arrays.tree`
 
 Seed = (
     int

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-Array = Any
-Namespace = Any
+from xpbptt._arrays.types import AnyArray, Namespace
 
 SINGLE_BITS = 32
 
@@ -13,11 +12,11 @@ def wide_dtype(dtype: Any, *, xp: Namespace) -> Any:
     return xp.float32 if xp.finfo(dtype).bits < SINGLE_BITS else dtype
 
 
-def widened(array: Array, *, xp: Namespace) -> Array:
+def widened(array: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return the array in its `wide_dtype`; the array itself where that is its own."""
     return xp.astype(array, wide_dtype(array.dtype, xp=xp), copy=False)
 
 
-def narrowed(array: Array, dtype: Any, *, xp: Namespace) -> Array:
+def narrowed(array: AnyArray, dtype: Any, *, xp: Namespace) -> AnyArray:
     """Return a result in the wide dtype as an array, not a scalar, of `dtype`."""
     return xp.astype(xp.asarray(array), dtype, copy=False)

@@ -9,9 +9,7 @@ A name with a d in front is the gradient of the loss by that name.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-Array = Any
-Namespace = Any
-Arrays = tuple[Array, ...]
+from xpbptt._arrays.types import Arrays, Namespace
 
 
 class CellForward(Protocol):

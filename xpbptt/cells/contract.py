@@ -16,13 +16,11 @@ from array_api_compat import numpy as host
 
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
+from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.cells.promise import WriteError, array, call, named_tuple, tuple_of_rows, unseen, values
 from xpbptt.cells.recurrence import Recurrence
-
-Array = Any
-Namespace = Any
 
 # Not checked here: the tests do so, and on a GPU the small step would compile a dozen kernels.
 TESTED = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE})
@@ -45,11 +43,11 @@ class Sizes(NamedTuple):
 class Small:
     """The arrays of a small step, each filled with its own number, so no quotient is 0 / 0."""
 
-    def __init__(self, sizes: Sizes, like: Array, *, xp: Namespace) -> None:
+    def __init__(self, sizes: Sizes, like: AnyArray, *, xp: Namespace) -> None:
         self.sizes, self.like, self.xp = sizes, like, xp
         self._numbers = count(1)
 
-    def array(self, shape: tuple[int, ...]) -> Array:
+    def array(self, shape: tuple[int, ...]) -> AnyArray:
         """Return an array of that shape."""
         device = array_api_compat.device(self.like)
         number = next(self._numbers) / 16
@@ -72,7 +70,7 @@ class Small:
         return Expected((*lead, self.sizes.batch), meaning)
 
 
-def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: Array) -> None:
+def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: AnyArray) -> None:
     """Refuse a time step that does not return what it must, or writes into its arguments.
 
     Parameters
@@ -110,7 +108,7 @@ def _passed(cell: Cell | Recurrence, sizes: Sizes, kind: Any, dtype: Any) -> set
     return set()
 
 
-def _check(cell: Cell | Recurrence, sizes: Sizes, like: Array, *, xp: Namespace) -> None:
+def _check(cell: Cell | Recurrence, sizes: Sizes, like: AnyArray, *, xp: Namespace) -> None:
     with np.errstate(all="ignore"):  # the numbers mean nothing
         _run(cell, Small(sizes, like, xp=xp))
         if not unseen(like):

@@ -5,19 +5,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
+from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
-
-Array = Any
-Arrays = tuple[Array, ...]
-Namespace = Any
 
 
 class Prepared(NamedTuple):
     """The parameters in the form that a step takes."""
 
-    weight: Array  # W_hhᵀ
-    bias: Array
+    weight: AnyArray  # W_hhᵀ
+    bias: AnyArray
     extra: dict[str, Any]
 
 
@@ -60,7 +57,7 @@ def recurrence(cell: Cell) -> Recurrence:
     )
 
 
-def _split(cell: Cell, block: Array) -> Any:
+def _split(cell: Cell, block: AnyArray) -> Any:
     gates = len(cell.gates._fields)
     size = block.shape[-1] // gates
     return cell.gates(*(block[..., k * size : (k + 1) * size] for k in range(gates)))
@@ -76,7 +73,7 @@ def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,), own)
 
 
-def _project(cell: Cell, params: Any, x: Array, *, xp: Namespace) -> Sequence[Any]:
+def _project(cell: Cell, params: Any, x: AnyArray, *, xp: Namespace) -> Sequence[Any]:
     u = flat(x, xp=xp) @ params.weight_ih.T
     u += params.bias_ih
     u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
@@ -120,8 +117,8 @@ def _step_backward(
 
 
 def _accumulate(
-    _: Cell, params: Any, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
-) -> tuple[Any, Array]:
+    _: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+) -> tuple[Any, AnyArray]:
     own, rows = len(params.extra), x.shape[0] * x.shape[1]
     blocks = [xp.reshape(block, (rows, block.shape[-1])) for block in records[: len(records) - own]]
     du, dv = blocks[0], blocks[-1]

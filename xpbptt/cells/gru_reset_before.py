@@ -5,16 +5,13 @@ n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the ste
 the GRU with the reset after the product.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 from xpbptt.cells.activations import sigmoid
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.gru import GRU, Gates, State
 from xpbptt.cells.recurrence import Weights, flat, transposed
-
-Array = Any
-Arrays = tuple[Array, ...]
-Namespace = Any
 
 RESET_AFTER = recurrence(GRU)
 
@@ -22,10 +19,10 @@ RESET_AFTER = recurrence(GRU)
 class Prepared(NamedTuple):
     """W_hhᵀ and b_hh: the blocks of r and z together, and the block of n."""
 
-    weight_rz: Array
-    weight_n: Array
-    bias_rz: Array
-    bias_n: Array
+    weight_rz: AnyArray
+    weight_n: AnyArray
+    bias_rz: AnyArray
+    bias_n: AnyArray
 
 
 def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
@@ -68,8 +65,8 @@ def step_backward(
 
 
 def accumulate(
-    params: Weights, x: Array, states: Arrays, records: Arrays, *, xp: Namespace
-) -> tuple[Weights, Array]:
+    params: Weights, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+) -> tuple[Weights, AnyArray]:
     """Return the gradients of the parameters and of the input, from all steps."""
     du, rh, h = (flat(array, xp=xp) for array in (*records, states[0]))
     size = h.shape[1]

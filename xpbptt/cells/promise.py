@@ -10,9 +10,8 @@ import array_api_compat
 import numpy as np
 
 from xpbptt._arrays.check import Expected
-from xpbptt._arrays.tree import Tree, is_named_tuple, leaves, map_leaves
-
-Array = Any
+from xpbptt._arrays.tree import is_named_tuple, leaves, map_leaves
+from xpbptt._arrays.types import AnyArray, Tree
 
 
 class WriteError(ValueError):
@@ -74,7 +73,7 @@ def named_tuple(
     name: str,
     value: Any,
     wanted: Any,
-    like: Array,
+    like: AnyArray,
     *,
     first_may_be_none: bool = False,
 ) -> None:
@@ -106,7 +105,7 @@ def named_tuple(
             raise TypeError(message)
 
 
-def tuple_of_rows(origin: str, name: str, value: Any, lead: Expected, like: Array) -> None:
+def tuple_of_rows(origin: str, name: str, value: Any, lead: Expected, like: AnyArray) -> None:
     """Refuse anything but a tuple of arrays whose shapes begin with that of `lead`."""
     if not isinstance(value, (tuple, list)):
         message = (
@@ -119,7 +118,7 @@ def tuple_of_rows(origin: str, name: str, value: Any, lead: Expected, like: Arra
         array(origin, path, part, None if begins else lead, like)
 
 
-def array(origin: str, path: str, value: Any, expected: Expected | None, like: Array) -> None:
+def array(origin: str, path: str, value: Any, expected: Expected | None, like: AnyArray) -> None:
     """Refuse anything but an array of the library of `like`; None stands for any shape."""
     if not array_api_compat.is_array_api_obj(value) or (
         array_api_compat.array_namespace(value) is not array_api_compat.array_namespace(like)
@@ -167,7 +166,7 @@ def _writes(array: Any) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def unseen(array: Array) -> bool:
+def unseen(array: AnyArray) -> bool:
     """Tell whether `call` misses a write to an array of this library."""
     counted = isinstance(array, np.ndarray) or _writes(array) is not None
     return not counted and array_api_compat.is_writeable_array(array)

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-Array = Any
-Namespace = Any
-Tree = Any
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 
 FEW = 4  # below so many steps a copy of the weights does not pay
 
@@ -31,10 +29,10 @@ class Weights(NamedTuple):
         The cell's own parameters; empty where it has none.
     """
 
-    weight_ih: Array
-    weight_hh: Array
-    bias_ih: Array
-    bias_hh: Array
+    weight_ih: AnyArray
+    weight_hh: AnyArray
+    bias_ih: AnyArray
+    bias_hh: AnyArray
     extra: Any = ()
 
 
@@ -76,24 +74,24 @@ class Recurrence(NamedTuple):
     shapes: Callable[[int, int], Tree]
     project: Callable[..., Sequence[Any]]
     prepare: Callable[..., Any]
-    step: Callable[..., tuple[Any, tuple[Array, ...]]]
-    step_backward: Callable[..., tuple[tuple[Array, ...], Any]]
-    accumulate: Callable[..., tuple[Tree, Array]]
-    gates: Callable[[Array], Any]
+    step: Callable[..., tuple[Any, tuple[AnyArray, ...]]]
+    step_backward: Callable[..., tuple[tuple[AnyArray, ...], Any]]
+    accumulate: Callable[..., tuple[Tree, AnyArray]]
+    gates: Callable[[AnyArray], Any]
 
 
-def join(blocks: tuple[Array, ...], *, xp: Namespace) -> Array:
+def join(blocks: tuple[AnyArray, ...], *, xp: Namespace) -> AnyArray:
     """Put the gates side by side, (B, G·H), in the order of the weights' rows."""
     return blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=-1)
 
 
-def flat(array: Array, *, xp: Namespace) -> Array:
+def flat(array: AnyArray, *, xp: Namespace) -> AnyArray:
     """Make time and batch one axis, (T·B, …)."""
     steps, batch, *rest = array.shape
     return xp.reshape(array, (steps * batch, *rest))
 
 
-def transposed(weight: Array, steps: int, *, xp: Namespace) -> Array:
+def transposed(weight: AnyArray, steps: int, *, xp: Namespace) -> AnyArray:
     """Transpose a matrix for that many products, contiguous where the library can write.
 
     On NumPy with OpenBLAS the product with the contiguous transpose is up to 1.4 times as fast,

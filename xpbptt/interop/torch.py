@@ -11,10 +11,8 @@ import numpy as np
 from xpbptt._arrays import check
 from xpbptt._arrays.host import to_numpy
 from xpbptt._arrays.namespace import standard
+from xpbptt._arrays.types import AnyArray
 from xpbptt.cells.recurrence import Weights
-
-Array = Any
-Tree = Any
 
 KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
 FIELDS = Weights._fields[:4]  # without a cell's own parameters
@@ -48,7 +46,7 @@ def from_state_dict(
     xp : namespace, optional
         The array library of the result. Default: NumPy.
     prefix : str
-        Take the keys that start so, as ``"encoder.lstm."``, and leave the others alone.
+        Only keys that start so are read, as ``"encoder.lstm."``; the others are ignored.
     device : device, optional
         Where to put the arrays. Default: where they are if they are of that library, otherwise
         the library's default.
@@ -66,7 +64,7 @@ def from_state_dict(
     Notes
     -----
     From one library to another the numbers go through the host, and so need a dtype that NumPy
-    has. Within one library, as from torch to torch, bfloat16 is as good as any.
+    has. Within one library, as from torch to torch, bfloat16 passes, too.
 
     Examples
     --------
@@ -113,7 +111,7 @@ def from_state_dict(
 
 def to_state_dict(
     params: Sequence[Weights | tuple[Weights, Weights]], *, prefix: str = ""
-) -> dict[str, Array]:
+) -> dict[str, AnyArray]:
     """Translate a tree of parameters, or of their gradients, to the names of ``torch.nn``.
 
     Parameters
@@ -121,13 +119,13 @@ def to_state_dict(
     params : tree of arrays
         The parameters of an `RNN`, `LSTM` or `GRU`.
     prefix : str
-        What the names start with.
+        The beginning of each name.
 
     Returns
     -------
     state_dict : dict of str to array
-        The same arrays, of the library they were of. For ``load_state_dict`` make tensors of
-        them, as with ``torch.from_numpy``.
+        The same arrays, not converted. For ``load_state_dict`` make tensors of them, as with
+        ``torch.from_numpy``.
 
     Raises
     ------
@@ -222,7 +220,7 @@ def _entry(
 
 
 def _check_sizes(entries: list[list[list[Named]]]) -> None:
-    """Refuse tensors whose shapes do not make one net."""
+    """Refuse tensors whose shapes do not fit one net."""
     (name, first) = entries[0][0][1]
     _check_rank(name, first, 2)
     gates, hidden = first.shape
@@ -255,7 +253,7 @@ def _check_rank(name: str, tensor: Any, rank: int) -> None:
         raise ValueError(message)
 
 
-def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
+def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> AnyArray:
     """Return a copy of a tensor in `xp`, through the host if it is another library's."""
     tensor = tensor.detach() if hasattr(tensor, "detach") else tensor
     array_like = array_api_compat.is_array_api_obj(tensor)
@@ -265,9 +263,8 @@ def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> Array:
         array = xp.asarray(source, device=device, copy=True)
     except TypeError as error:
         message = (
-            f"`{name}` has dtype {tensor.dtype} and did not get through NumPy, the way from one "
-            f"library to another ({error}); what is not on the host, or of a dtype that not both "
-            "libraries have, must be converted first"
+            f"`{name}` has dtype {tensor.dtype} and cannot be converted by way of NumPy "
+            f"({error}): first move it to the host, or to a dtype that both libraries have"
         )
         raise TypeError(message) from error
     kept = str(source.dtype).removeprefix("torch.") in str(array.dtype)

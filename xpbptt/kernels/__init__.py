@@ -5,8 +5,8 @@ with its own compiler. On other libraries, where Numba is missing, and where a c
 traced, the functions run eagerly. The environment variable ``XPBPTT_FUSE=0`` turns all
 this off.
 
-Threads: any number of them may use a net, the first time too. A program is compiled once, by the
-first that needs it; the others wait.
+Threads: any number of them may use a net, also for the first time. A program is compiled once, by
+the first thread that needs it; the others wait.
 
 Fork: on NumPy a process may fork while its threads compile and train. The fork waits until no
 thread traces or compiles, which takes seconds at most, and then the child may do anything.

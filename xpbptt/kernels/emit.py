@@ -1,4 +1,4 @@
-"""A program as straight-line source, one line for each expression, in the words of a language."""
+"""A program as straight-line source in some language, one line for each expression."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -8,12 +8,12 @@ from xpbptt.kernels.symbols import LOGICAL
 
 
 class Language(NamedTuple):
-    """How a language says things.
+    """The syntax of a language.
 
     Attributes
     ----------
     assign : callable
-        The line that names a value, which is a number or a truth value.
+        ``assign(name, value, logical) → line``, the line that gives a value a name.
     constant : callable
         The literal of a number.
     load, store : callable

@@ -1,14 +1,16 @@
 """The time loop around a kernel: a product before each step forward, one after each step back."""
 
 from collections.abc import Callable
-from typing import Any
 
-Array = Any
+from xpbptt._arrays.types import AnyArray
+
 Run = Callable[..., None]
 
 
-def forward(run: Run, given: tuple[Array, ...], rows: Array, weight: Array, product: Array) -> None:
-    """Before each step multiply its rows (B, K), of (T, B, K), by the weight (K, N)."""
+def forward(
+    run: Run, given: tuple[AnyArray, ...], rows: AnyArray, weight: AnyArray, product: AnyArray
+) -> None:
+    """Run the steps in order; before each, multiply its rows (B, K) by the weight (K, N)."""
     for t, row in enumerate(list(rows)):
         row.dot(weight, product)
         run(t, *given)
@@ -16,10 +18,10 @@ def forward(run: Run, given: tuple[Array, ...], rows: Array, weight: Array, prod
 
 def backward(
     run: Run,
-    given: tuple[Array, ...],
-    rows: Array,
-    weight: Array,
-    product: Array,
+    given: tuple[AnyArray, ...],
+    rows: AnyArray,
+    weight: AnyArray,
+    product: AnyArray,
     after: Callable[[int], None] | None = None,
 ) -> None:
     """Run the steps from the last to the first; after each one multiply, then call ``after(t)``."""
@@ -40,13 +42,13 @@ def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Callable
     names : tuple of str
         Its buffers; u and v are the two products.
     given : tuple of str
-        The arguments of the step, see `arguments` in `kernels.cell`.
+        The arguments of the step, see `arguments` in `kernels.programs`.
     """
     order = [("u", "v", *given).index(name) for name in names]
     x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))
     h = first_state(given)
 
-    def step(*arrays: Array) -> None:
+    def step(*arrays: AnyArray) -> None:
         u, v = arrays[x].dot(arrays[weight_ih].T), arrays[h].dot(arrays[weight_hh].T)
         everything = (u, v, *arrays)
         run(0, *[everything[place] for place in order])

@@ -23,11 +23,11 @@ class Buffer(NamedTuple):
     axes : str
         What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit.
     blocks : int
-        How many blocks, as the gates, stand side by side along the last axis.
+        How many blocks, one a gate, lie side by side along the last axis.
     logical : bool
         Whether its elements are truth values.
     spent : bool
-        Whether nobody reads it after the step, so that a kernel may use it to work in.
+        Whether it is not read after the step, so that a kernel may overwrite it.
     """
 
     name: str
@@ -61,21 +61,21 @@ class Access(NamedTuple):
 
 
 class Store(NamedTuple):
-    """An element that a kernel writes, and the place of the expression whose value it gets."""
+    """An element that a kernel writes, and the place in `nodes` of the expression of its value."""
 
     access: Access
     place: int
 
 
 class Program(NamedTuple):
-    """A kernel: expressions, and what is written where, after everything is read."""
+    """A kernel: its expressions, and its stores, which are made after all loads."""
 
     name: str
     nodes: tuple[Node, ...]
     stores: tuple[Store, ...]
 
     def live(self) -> list[int]:
-        """Return the places of the expressions that what is written depends on, in order."""
+        """Return the places of the expressions that the stores depend on, in order."""
         found: set[int] = set()
         waiting = [store.place for store in self.stores]
         while waiting:

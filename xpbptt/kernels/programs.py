@@ -14,7 +14,7 @@ STEP = "tbj"
 MASK = Buffer("mask", "tb", logical=True)
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj", spent=True)
-SIZE = 7919  # a hidden size that stands out among the dimensions of a cell's own parameters
+SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
 
 
 class Forward(NamedTuple):
@@ -23,15 +23,15 @@ class Forward(NamedTuple):
     Attributes
     ----------
     record, advance, recompute : Program
-        The step with residuals, without, and the residuals alone.
+        The step with its residuals, without them, and the residuals alone.
     residuals : tuple of Buffer
-        What is kept of every step.
+        The buffers of the residuals of every step.
     states : tuple of Buffer
-        The states.
+        The buffers of the states.
     products : tuple of Buffer
-        The products u and v of all gates.
+        The buffers of the products u and v of all gates.
     extras : tuple of Buffer
-        The cell's own parameters.
+        The buffers of the cell's own parameters.
     """
 
     record: Program
@@ -44,19 +44,19 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """The step back, and what it makes.
+    """The step back, and its buffers.
 
     Attributes
     ----------
     back, watch : Program
         The step; the same that also writes the gradient that arrives at each step.
     records : tuple of Buffer
-        What it writes for every step: du; dv, where it is another; the gradients by sequence of
-        the cell's own parameters.
+        The record of every step: du; dv, where it differs from du; the gradients of the cell's
+        own parameters for each sequence.
     direct : bool
-        Whether the output's gradient before the step has a part beside the product.
+        Whether the gradient of the output before the step has a part that is not a product.
     carried : tuple of Buffer
-        The gradient of the state: of the output by the product, beside it, and of the other parts.
+        The gradient of the state: of the output its product and its direct part, then other parts.
     arrivals : tuple of Buffer
         The gradient that arrives at the state after each step.
     """
@@ -127,8 +127,8 @@ def _forward(
     state = cell.state(*(_load(graph, part.at()) for part in before))
     new, kept = cell.forward(u, v, state, xp=Tracing(graph), **_own(cell, graph))
     for part in kept:
-        if not isinstance(part, Symbol):  # a run as written refuses it
-            message = f"a residual is a {type(part).__name__} and no array"
+        if not isinstance(part, Symbol):  # the eager engine refuses it
+            message = f"a residual is a {type(part).__name__}, not an array"
             raise Untraceable(message)
     return state, new, kept
 
@@ -145,7 +145,7 @@ def backward(cell: Cell, *, masked: bool) -> Backward:
 def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
     """Trace the step back, with or without a direct part of the output's gradient.
 
-    Without one, `direct` of what is returned tells whether there has to be one.
+    If `direct` is False, that of the result tells whether the cell needs one.
     """
     graph = Graph()
     before, after = (
@@ -161,7 +161,9 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
     carried = [_load(graph, part.at()) for part in gradients(cell)]
     dh, dy = _load(graph, PRODUCT.at()), _load(graph, DOUTPUT.at())
     whole = cell.state(dh + carried[0] if direct else dh, *carried[1:])
-    dnew = whole._replace(**{cell.state._fields[0]: whole[0] + dy})  # spoilt where dy is, if masked
+    dnew = whole._replace(
+        **{cell.state._fields[0]: whole[0] + dy}
+    )  # dy of a masked step may be NaN
     du, dv, dbefore, *dextra = cell.backward(
         kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
     )
@@ -219,7 +221,7 @@ def followers(cell: Cell) -> list[Buffer]:
 
 
 def arguments(cell: Cell) -> tuple[str, ...]:
-    """Return what the step of a stream is given: input, parameters, the state before and after."""
+    """Return the arguments of the step of a stream: input, parameters, state before and after."""
     buffers = (*biases(cell), *extras(cell), *states(cell), *followers(cell))
     return ("x", "weight_ih", "weight_hh", *(buffer.name for buffer in buffers))
 
@@ -242,7 +244,7 @@ def biases(cell: Cell) -> tuple[Buffer, Buffer]:
 
 
 def gradients(cell: Cell) -> list[Buffer]:
-    """Return the buffers of the state's gradient, apart from what comes by the product."""
+    """Return the buffers of the state's gradient without the product with W_hh."""
     return [Buffer(f"dstate_{name}", "bj") for name in cell.state._fields]
 
 
@@ -252,10 +254,10 @@ def arrivals(cell: Cell) -> list[Buffer]:
 
 
 def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
-    """Return the buffers of the cell's own parameters, or of their gradients by sequence."""
+    """Return the buffers of the cell's own parameters, or of their gradients for each sequence."""
     if cell.extra is None:
         return []
-    shapes = cell.extra(SIZE)  # noqa: S610 - no query
+    shapes = cell.extra(SIZE)  # noqa: S610 - not a query
     for field, shape in zip(shapes._fields, shapes, strict=True):
         if tuple(shape) != (SIZE,):
             message = f"its own parameter `{field}` is not of shape (H,)"
@@ -266,10 +268,10 @@ def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
 
 
 def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
-    """Return the cell's own parameters as it is given them."""
+    """Return the cell's own parameters as symbols, by keyword."""
     if cell.extra is None:
         return {}
-    named = type(cell.extra(SIZE))  # noqa: S610 - no query
+    named = type(cell.extra(SIZE))  # noqa: S610 - not a query
     return {"extra": named(*(_load(graph, part.at()) for part in extras(cell)))}
 
 
@@ -285,7 +287,7 @@ def _program(
     cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
 ) -> Program:
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
-    if letters[:1].isdigit():  # the name of no function
+    if letters[:1].isdigit():  # not a valid name
         letters = f"_{letters}"
     name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
     return Program(name, tuple(graph.nodes), tuple(stores))

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 FUNCTIONS = "abs exp maximum minimum ones_like sqrt tanh where zeros_like"
 
 
-class Untraceable(Exception):  # noqa: N818 - not an error: the cell runs as it is written
-    """A function of a cell did what cannot be written down as an expression."""
+class Untraceable(Exception):  # noqa: N818 - not an error: the cell runs eagerly
+    """A function of a cell did something that cannot be expressed in symbols."""
 
 
 class Node(NamedTuple):
@@ -26,7 +26,7 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """The expressions so far, each one once."""
+    """The expressions written down so far, each once."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -47,7 +47,7 @@ class Graph:
         try:
             number = float(value)
         except (TypeError, ValueError) as error:
-            message = f"it uses a {type(value).__name__} where a number or an argument would do"
+            message = f"it uses a {type(value).__name__} instead of a number or an argument"
             raise Untraceable(message) from error
         return self.add("constant", number, copysign(1, number))  # 0.0 and -0.0 are equal
 
@@ -59,7 +59,7 @@ class Graph:
         return symbol
 
     def is_truth_value(self, value: Any) -> bool:
-        """Tell whether a value is what a comparison gives."""
+        """Tell whether a value is a truth value, as the result of a comparison."""
         if isinstance(value, Symbol):
             return self.nodes[value.place].operation in LOGICAL
         return isinstance(value, bool)
@@ -84,7 +84,7 @@ def _logical(operation: str) -> Callable[..., "Symbol"]:
     def method(self: "Symbol", *other: Any) -> "Symbol":
         values = [self, *other]
         if not all(isinstance(v, Symbol) and self.graph.is_truth_value(v) for v in values):
-            message = "it uses `&`, `|` or `~` on what is no comparison"
+            message = "it uses `&`, `|` or `~` on a value that is not a comparison"
             raise Untraceable(message)
         return self.graph.add(operation, *(value.place for value in values))
 
@@ -136,7 +136,7 @@ class Symbol:
     def __pow__(self, power: Any) -> "Symbol":
         """Return a whole power as a product."""
         if isinstance(power, Symbol):
-            message = "it raises to a power that is no number; `xp.exp` can be compiled"
+            message = "it raises to a power that is not a number; `xp.exp` can be compiled"
             raise Untraceable(message)
         if power not in range(1, 9):
             message = f"it raises to the power {power!r}; whole powers from 1 to 8 can be compiled"
@@ -200,7 +200,7 @@ class Tracing:
         """As in the standard."""
         chosen = self.graph.lift(condition)
         if not self.graph.is_truth_value(chosen):
-            message = "it calls `xp.where` with what is no comparison"
+            message = "it calls `xp.where` with a condition that is not a comparison"
             raise Untraceable(message)
         values = (self.graph.number(value).place for value in (x1, x2))
         return self.graph.add("where", chosen.place, *values)

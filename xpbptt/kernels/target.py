@@ -7,9 +7,9 @@ in `TARGETS` of `xpbptt.kernels.find`, beside the namespace whose arrays it take
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.program import Program
 
-Array = Any
 Run = Callable[..., None]
 
 
@@ -19,7 +19,7 @@ class Target(NamedTuple):
     Attributes
     ----------
     name : str
-        The name by which a user knows it.
+        Its name in messages.
     dtypes : tuple of dtype
         The dtypes that it compiles for.
     compile : callable
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     empty : callable
         ``empty(shape, dtype) → array``, not initialised.
     plain : callable
-        ``plain(array) → array`` as `run` takes it, a copy where it has to be.
+        ``plain(array) → array`` in the layout that `run` takes, copied if necessary.
     at_once : int or None
         The largest buffer of the gates, in elements, that fits the cache; None for no limit.
     """
@@ -45,7 +45,7 @@ class Target(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     single: Callable[..., Callable[..., None]]
-    multiply: Callable[[Array, Array, Array], None]
-    empty: Callable[..., Array]
-    plain: Callable[[Array], Array]
+    multiply: Callable[[AnyArray, AnyArray, AnyArray], None]
+    empty: Callable[..., AnyArray]
+    plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None

@@ -9,9 +9,7 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.namespace import standard
-from xpbptt._arrays.types import Array
-
-Namespace = Any
+from xpbptt._arrays.types import Array, Namespace
 
 
 @overload
@@ -32,14 +30,14 @@ def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | 
     Parameters
     ----------
     lengths : array (B,) or sequence of int
-        The number of steps of each sequence, from 0 to T. In an array of another library than
-        NumPy they are not checked, which would mean to wait for the device: there a length above T
+        The number of steps of each sequence, from 0 to T. They are not checked in an array of
+        another library than NumPy, as that would wait for the device: there a length above T
         counts as T, one below 0 as 0.
     steps : int
         The number of time steps T with the padding.
     xp : namespace, optional
-        The array library of the mask. NumPy's arrays and sequences, which are on the host, are
-        taken there; any other array must be one of `xp`. Default: that of `lengths`, or NumPy.
+        The array library of the mask. Sequences and NumPy arrays are converted to it; any other
+        array must already be one of `xp`. Default: that of `lengths`, or NumPy.
 
     Returns
     -------
@@ -50,8 +48,8 @@ def length_mask(lengths: Sequence[int] | Array, steps: int, *, xp: ModuleType | 
     Raises
     ------
     TypeError, ValueError
-        Where `lengths` has the wrong shape, holds no integers, is out of range, or is of another
-        library than NumPy and `xp`.
+        Where `lengths` has the wrong shape, does not hold integers, is out of range, or is of
+        another library than NumPy and `xp`.
 
     Examples
     --------
@@ -87,7 +85,7 @@ def _mask(lengths: Any, steps: int) -> Any:
 
 
 def _lengths(lengths: Any, steps: int, *, xp: Namespace) -> Any:
-    """Make an array of lengths that are on the host, and check them there."""
+    """Check lengths that are on the host, and make an array of them."""
     try:
         numbers = [int(length) for length in lengths if length == int(length)]
         complete = len(numbers) == len(lengths)

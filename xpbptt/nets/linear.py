@@ -11,10 +11,8 @@ from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.namespace import standard
-from xpbptt._arrays.types import Array, ArrayT, Seed
+from xpbptt._arrays.types import Array, ArrayT, Namespace, Seed
 from xpbptt.bptt.layers.layer import Gradients
-
-Namespace = Any
 
 
 class LinearParams(NamedTuple):
@@ -25,7 +23,7 @@ class LinearParams(NamedTuple):
     weight : array (O, I)
         From the inputs to the outputs.
     bias : array (O,)
-        What is added to the product.
+        Added to the product.
     """
 
     weight: Any
@@ -82,7 +80,7 @@ class Linear:
     output_size: int
 
     def __post_init__(self) -> None:
-        """Refuse sizes that make no readout."""
+        """Refuse invalid sizes."""
         check.whole("input_size", self.input_size)
         check.whole("output_size", self.output_size)
 
@@ -198,7 +196,7 @@ class Linear:
         Raises
         ------
         TypeError, ValueError
-            If `dy` has the wrong shape, dtype, library or device, or the cache is another's.
+            If `dy` has the wrong shape, dtype, library or device, or another readout made `cache`.
         """
         if not isinstance(cache, LinearCache):
             message = f"`cache` must be what `forward` returned, got {type(cache).__name__}"
@@ -241,5 +239,5 @@ def _apply(params: LinearParams, x: ArrayT, *, xp: Namespace) -> ArrayT:
 
 
 def _rows(array: Array, *, xp: Namespace) -> Any:
-    """Make all leading axes one, so that every product is one of two matrices."""
+    """Merge all leading axes, so that every product is one of two matrices."""
     return xp.reshape(array, (math.prod(array.shape[:-1]), array.shape[-1]))

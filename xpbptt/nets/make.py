@@ -92,7 +92,7 @@ def RNN(  # noqa: N802 - the name of the net
     RNN-relu(3, 5)
     """
     known = {"tanh": rnn.RNN_TANH, "relu": rnn.RNN_RELU}
-    if nonlinearity not in list(known):  # a list, for what has no hash
+    if nonlinearity not in list(known):  # a list: the value may have no hash
         message = f"`nonlinearity` must be one of {sorted(known)}, got {nonlinearity!r}"
         raise ValueError(message)
     cell = known[nonlinearity]

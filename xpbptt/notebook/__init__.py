@@ -32,8 +32,9 @@ The numbers in comments are those of the notebook's later editions: (1) to (6) L
 (5) RNN backward, (7) to (21) LSTM backward. The first edition gave the gradients of the biases no
 numbers, here (15) to (18), and called (19) to (21) (15) to (17).
 
-The backward functions want the whole gradient by ``a``, what comes through ``y`` included, and so
-give none by ``Wya``, ``Wy`` and ``by``. All gradients are sums over the examples, not means.
+The backward functions take the whole gradient by ``a``, including the part that comes through
+``y``, and so return none by ``Wya``, ``Wy`` and ``by``. All gradients are sums over the examples,
+not means.
 
 Where this differs from the published notebook
 ----------------------------------------------

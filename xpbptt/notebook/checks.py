@@ -1,16 +1,14 @@
-"""What the notebook's functions may be called with, checked before any work."""
+"""Checks of the arguments of the notebook's functions, made before any work is done."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from xpbptt._arrays import check
-
-Array = Any
-Namespace = Any
+from xpbptt._arrays.types import AnyArray, Namespace
 
 
 class Cell(NamedTuple):
-    """What a cell's dictionary and cache must hold: the axes of the parameters, the cache's names.
+    """The contents of a cell's dictionary and cache: the parameters' axes, the cache's names.
 
     An earlier parameter sets the sizes for a later one.
     """
@@ -33,11 +31,11 @@ LSTM = Cell(
     ("a_next", "c_next", "a_prev", "c_prev", "ft", "it", "cct", "ot", "xt", "parameters"),
 )
 
-Found = tuple[str, Array, str]  # an array with its name and its axes
+Found = tuple[str, AnyArray, str]  # an array with its name and its axes
 
 
-def check_parameters(name: str, parameters: Mapping[str, Array], cell: Cell) -> list[Found]:
-    """Refuse what is not a dictionary of a cell's parameters, or list them."""
+def check_parameters(name: str, parameters: Mapping[str, AnyArray], cell: Cell) -> list[Found]:
+    """Check a dictionary of a cell's parameters; return its arrays."""
     if not isinstance(parameters, Mapping):
         message = f"`{name}` must be a dict of arrays, got {type(parameters).__name__}"
         raise TypeError(message)
@@ -53,7 +51,7 @@ def check_parameters(name: str, parameters: Mapping[str, Array], cell: Cell) -> 
 
 
 def check_cache(name: str, cache: tuple[Any, ...], cell: Cell) -> list[Found]:
-    """Refuse what is not a cache of a cell, or list its arrays."""
+    """Check a cache of a cell; return its arrays."""
     expected = f"({', '.join(cell.cache)}), which {cell.forward} returns"
     if not isinstance(cache, tuple):
         message = f"`{name}` must be a tuple {expected}, got {type(cache).__name__}"
@@ -68,7 +66,7 @@ def check_cache(name: str, cache: tuple[Any, ...], cell: Cell) -> list[Found]:
     return found
 
 
-def check_sequence(da: Array, caches: Any, cell: Cell) -> Namespace:
+def check_sequence(da: AnyArray, caches: Any, cell: Cell) -> Namespace:
     """Return the namespace of a sequence's caches and gradient, having checked them."""
     match caches:
         case (list(steps), x):

@@ -4,13 +4,12 @@ from functools import partial
 
 import array_api_compat
 
+from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt.notebook import checks
 from xpbptt.notebook.maths import (
-    Array,
     Cache,
     Caches,
     Gradients,
-    Namespace,
     Parameters,
     over_time,
     sigmoid,
@@ -19,8 +18,8 @@ from xpbptt.notebook.maths import (
 
 
 def lstm_cell_forward(
-    xt: Array, a_prev: Array, c_prev: Array, parameters: Parameters
-) -> tuple[Array, Array, Array, Cache]:
+    xt: AnyArray, a_prev: AnyArray, c_prev: AnyArray, parameters: Parameters
+) -> tuple[AnyArray, AnyArray, AnyArray, Cache]:
     """Take one step of the LSTM.
 
     Parameters
@@ -71,8 +70,8 @@ def lstm_cell_forward(
 
 
 def _lstm_cell_forward(
-    xt: Array, a_prev: Array, c_prev: Array, parameters: Parameters, *, xp: Namespace
-) -> tuple[Array, Array, Array, Cache]:
+    xt: AnyArray, a_prev: AnyArray, c_prev: AnyArray, parameters: Parameters, *, xp: Namespace
+) -> tuple[AnyArray, AnyArray, AnyArray, Cache]:
     Wf, Wi, Wc, Wo = (parameters[key] for key in ("Wf", "Wi", "Wc", "Wo"))
     bf, bi, bc, bo = (parameters[key] for key in ("bf", "bi", "bc", "bo"))
     Wy, by = parameters["Wy"], parameters["by"]
@@ -90,7 +89,9 @@ def _lstm_cell_forward(
     return a_next, c_next, yt_pred, cache
 
 
-def lstm_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Array, Array, Caches]:
+def lstm_forward(
+    x: AnyArray, a0: AnyArray, parameters: Parameters
+) -> tuple[AnyArray, AnyArray, AnyArray, Caches]:
     """Run the LSTM over a sequence, from a memory of zeros.
 
     Parameters
@@ -152,14 +153,14 @@ def lstm_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Ar
     )
 
 
-def lstm_cell_backward(da_next: Array, dc_next: Array, cache: Cache) -> Gradients:
+def lstm_cell_backward(da_next: AnyArray, dc_next: AnyArray, cache: Cache) -> Gradients:
     """Go back through one step of the LSTM.
 
     Parameters
     ----------
     da_next, dc_next : array (n_a, m)
-        Gradient by the hidden state and by the memory after the step. `dc_next` is what comes by
-        other ways than this step's hidden state.
+        Gradient by the hidden state and by the memory after the step. `dc_next` leaves out the
+        part that comes through this step's hidden state.
     cache : tuple
         What `lstm_cell_forward` returned.
 
@@ -197,7 +198,7 @@ def lstm_cell_backward(da_next: Array, dc_next: Array, cache: Cache) -> Gradient
 
 
 def _lstm_cell_backward(
-    da_next: Array, dc_next: Array, cache: Cache, *, xp: Namespace
+    da_next: AnyArray, dc_next: AnyArray, cache: Cache, *, xp: Namespace
 ) -> Gradients:
     a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters = cache
     Wf, Wi, Wc, Wo = (parameters[key] for key in ("Wf", "Wi", "Wc", "Wo"))
@@ -237,7 +238,7 @@ def _lstm_cell_backward(
     return gradients | {"dWi": dWi, "dbi": dbi, "dWc": dWc, "dbc": dbc, "dWo": dWo, "dbo": dbo}
 
 
-def lstm_backward(da: Array, caches: Caches) -> Gradients:
+def lstm_backward(da: AnyArray, caches: Caches) -> Gradients:
     """Go back through a sequence of the LSTM.
 
     Parameters

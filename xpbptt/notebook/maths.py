@@ -1,19 +1,19 @@
-"""What the functions of the notebook share: two functions, and the form of a result."""
+"""The types of the notebook's functions, sigmoid and softmax, and the form of a result."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import array_api_compat
 
-Array = Any
-Namespace = Any
-Parameters = Mapping[str, Array]
-Gradients = dict[str, Array]
+from xpbptt._arrays.types import AnyArray, Namespace
+
+Parameters = Mapping[str, AnyArray]
+Gradients = dict[str, AnyArray]
 Cache = tuple[Any, ...]
-Caches = tuple[list[Cache], Array]
+Caches = tuple[list[Cache], AnyArray]
 
 
-def sigmoid(z: Array, *, xp: Namespace) -> Array:
+def sigmoid(z: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return 1 / (1 + exp(-z)), for z < 0 as exp(z) / (1 + exp(z)): small values stay accurate."""
     is_complex = xp.isdtype(z.dtype, "complex floating")  # as for a complex step
     negative = (xp.real(z) if is_complex else z) < 0
@@ -21,13 +21,13 @@ def sigmoid(z: Array, *, xp: Namespace) -> Array:
     return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)
 
 
-def softmax(z: Array, *, xp: Namespace) -> Array:
-    """Return exp(z) / Σ exp(z) over the first axis; the maximum is taken off against overflow."""
+def softmax(z: AnyArray, *, xp: Namespace) -> AnyArray:
+    """Return exp(z) / Σ exp(z) over the first axis; less the maximum, which avoids overflow."""
     e_z = xp.exp(z - xp.max(z, axis=0, keepdims=True))
     return e_z / xp.sum(e_z, axis=0, keepdims=True)
 
 
-def over_time(steps: list[Array], n: int, x: Array, *, xp: Namespace) -> Array:
+def over_time(steps: list[AnyArray], n: int, x: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return arrays (n, m), one a step, as one (n, m, T)."""
     shape = (n, x.shape[1], len(steps))
     array = xp.empty(shape, dtype=x.dtype, device=array_api_compat.device(x))

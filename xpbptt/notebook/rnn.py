@@ -4,13 +4,12 @@ from functools import partial
 
 import array_api_compat
 
+from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt.notebook import checks
 from xpbptt.notebook.maths import (
-    Array,
     Cache,
     Caches,
     Gradients,
-    Namespace,
     Parameters,
     over_time,
     softmax,
@@ -18,8 +17,8 @@ from xpbptt.notebook.maths import (
 
 
 def rnn_cell_forward(
-    xt: Array, a_prev: Array, parameters: Parameters
-) -> tuple[Array, Array, Cache]:
+    xt: AnyArray, a_prev: AnyArray, parameters: Parameters
+) -> tuple[AnyArray, AnyArray, Cache]:
     """Take one step of the RNN.
 
     Parameters
@@ -66,8 +65,8 @@ def rnn_cell_forward(
 
 
 def _rnn_cell_forward(
-    xt: Array, a_prev: Array, parameters: Parameters, *, xp: Namespace
-) -> tuple[Array, Array, Cache]:
+    xt: AnyArray, a_prev: AnyArray, parameters: Parameters, *, xp: Namespace
+) -> tuple[AnyArray, AnyArray, Cache]:
     Wax, Waa, ba = parameters["Wax"], parameters["Waa"], parameters["ba"]
     Wya, by = parameters["Wya"], parameters["by"]
 
@@ -77,7 +76,9 @@ def _rnn_cell_forward(
     return a_next, yt_pred, (a_next, a_prev, xt, parameters)
 
 
-def rnn_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Array, Caches]:
+def rnn_forward(
+    x: AnyArray, a0: AnyArray, parameters: Parameters
+) -> tuple[AnyArray, AnyArray, Caches]:
     """Run the RNN over a sequence.
 
     Parameters
@@ -133,7 +134,7 @@ def rnn_forward(x: Array, a0: Array, parameters: Parameters) -> tuple[Array, Arr
     )
 
 
-def rnn_cell_backward(da_next: Array, cache: Cache) -> Gradients:
+def rnn_cell_backward(da_next: AnyArray, cache: Cache) -> Gradients:
     """Go back through one step of the RNN.
 
     Parameters
@@ -172,7 +173,7 @@ def rnn_cell_backward(da_next: Array, cache: Cache) -> Gradients:
     return _rnn_cell_backward(da_next, cache, xp=xp)
 
 
-def _rnn_cell_backward(da_next: Array, cache: Cache, *, xp: Namespace) -> Gradients:
+def _rnn_cell_backward(da_next: AnyArray, cache: Cache, *, xp: Namespace) -> Gradients:
     a_next, a_prev, xt, parameters = cache
     Wax, Waa = parameters["Wax"], parameters["Waa"]
 
@@ -186,7 +187,7 @@ def _rnn_cell_backward(da_next: Array, cache: Cache, *, xp: Namespace) -> Gradie
     return {"dxt": dxt, "da_prev": da_prev, "dWax": dWax, "dWaa": dWaa, "dba": dba}
 
 
-def rnn_backward(da: Array, caches: Caches) -> Gradients:
+def rnn_backward(da: AnyArray, caches: Caches) -> Gradients:
     """Go back through a sequence of the RNN.
 
     Parameters

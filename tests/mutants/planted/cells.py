@@ -13,7 +13,7 @@ MUTANTS = [
         CLOSED,
     ),
     Mutant(
-        "sigmoid is half a tanh where a cell runs as written",
+        "sigmoid is half a tanh where a cell runs eagerly",
         "cells/activations.py",
         "return xp.exp(below) / (1 + xp.exp(minus))",
         "return 0.5 * xp.tanh(0.5 * x) + 0.5",
@@ -41,7 +41,7 @@ MUTANTS = [
         "tests/test_cell_contract.py::test_what_forward_returns",
     ),
     Mutant(
-        "a cell that runs as written may write into the caller's gradient",
+        "a cell that runs eagerly may write into the caller's gradient",
         "bptt/engines/eager.py",
         "    dstate = copied(dstate, xp=xp)\n",
         "",

@@ -26,7 +26,7 @@ OPERATIONS = INFIX | {
     "not": "!{0}",
 }
 
-# exp of what is not positive: it does not overflow, and small values keep their precision.
+# exp(-|x|) does not overflow, and small values keep their precision.
 SIGMOID = """
 template <typename T> __device__ T sigmoid(T x) {
   const T e = exp(-fabs(x));
@@ -76,7 +76,7 @@ def compile_(program: Program, dtype: str) -> Callable[..., None]:
 
 
 def source(program: Program, dtype: str) -> str:
-    """Return the C++ source of one element, that with the number `i` of the step's B·H."""
+    """Return the C++ source for element `i` of the B·H elements of a step."""
     number = "double" if dtype == "float64" else "float"
 
     def constant(value: float) -> str:
@@ -113,7 +113,7 @@ def _argument(buffer: Buffer, dtype: str) -> str:
 
 
 def _element(access: Access) -> str:
-    """Return an element of a buffer by its place in memory."""
+    """Return the C++ expression of an element of a buffer."""
     lengths = {"b": "batch", "j": f"{access.buffer.blocks} * size"}
     place, *rest = (*access.row, access.column) if "j" in access.buffer.axes else access.row
     for axis, index in zip(access.buffer.axes[1:], rest, strict=True):

@@ -1,4 +1,4 @@
-"""The target for CuPy's arrays: a kernel and a product of cuBLAS a step, asked for by Python."""
+"""The target for CuPy's arrays: a kernel and a product by cuBLAS a step, launched from Python."""
 
 import cupy
 

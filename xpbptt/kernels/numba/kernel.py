@@ -12,8 +12,6 @@ from xpbptt.kernels.numba import rows as vector_rows
 from xpbptt.kernels.numba.math import OPTIONS, select
 from xpbptt.kernels.program import Access, Program
 
-Array = Any
-
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
     "exp": "exp({0})",
@@ -41,13 +39,13 @@ def compile_(program: Program, dtype: str) -> Callable[..., None]:
         ``run(t, *buffers)`` with the buffers that `program.buffers` names, those that are only
         read first; all as `plain` returns them.
     """
-    text, spans = source(program)
+    text, blocks = source(program)
     names: dict[str, Any] = {}
     exec(text, names)  # noqa: S102 - the source is our own, made of numbers and names
     number = getattr(numba, dtype)
     names |= {"number": number, "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
     names["select"] = select
-    names |= vector_math.functions(dtype) | vector_rows.functions(spans)
+    names |= vector_math.functions(dtype) | vector_rows.functions(blocks)
     read, written = program.buffers()
     arguments = (
         numba.types.Array(numba.boolean if buffer.logical else number, len(buffer.axes), "C")
@@ -59,12 +57,12 @@ def compile_(program: Program, dtype: str) -> Callable[..., None]:
 
 
 def source(program: Program) -> tuple[str, list[str]]:
-    """Return the Python source that Numba compiles, and the names of the spans it works on."""
+    """Return the Python source that Numba compiles, and the names of the blocks it accesses."""
     read, written = program.buffers()
     buffers = [*read, *written]
     sized = next(buffer for buffer in buffers if "bj" in buffer.axes)
     rows: dict[str, str] = {}
-    spans: dict[str, None] = {}
+    blocks: dict[str, None] = {}
 
     def row(access: Access) -> str:
         """Return the name of the row that an access is to, taken out of the inner loop."""
@@ -74,19 +72,19 @@ def source(program: Program) -> tuple[str, list[str]]:
         rows[name] = f"{access.buffer.name}[{index}]" if index else access.buffer.name
         return name
 
-    def span(access: Access) -> str:
-        """Return the name of the part of a row that is one block."""
+    def block(access: Access) -> str:
+        """Return the name of a block of a row."""
         name = f"{row(access)}_{access.block}"
-        spans.setdefault(name)
+        blocks.setdefault(name)
         return name
 
     def load(access: Access) -> str:
         if "j" not in access.buffer.axes:
             return row(access)
-        return f"load_{span(access)}({row(access)}, {access.column})"
+        return f"load_{block(access)}({row(access)}, {access.column})"
 
     def store(access: Access, value: str) -> str:
-        return f"store_{span(access)}({row(access)}, {access.column}, {value})"
+        return f"store_{block(access)}({row(access)}, {access.column}, {value})"
 
     python = Language(
         assign=lambda name, value, _: f"{name} = {value}",
@@ -107,4 +105,4 @@ def source(program: Program) -> tuple[str, list[str]]:
             *(f"            {line}" for line in body),
         ]
     )
-    return text, list(spans)
+    return text, list(blocks)

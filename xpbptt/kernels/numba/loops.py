@@ -1,7 +1,7 @@
 """The time loop itself compiled by Numba, for one small sequence.
 
-There the products take less time than Python does to ask for them. Larger ones are NumPy's, whose
-BLAS is the faster the larger they are.
+There a product takes less time than the call of it from Python. Larger products are left to NumPy's
+BLAS.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
 from xpbptt.kernels.numba.math import OPTIONS
 
-Array = Any
-
-SMALL = 2**14  # elements of a matrix that is multiplied with one vector about as fast as by BLAS
+SMALL = 2**14  # elements of a matrix whose product with a vector is about as fast as by BLAS
 
 SOURCE = """
 def forward(rows, weight, product, {names}):
@@ -41,7 +40,7 @@ def single({given}):
 
 
 @numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def multiply(left: Array, weight: Array, product: Array) -> None:
+def multiply(left: AnyArray, weight: AnyArray, product: AnyArray) -> None:
     """Multiply a vector (K,) by a matrix (K, N), four rows of the matrix at a time."""
     depth = left.shape[0]
     for j in range(product.shape[0]):
@@ -57,7 +56,7 @@ def multiply(left: Array, weight: Array, product: Array) -> None:
 
 
 @numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
-def apply(weight: Array, vector: Array, product: Array) -> None:
+def apply(weight: AnyArray, vector: AnyArray, product: AnyArray) -> None:
     """Multiply a matrix (N, K) by a vector (K,), one sum a row."""
     for n in range(product.shape[0]):
         row, total = weight[n], product.dtype.type(0)

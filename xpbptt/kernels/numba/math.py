@@ -1,4 +1,4 @@
-"""tanh, exp and sigmoid for Numba, such that a loop over them becomes vector instructions.
+"""tanh, exp and sigmoid for Numba, written so that LLVM vectorises a loop over them.
 
 All come from exp(y) = 2ⁿ exp(r) with y = n ln 2 + r and |r| ≤ ln 2 / 2, where the Taylor series of
 exp(r) - 1 = r + r²/2! + r³/3! + … is short, and tanh(x) = (exp(2x) - 1) / (exp(2x) + 1). Against
@@ -16,13 +16,13 @@ import numba
 from llvmlite import ir
 from numba.extending import intrinsic
 
-# Products may be fused with sums, and the sign of zero is free; everything else is as written, so
-# that NaN and infinities pass. With Python's error model a division could raise, and a loop with
-# one in it would not be vectorised.
+# A product and a sum may become one instruction, and the sign of zero is free; nothing else is
+# relaxed, so that NaN and infinities pass. With Python's error model a division could raise, and a
+# loop with one in it would not be vectorised.
 OPTIONS: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
 LN_2 = Decimal("0.693147180559945309417232121458176568")
-LIFT = 64  # exp(-x) of large x is subnormal; 2 to this power times it, and the 2ⁿ of that, is not
+LIFT = 64  # 2 to this power times exp(-x) is not subnormal for large x, and neither is its 2ⁿ
 
 
 class Format(NamedTuple):

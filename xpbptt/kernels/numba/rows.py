@@ -1,8 +1,8 @@
-"""Reading and writing rows of arrays for Numba, such that LLVM knows that no two of them overlap.
+"""Reading and writing rows of arrays for Numba, so that LLVM knows that no two of them overlap.
 
 To turn a loop into vector instructions LLVM has to know that what is written is not read later on
 from another row. It compares the addresses of all pairs of rows before each loop, and gives up
-where there are many. Told with each access which row it belongs to, it need not ask.
+where there are many. With the row named at each access, it has nothing to compare.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def _place(context: Any, builder: Any, kind: Any, row: Any, j: Any) -> Any:
 
 
 def _annotate(module: Any, instruction: Any, name: str, others: tuple[str, ...]) -> None:
-    """Say that an access is to one row and to no other."""
+    """Annotate an access as one to the named row and to none of the others."""
     domain = module.add_metadata([ir.MetaDataString(module, DOMAIN)])
 
     def scopes(names: tuple[str, ...]) -> Any:
