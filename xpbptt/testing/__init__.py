@@ -5,6 +5,7 @@
 sequence in the wrong direction, and `laws` holds what every recurrent net must obey.
 """
 
+from xpbptt.testing import laws
 from xpbptt.testing.causality import check_causality
 from xpbptt.testing.gradients import GradientCheck, check_gradients
 from xpbptt.testing.layer import Differentiable, GradientError
@@ -15,4 +16,5 @@ __all__ = [
     "GradientError",
     "check_causality",
     "check_gradients",
+    "laws",
 ]
