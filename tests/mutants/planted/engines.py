@@ -107,7 +107,8 @@ MUTANTS = [
     Mutant(
         "a chunk of a compiled pass starts from the state before the sequence",
         "bptt/engines/stepwise.py",
-        "        state = of.state(*(buffer[-1, ...] for buffer in states))\n    return snapshots, copied(state",
+        "        state = of.state(*(buffer[-1, ...] for buffer in states))\n"
+        "    return snapshots, copied(state",
         "        last = of.state(*(buffer[-1, ...] for buffer in states))\n"
         "    state = last\n    return snapshots, copied(state",
         "tests/testing/test_laws.py::test_of_a_sequence_longer_than_what_is_computed_at_once",
@@ -124,15 +125,16 @@ MUTANTS = [
         "bptt/engines/stepwise_back.py",
         "return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)",
         "return Rewound(dparams, dx, of.state(dh, *rest), trace)",
-        f"{LAWS}[gru-1layer-forward-numpy-derivative]",
+        f"{LAWS}[gru-1layer-both-numpy-derivative]",
     ),
     Mutant(
         "a compiled pass back forgets the other states of the final gradient",
         "bptt/engines/stepwise_back.py",
-        "for buffer, part in zip((dh, *rest), dstate, strict=True):\n        buffer[...] = part\n    after",
+        "for buffer, part in zip((dh, *rest), dstate, strict=True):\n"
+        "        buffer[...] = part\n    after",
         "for buffer, part in zip((dh, *rest), dstate, strict=True):\n"
         "        buffer[...] = part if buffer is dh else 0\n    after",
-        f"{LAWS}[lstm-1layer-forward-numpy-linearity]",
+        f"{LAWS}[lstm-1layer-forward-numpy-derivative]",
     ),
     Mutant(
         "residuals computed again use the state after the step",
@@ -152,8 +154,8 @@ MUTANTS = [
     Mutant(
         "an eager pass takes masked steps",
         "bptt/engines/eager.py",
-        "            state = new if keep is None else held(keep[t - steps.start, ...], new, state, xp=xp)",
-        "            state = new",
+        "state = new if keep is None else held(keep[t - steps.start, ...], new, state, xp=xp)",
+        "state = new",
         f"{LAWS}[gru-before-1layer-forward-numpy-chunks]",
     ),
     Mutant(

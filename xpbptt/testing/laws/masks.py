@@ -82,7 +82,15 @@ def _each_sequence_alone(of: Sample) -> None:
         got["grads.state"] = found.state
         same(f"padding, sequence {b} alone", got, expected, xp=xp)
         params = found.params
-        total = params if total is None else map_leaves(lambda p, q: p + q, total, params)
+        total = (
+            params
+            if total is None
+            else map_leaves(
+                lambda p, q: xp.asarray(p + q),
+                total,
+                params,  # NumPy adds arrays () to a scalar
+            )
+        )
     if total is not None:
         together_params = {"grads.params": together["grads"].params}
         same("padding, all sequences", together_params, {"grads.params": total}, xp=xp)

@@ -157,15 +157,12 @@ def draw(
         kind = "bool" if array.dtype == bool else dtype
         return namespace.asarray(array, dtype=getattr(namespace, kind), copy=True)
 
-    numbers = (
-        params,
-        x,
-        map_leaves(normal, start),
-        random.standard_normal((steps, batch, net.directions * net.hidden_size)),
-        map_leaves(normal, start),
-        pattern(steps, batch, random) if masked else None,
-    )
-    return Sample(net, namespace, *map_leaves(here, numbers), seed)
+    dy = random.standard_normal((steps, batch, net.directions * net.hidden_size))
+    state, dstate = map_leaves(normal, start), map_leaves(normal, start)
+    mask = pattern(steps, batch, random) if masked else None
+    numbers = (params, x, state, dy, dstate, mask)
+    params, x, state, dy, dstate, mask = map_leaves(here, numbers)
+    return Sample(net, namespace, params, x, state, dy, dstate, mask, seed)
 
 
 def pattern(steps: int, batch: int, random: np.random.Generator) -> Any:

@@ -59,7 +59,7 @@ def chunks(
         second = of.net.backward(cache2, late.dy, of.dstate)
         first = of.net.backward(cache1, early.dy, second.state)
         grads = first._replace(
-            params=map_leaves(lambda a, b: a + b, first.params, second.params),
+            params=map_leaves(lambda a, b: of.xp.asarray(a + b), first.params, second.params),
             x=of.xp.concat((first.x, second.x), axis=0),
         )
         y = of.xp.concat((y1, y2), axis=0)
