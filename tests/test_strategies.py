@@ -30,13 +30,6 @@ EXACT = [
 ]
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "masked"])
-def mask(request, xp):
-    if not request.param:
-        return None
-    return xp.asarray(np.random.default_rng(2).random((T, B)) > 0.3)
-
-
 def run(case, mask, bptt):
     y, state, kept = case.net.forward(case.params, case.x, case.state, mask, bptt=bptt)
     return y, state, case.net.backward(kept, case.dy, case.dstate)

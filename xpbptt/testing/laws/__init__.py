@@ -54,7 +54,7 @@ LAWS: dict[str, Callable[..., None]] = {
 
 
 def hold(net: Any, *, xp: ModuleType | None = None, seed: int = 0) -> None:
-    """Check all laws, one after the other; it takes about a second.
+    """Check all laws, one after the other: seconds, or more where the cell must be compiled.
 
     Parameters
     ----------
