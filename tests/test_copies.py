@@ -48,10 +48,17 @@ def same(found, expected, xp):
     return all(type(a) is type(b) and bool(xp.all(xp.asarray(a == b))) for (_, a), (_, b) in pairs)
 
 
-@pytest.mark.parametrize("fuse", ["0", "1"])
-@pytest.mark.parametrize("bptt", STRATEGIES, ids=repr)
-@pytest.mark.parametrize("name", NETS)
-def test_a_cache(name, bptt, fuse, copied, make_case, xp, monkeypatch):
+# Every net with every strategy; each engine and each way to copy with each of them, not with all.
+PAIRWISE = [
+    pytest.param(name, bptt, str((i + j) % 2), list(WAYS)[(i // 2 + j) % 2], id=f"{name}-{bptt!r}")
+    for i, name in enumerate(NETS)
+    for j, bptt in enumerate(STRATEGIES)
+]
+
+
+@pytest.mark.parametrize(("name", "bptt", "fuse", "way"), PAIRWISE)
+def test_a_cache(name, bptt, fuse, way, make_case, xp, monkeypatch):
+    copied = WAYS[way]
     monkeypatch.setenv("XPBPTT_FUSE", fuse)
     case = make_case(NETS[name])
     if fuse == "1" and array_api_compat.array_namespace(case.x).__name__ not in TARGETS:

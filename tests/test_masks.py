@@ -1,110 +1,16 @@
-"""Masks on every net: what they hide leaves no trace, and padding is as if it were not there."""
+"""Masks: packed sequences of torch, lengths, and masks that are refused."""
 
 import array_api_compat
 import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt.testing import check_gradients
 
 T, B, H = 6, 4, 5
-
-RIGHT = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
-GAPS = [[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0]]
-PATTERNS = {"right": RIGHT, "left": RIGHT[::-1], "gaps, one never": GAPS}
 
 
 def host(array):
     return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
-
-
-@pytest.fixture(params=PATTERNS)
-def pattern(request):
-    return np.array(PATTERNS[request.param], dtype=bool)
-
-
-@pytest.fixture
-def mask(xp, pattern):
-    return xp.asarray(pattern)
-
-
-def run(case, mask):
-    y, state, cache = case.net.forward(case.params, case.x, case.state, mask)
-    return y, state, case.net.backward(cache, case.dy, case.dstate)
-
-
-def test_gradients(case, mask):
-    check = check_gradients(case.net, case.params, case.x, case.state, mask=mask)
-    assert check.error < (1e-12 if check.method == "complex step" else 1e-7)
-
-
-def test_what_is_masked_leaves_no_trace(case, mask, xp, assert_close):
-    """NaN and inf in the input and in the gradient of the output."""
-    expected = run(case, mask)
-    keep = xp.broadcast_to(mask[..., None], case.x.shape)
-    nan, inf = xp.full_like(case.x, xp.nan), xp.full_like(case.x, xp.inf)
-    for rubbish in (nan, inf, -inf):
-        spoilt = case._replace(x=xp.where(keep, case.x, rubbish))
-        assert_close(run(spoilt, mask), expected, 0)
-    keep = xp.broadcast_to(mask[..., None], case.dy.shape)
-    rubbish = xp.full_like(case.dy, xp.nan)
-    assert_close(run(case._replace(dy=xp.where(keep, case.dy, rubbish)), mask), expected, 0)
-
-
-def test_masked_steps_output_zero_and_get_no_gradient(case, mask, xp):
-    y, _, grads = run(case, mask)
-    hidden = ~mask[..., None]
-    assert not bool(xp.any(hidden & (y != 0)))
-    assert not bool(xp.any(hidden & (grads.x != 0)))
-
-
-def test_each_sequence_is_as_if_run_alone(case, mask, pattern, xp, tree_map, assert_close):
-    """The outputs, states and gradients of a batch with gaps, and of its sequences without."""
-    y, state, grads = run(case, mask)
-    total = None
-    for b in range(B):
-        steps = [int(t) for t in np.flatnonzero(pattern[:, b])]
-        column = slice(b, b + 1)
-        alone = lambda a, b=column: a[b, ...]  # noqa: E731
-        pick = lambda a: gather(a[:, column, :], steps, xp)  # noqa: B023, E731
-        single = case._replace(
-            x=pick(case.x),
-            dy=pick(case.dy),
-            state=tree_map(alone, case.state),
-            dstate=tree_map(alone, case.dstate),
-        )
-        y1, state1, grads1 = run(single, None)
-        assert_close((y1, state1), (pick(y), tree_map(alone, state)))
-        assert_close(grads1.x, pick(grads.x))
-        assert_close(grads1.state, tree_map(alone, grads.state))
-        total = grads1.params if total is None else tree_map(xp.add, total, grads1.params)
-    assert_close(grads.params, total)
-
-
-def gather(array, steps, xp):
-    if not steps:
-        return array[:0, ...]
-    return xp.stack([array[t, ...] for t in steps], axis=0)
-
-
-def test_all_true_is_no_mask_and_all_false_does_nothing(case, xp, assert_close):
-    everything = xp.ones((T, B), dtype=xp.bool)
-    assert_close(run(case, everything), run(case, None), 0)
-    y, state, grads = run(case, ~everything)
-    zeros = tuple(xp.zeros_like(a) for a in (y, grads.x))
-    assert_close((y, grads.x), zeros, 0)
-    assert_close((state, grads.state), (case.state, case.dstate), 0)
-
-
-def test_infer_takes_the_same_mask(case, mask, assert_close):
-    y, state, _ = run(case, mask)
-    assert_close(case.net.infer(case.params, case.x, case.state, mask), (y, state), 0)
-
-
-def test_inputs_are_not_modified(case, mask, xp, tree_map, assert_close):
-    before = tree_map(lambda a: xp.asarray(a, copy=True), tuple(case[1:]))
-    run(case, mask)
-    assert_close(tuple(case[1:]), before, 0)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("RNN", "RNN"), ("LSTM", "LSTM"), ("GRU", "GRU")])

@@ -30,37 +30,9 @@ EXACT = [
 ]
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "masked"])
-def mask(request, xp):
-    if not request.param:
-        return None
-    return xp.asarray(np.random.default_rng(2).random((T, B)) > 0.3)
-
-
 def run(case, mask, bptt):
     y, state, kept = case.net.forward(case.params, case.x, case.state, mask, bptt=bptt)
     return y, state, case.net.backward(kept, case.dy, case.dstate)
-
-
-def test_every_strategy_gives_the_gradients_of_keep_all(case, mask, assert_close):
-    expected = run(case, mask, KeepAll())
-    for bptt in (KeepStates(), Segments(4), Binomial(2), Truncated(T)):
-        assert_close(run(case, mask, bptt), expected)
-
-
-@pytest.mark.parametrize("bptt", EXACT, ids=repr)
-@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
-def test_every_setting_of_the_strategies(make_case, make, bptt, assert_close):
-    case = make_case(make(I, H))
-    assert_close(run(case, None, bptt), run(case, None, KeepAll()))
-
-
-@pytest.mark.parametrize("bptt", EXACT, ids=repr)
-def test_a_cache_serves_twice(make_case, bptt, assert_close):
-    case = make_case(xpbptt.GRU(I, H, 2))
-    _, _, kept = case.net.forward(case.params, case.x, case.state, bptt=bptt)
-    first = case.net.backward(kept, case.dy, case.dstate)
-    assert_close(case.net.backward(kept, case.dy, case.dstate), first, 0)
 
 
 @pytest.mark.parametrize("bptt", EXACT, ids=repr)

@@ -81,16 +81,6 @@ def test_both_directions_are_told_at_the_time_of_the_input(make_case, xp):
     assert [bool(n > 0) for n in host(back.state.h)] == [False] * 2 + [True] * 4
 
 
-@pytest.mark.parametrize(
-    "bptt", [xpbptt.KeepStates(), xpbptt.Segments(2), xpbptt.Binomial(2)], ids=repr
-)
-def test_every_strategy_traces_and_clips_alike(case, bptt, xp, assert_close):
-    mask = xp.asarray(np.random.default_rng(1).random((T, B)) > 0.3)
-    options = {"trace": True, "clip_step": 0.5}
-    expected = backward(case, mask, **options)
-    assert_close(backward(case, mask, bptt, **options), expected)
-
-
 def test_a_limit_that_is_never_reached_changes_nothing(case, assert_close):
     assert_close(backward(case, clip_step=1e9), backward(case), 1e-11)
 

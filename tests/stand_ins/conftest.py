@@ -131,13 +131,19 @@ OPTIMIZERS = {
     "momentum": xpbptt.sgd(0.1, momentum=0.9),
     "adam": xpbptt.adam(0.1),
 }
+# Every strategy on one net, every other net with two of them.
+TRAINED = [
+    (name, bptt)
+    for k, name in enumerate(NETS)
+    for j, bptt in enumerate(STRATEGIES)
+    if name == "lstm-both" or j in (0, k % 5 + 1)
+]
 CALLS = {
     **{
-        f"{name}-{bptt!r}": lambda make, net=net, bptt=bptt: forward_and_backward(
+        f"{name}-{bptt!r}": lambda make, net=NETS[name], bptt=bptt: forward_and_backward(
             make, net, bptt=bptt
         )
-        for name, net in NETS.items()
-        for bptt in STRATEGIES
+        for name, bptt in TRAINED
     },
     **{f"{name}-infer": lambda make, net=net: infer(make, net) for name, net in NETS.items()},
     **{

@@ -1,44 +1,25 @@
-"""Checks of hand-written derivatives, for this library's nets and for anybody's own.
+"""Whether a backward pass is the derivative of its forward pass.
 
-A comparison of shapes proves nothing about a gradient. `check_gradients` compares the backward
-pass with a derivative of the forward pass in a random direction over all inputs at once;
-`check_causality` sees the one kind of mistake that no gradient can show, a layer that reads its
-sequence in the wrong direction.
+A comparison of shapes proves nothing about a gradient: the backward pass is compared with a
+derivative of the forward pass in a random direction over all inputs at once.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 
 from xpbptt._arrays import check as _check
 from xpbptt._arrays.tree import leaves, map_leaves
-
-Array = Any
-Tree = Any
+from xpbptt.testing.causality import check_net
+from xpbptt.testing.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
 
 COMPLEX_STEP = 1e-30  # no subtraction follows, so it may be as small as it likes
 CENTRAL_STEPS = (1e-6, 1e-7, 1e-8)  # shorter ones where a kink, as of relu, lies in between
 TOLERANCE = {"complex step": 1e-10, "central differences": 1e-6}
 AGREEMENT = 1e-5  # of the two methods, or the complex step met an operation that is not analytic
-
-
-class Differentiable(Protocol):
-    """What can be checked: a forward pass and its backward pass."""
-
-    @property
-    def forward(self) -> Callable[..., Any]:
-        """The forward pass."""
-
-    @property
-    def backward(self) -> Callable[..., Any]:
-        """The backward pass."""
-
-
-class GradientError(AssertionError):
-    """A backward pass that is not the derivative of its forward pass."""
 
 
 class GradientCheck(NamedTuple):
@@ -54,14 +35,6 @@ class GradientCheck(NamedTuple):
 
     method: str
     error: float
-
-
-class Inputs(NamedTuple):
-    """Everything that a forward pass can be differentiated by."""
-
-    params: Tree
-    x: Array
-    state: Tree
 
 
 def check_gradients(
@@ -130,11 +103,11 @@ def check_gradients(
         raise TypeError(message)
     _check_double(Inputs(params, x, state))
     random = np.random.default_rng(seed)
-    result = _forward(layer, Inputs(params, x, state), options)
+    result = forward(layer, Inputs(params, x, state), options)
     *outputs, cache = result
     if len(outputs) > 1 and state is None:
         state = _normal_like(outputs[1], random)
-        *outputs, cache = _forward(layer, Inputs(params, x, state), options)
+        *outputs, cache = forward(layer, Inputs(params, x, state), options)
     inputs = Inputs(params, x, state)
     xp = _check_double(inputs)
 
@@ -148,7 +121,7 @@ def check_gradients(
 
     def function(*inputs: Tree) -> Array:
         """Return the inner product of the outputs and the upstream gradient."""
-        *outputs, _ = _forward(layer, Inputs(*inputs), options)
+        *outputs, _ = forward(layer, Inputs(*inputs), options)
         return _inner(upstream, tuple(outputs), xp=xp)
 
     method, expected, scale = _derivative(function, inputs, direction, xp=xp)
@@ -157,93 +130,8 @@ def check_gradients(
     if not error <= TOLERANCE[method]:
         raise GradientError(_diagnosis(function, inputs, gradient, direction, error, xp=xp))
     if hasattr(layer, "bidirectional") and hasattr(layer, "hidden_size") and x.shape[0] > 1:
-        _check_net_causality(layer, inputs, options)
+        check_net(layer, inputs, options)
     return GradientCheck(method, error)
-
-
-def check_causality(
-    layer: Differentiable,
-    params: Tree,
-    x: Array,
-    state: Tree = None,
-    *,
-    future: slice = slice(0, 0),
-    **options: Any,
-) -> None:
-    """Check which way a layer reads its sequence.
-
-    The output at the first step must not depend on later inputs, nor, for the features of a
-    reversed layer, the output at the last step on earlier ones.
-
-    Parameters
-    ----------
-    layer : object
-        As for `check_gradients`.
-    params : tree of arrays
-        The parameters.
-    x : array (T, B, I)
-        The input, with T of at least 2.
-    state : tree of arrays, optional
-        The initial state.
-    future : slice
-        The features of y that read the sequence from its end; the others read from its beginning.
-    **options : dict
-        Passed on to ``layer.forward``.
-
-    Raises
-    ------
-    GradientError
-        Where an output depends on what it must not depend on.
-
-    Examples
-    --------
-    >>> import numpy as np, xpbptt
-    >>> from xpbptt.testing import check_causality
-    >>> net = xpbptt.LSTM(3, 5, bidirectional=True)
-    >>> x = np.random.default_rng(0).normal(size=(7, 2, 3))
-    >>> check_causality(net, net.init(0, dtype=np.float64), x, future=slice(5, 10))
-    """
-    xp = _check.array_namespace("x", x)
-    steps = x.shape[0]
-    if steps < 2:  # noqa: PLR2004 - one step has no direction
-        message = f"`x` must have at least 2 time steps, got {steps}"
-        raise ValueError(message)
-
-    def outputs(x: Array) -> Array:
-        return _forward(layer, Inputs(params, x, state), options)[0]
-
-    shift = xp.ones_like(x[:1, ...])
-    y = outputs(x)
-    late = outputs(xp.concat((x[:-1, ...], x[-1:, ...] + shift), axis=0)) == y
-    early = outputs(xp.concat((x[:1, ...] + shift, x[1:, ...]), axis=0)) == y
-    features = range(y.shape[-1])
-    reads_future = [k in features[future] for k in features]
-    _check_same("past", "later", late[0, ...], [not k for k in reads_future], xp=xp)
-    _check_same("future", "earlier", early[-1, ...], reads_future, xp=xp)
-
-
-def _check_same(tense: str, other: str, same: Array, features: list[bool], *, xp: Any) -> None:
-    """Check that the outputs are the same in these features."""
-    chosen = xp.asarray(features, device=array_api_compat.device(same))
-    if not bool(xp.all(same | ~chosen)):
-        message = f"wrong direction: features that read the {tense} depend on {other} inputs"
-        raise GradientError(message)
-
-
-def _check_net_causality(layer: Any, inputs: Inputs, options: dict[str, Any]) -> None:
-    """Check the direction where it is known: above one bidirectional layer everything mixes."""
-    if layer.bidirectional and layer.num_layers > 1:
-        return
-    size = layer.hidden_size
-    future = slice(size, 2 * size) if layer.bidirectional else slice(0, 0)
-    check_causality(layer, *inputs, future=future, **options)
-
-
-def _forward(layer: Any, inputs: Inputs, options: dict[str, Any]) -> Any:
-    params, x, state = inputs
-    if state is None:
-        return layer.forward(params, x, **options)
-    return layer.forward(params, x, state, **options)
 
 
 def _derivative(
