@@ -6,9 +6,9 @@ sequence in the wrong direction, and `laws` holds what every recurrent net must 
 """
 
 from xpbptt.testing import laws
-from xpbptt.testing.causality import check_causality
-from xpbptt.testing.gradients import GradientCheck, check_gradients
-from xpbptt.testing.layer import Differentiable, GradientError
+from xpbptt.testing.checks.causality import check_causality
+from xpbptt.testing.checks.gradients import GradientCheck, check_gradients
+from xpbptt.testing.checks.layer import Differentiable, GradientError
 
 __all__ = [
     "Differentiable",

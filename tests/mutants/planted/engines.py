@@ -107,17 +107,15 @@ MUTANTS = [
     Mutant(
         "a chunk of a compiled pass starts from the state before the sequence",
         "bptt/engines/stepwise.py",
-        "        state = of.state(*(buffer[-1, ...] for buffer in states))\n"
-        "    return snapshots, copied(state",
-        "        last = of.state(*(buffer[-1, ...] for buffer in states))\n"
-        "    state = last\n    return snapshots, copied(state",
+        "        state = of.state(*[buffer[-1, ...] for buffer in now])\n",
+        "        last = of.state(*[buffer[-1, ...] for buffer in now])\n    state = last\n",
         "tests/testing/test_laws.py::test_of_a_sequence_longer_than_what_is_computed_at_once",
     ),
     Mutant(
         "a compiled pass hands out snapshots of the step after",
         "bptt/engines/stepwise.py",
-        "_state(of, states, t - steps.start, xp=xp) for t in inside",
-        "_state(of, states, t - steps.start + 1, xp=xp) for t in inside",
+        "_state(of, now, t - steps.start, xp=xp) for t in inside",
+        "_state(of, now, t - steps.start + 1, xp=xp) for t in inside",
         f"{LAWS}[rnn-tanh-1layer-forward-numpy-strategies]",
     ),
     Mutant(
@@ -139,9 +137,8 @@ MUTANTS = [
     Mutant(
         "residuals computed again use the state after the step",
         "bptt/engines/stepwise_back.py",
-        "state = of.state(*(flat(part, xp=xp) for part in before_each))\n    residuals = empty",
-        "after = segment.states.stacked(1, inputs.x.shape[0] + 1)\n"
-        "    state = of.state(*(flat(part, xp=xp) for part in after))\n    residuals = empty",
+        "_residuals(of, compiled, inputs, segment, before_each, xp=xp)",
+        "_residuals(of, compiled, inputs, segment, tuple([p[1:, ...] for p in states]), xp=xp)",
         f"{LAWS}[lstm-1layer-forward-numpy-strategies]",
     ),
     Mutant(

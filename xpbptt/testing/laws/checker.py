@@ -20,10 +20,10 @@ from xpbptt.bptt import (
     unroll,
 )
 from xpbptt.nets.net import Net
-from xpbptt.testing.gradients import check_gradients
+from xpbptt.testing.checks.gradients import check_gradients
+from xpbptt.testing.checks.layer import GradientError
 from xpbptt.testing.laws.compare import LawError
-from xpbptt.testing.laws.sample import HIDDEN_SIZE, INPUT_SIZE, as_net, draw
-from xpbptt.testing.layer import GradientError
+from xpbptt.testing.laws.sample import HIDDEN_SIZE, INPUT_SIZE, UNASKED, as_net, draw
 
 Change = Callable[..., Any]
 
@@ -39,7 +39,7 @@ class Whole(NamedTuple):
 
     def forward(self, params: Any, x: Any, state: Any) -> Any:
         """Run over a sequence."""
-        run = Run(None, KeepAll().plan(x.shape[0], lambda: 1.0))
+        run = Run(None, KeepAll().plan(x.shape[0], UNASKED))
         return self.layer.forward(params, x, state, run, xp=self.xp)
 
     def backward(self, cache: Any, dy: Any, dstate: Any) -> Any:

@@ -6,9 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from xpbptt.bptt import Binomial, KeepAll, KeepStates, Segments, Strategy, Truncated
+from xpbptt.testing.checks.layer import Tree
 from xpbptt.testing.laws.compare import same
 from xpbptt.testing.laws.sample import Sample, as_net, as_written, draw
-from xpbptt.testing.layer import Tree
 
 ROUNDING = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-13}
 PLANS: tuple[Strategy, ...] = (KeepAll(), KeepStates(), Segments(4), Binomial(2), Truncated(2))

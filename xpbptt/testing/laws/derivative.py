@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from xpbptt.testing.gradients import check_gradients
+from xpbptt.testing.checks.gradients import check_gradients
 from xpbptt.testing.laws.sample import as_net, draw
 
 EXACT = {"complex step": 1e-12, "central differences": 1e-7}

@@ -4,10 +4,10 @@ from types import ModuleType
 from typing import Any
 
 from xpbptt.bptt import KeepAll, Layer, Run, Watch, reverse, unroll
-from xpbptt.testing.causality import check_causality
+from xpbptt.testing.checks.causality import check_causality
+from xpbptt.testing.checks.layer import Tree
 from xpbptt.testing.laws.compare import LawError, same
-from xpbptt.testing.laws.sample import Sample, as_net, draw
-from xpbptt.testing.layer import Tree
+from xpbptt.testing.laws.sample import UNASKED, Sample, as_net, draw
 
 
 def direction(
@@ -87,7 +87,7 @@ def _each_alone(of: Sample) -> None:
 
 def _train(layer: Layer, of: Sample) -> dict[str, Tree]:
     """Run both passes of a layer."""
-    run = Run(None, KeepAll().plan(of.x.shape[0], lambda: 1.0))
+    run = Run(None, KeepAll().plan(of.x.shape[0], UNASKED))
     y, state, cache = layer.forward(of.params[0], of.x, of.state[0], run, xp=of.xp)
     grads, _ = layer.backward(cache, of.dy, of.dstate[0], Watch(), xp=of.xp)
     return {"y": y, "state": state, "grads": grads}

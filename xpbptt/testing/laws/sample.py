@@ -12,10 +12,12 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt.bptt import KeepAll, Recurrence, Strategy
 from xpbptt.cells import Cell
 from xpbptt.nets.net import Net
-from xpbptt.testing.layer import Array, Tree
+from xpbptt.testing.checks.layer import Array, Tree
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 5  # of a bare cell
 STEPS, BATCH = 6, 4  # the least; more where a size of the net is the same
+
+UNASKED: Any = None  # in place of the memory, of which KeepAll asks nothing
 
 
 class Sample(NamedTuple):

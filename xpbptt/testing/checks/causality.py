@@ -5,7 +5,7 @@ from typing import Any
 import array_api_compat
 
 from xpbptt._arrays import check as _check
-from xpbptt.testing.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
+from xpbptt.testing.checks.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
 
 
 def check_causality(

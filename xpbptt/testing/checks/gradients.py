@@ -13,8 +13,8 @@ import numpy as np
 
 from xpbptt._arrays import check as _check
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.testing.causality import check_net
-from xpbptt.testing.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
+from xpbptt.testing.checks.causality import check_net
+from xpbptt.testing.checks.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
 
 COMPLEX_STEP = 1e-30  # no subtraction follows, so it may be as small as it likes
 CENTRAL_STEPS = (1e-6, 1e-7, 1e-8)  # shorter ones where a kink, as of relu, lies in between

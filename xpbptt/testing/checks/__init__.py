@@ -1,0 +1,1 @@
+"""The checks of a layer: gradients against derivatives, and causality."""
