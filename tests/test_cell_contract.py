@@ -11,9 +11,9 @@ import pytest
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
+from xpbptt._arrays.writes import unseen
 from xpbptt.bptt import recurrence
 from xpbptt.cells import sigmoid
-from xpbptt.cells.promise import unseen
 
 I, H = 3, 5
 

@@ -13,8 +13,8 @@ from xpbptt._arrays.draw import generator
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import ArrayT, NetT, Seed
 from xpbptt.bptt.layers.layer import Watch
-from xpbptt.cells import contract
 from xpbptt.cells.recurrence import Weights
+from xpbptt.nets import contract
 from xpbptt.nets.stack import Stack
 
 Array = Any

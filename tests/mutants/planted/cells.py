@@ -35,7 +35,7 @@ MUTANTS = [
     ),
     Mutant(
         "an array is believed to be the residuals",
-        "cells/contract.py",
+        "nets/contract.py",
         'tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)',
         "pass",
         "tests/test_cell_contract.py::test_what_forward_returns",

@@ -11,13 +11,13 @@ from typing import Any
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.wide import narrowed
+from xpbptt._arrays.writes import unseen
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
-from xpbptt.cells.promise import unseen
 from xpbptt.cells.recurrence import Recurrence
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import is_named_tuple, leaves, map_leaves
 from xpbptt._arrays.types import AnyArray, Tree
+from xpbptt._arrays.writes import writes
 
 
 class WriteError(ValueError):
@@ -41,7 +42,7 @@ def call(origin: str, function: Callable[..., Any], given: dict[str, Tree], **op
         What the function returned.
     """
     named = [leaf for name, tree in (given | options).items() for leaf in leaves(tree, name)]
-    before = [_writes(leaf) for _, leaf in named]
+    before = [writes(leaf) for _, leaf in named]
     for _, leaf in named:
         if isinstance(leaf, np.ndarray):
             leaf.setflags(write=False)
@@ -53,7 +54,7 @@ def call(origin: str, function: Callable[..., Any], given: dict[str, Tree], **op
         error.add_note(f"raised by {origin} when it was tried on small arrays before its first use")
         raise
     for (path, leaf), count in zip(named, before, strict=True):
-        if _writes(leaf) != count:
+        if writes(leaf) != count:
             raise _write(origin, path)
     return returned
 
@@ -155,21 +156,6 @@ def _kind(value: Any) -> str:
 
 def _listed(fields: Iterable[str]) -> str:
     return f"({', '.join(fields)})"
-
-
-def _writes(array: Any) -> int | None:
-    """Return torch's count of the writes to an array; None for other libraries."""
-    try:
-        count = array._version  # noqa: SLF001 - the counter that autograd relies on
-    except (AttributeError, RuntimeError):  # not torch, or in its inference mode
-        return None
-    return count if isinstance(count, int) else None
-
-
-def unseen(array: AnyArray) -> bool:
-    """Tell whether `call` misses a write to an array of this library."""
-    counted = isinstance(array, np.ndarray) or _writes(array) is not None
-    return not counted and array_api_compat.is_writeable_array(array)
 
 
 def _is_of_a_write(error: Exception) -> bool:

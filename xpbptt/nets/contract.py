@@ -17,10 +17,11 @@ from array_api_compat import numpy as host
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt._arrays.writes import unseen
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
-from xpbptt.cells.promise import WriteError, array, call, named_tuple, tuple_of_rows, unseen, values
 from xpbptt.cells.recurrence import Recurrence
+from xpbptt.nets.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
 
 # Not checked here: the tests do so, and on a GPU the small step would compile a dozen kernels.
 TESTED = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE})
@@ -103,7 +104,7 @@ def check(cell: Cell | Recurrence, input_size: int, hidden_size: int, like: AnyA
 
 
 @lru_cache
-def _passed(cell: Cell | Recurrence, sizes: Sizes, kind: Any, dtype: Any) -> set[str]:
+def _passed(*_: Any) -> set[str]:
     """Return the set of devices on which a time step has passed; the caller adds to it."""
     return set()
 
