@@ -54,4 +54,27 @@ MUTANTS = [
         "",
         "tests/test_copies.py::test_a_cache_of_no_steps",
     ),
+    Mutant(
+        "the optimiser adam cannot be pickled",
+        "optim.py",
+        "    settings = _Adam(rate, beta1, beta2, epsilon)\n"
+        "    return Optimizer(settings.init, settings.update)",
+        "    settings = _Adam(rate, beta1, beta2, epsilon)\n"
+        "    return Optimizer(lambda params: settings.init(params), settings.update)",
+        "tests/test_copies.py::test_an_optimizer",
+    ),
+    Mutant(
+        "of two constants that are equal the sign of zero is lost",
+        "kernels/symbols.py",
+        'return self.add("constant", number, copysign(1, number))',
+        'return self.add("constant", number)',
+        "tests/kernels/test_bounds.py::test_equal_cells_made_again_share_a_program",
+    ),
+    Mutant(
+        "every cell of a user is compiled, however many there are",
+        "kernels/find.py",
+        "if not own and len(_users) >= MOST:",
+        "if False:",
+        "tests/kernels/test_bounds.py::test_many_different_cells_run_eagerly_from_some_on",
+    ),
 ]

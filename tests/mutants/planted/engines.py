@@ -101,7 +101,7 @@ MUTANTS = [
         "what is made once is made by every thread that asks at first",
         "_arrays/once.py",
         'return cast("Callable[P, R]", ask)',
-        "return cache(function)",
+        "return lru_cache(KEPT)(function)",
         "tests/kernels/test_threads.py::test_all_threads_get_one_recurrence",
     ),
     Mutant(
