@@ -4,13 +4,17 @@ import argparse
 import secrets
 import sys
 import time
+from importlib import import_module
 
 from .draw import draw
 from .search import failure, search
 
+find = import_module("xpbptt.kernels.find")
+
 
 def main() -> int:
     """Fuzz for a while; return 1 if a case failed."""
+    find.MOST = 10**6  # programs: as many cells as a run has time for
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
     parser.add_argument("--seed", type=int, help="of all cases (default: a fresh one)")
