@@ -56,7 +56,7 @@ def _sequence(jax: Any, problem: Problem, device: Any) -> Any:
 
     def values(result: Any) -> Values:
         y, (dparams, dx) = result
-        arrays = (y, dx, *dparams)
+        arrays = (y, dx, *dparams[:4])
         names = ("y", "dx", "dW_ih", "dW_hh", "db_ih", "db_hh")
         return {name: np.asarray(a) for name, a in zip(names, arrays, strict=True)}
 
