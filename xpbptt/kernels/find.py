@@ -2,43 +2,26 @@
 
 import logging
 import os
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.kernels import programs
-from xpbptt.kernels.program import Program
-from xpbptt.kernels.programs import Backward, Forward, Kind
+from xpbptt.kernels.programs import Backward, Forward, Kind, Task
 from xpbptt.kernels.symbols import Untraceable
-from xpbptt.kernels.target import Target
+from xpbptt.kernels.target import Kernel, Loop, Target
 
 VARIABLE = "XPBPTT_FUSE"
 MOST = 64  # programs of users' cells that are compiled: Numba never gives back the megabyte of each
 OWN = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU})
 
 TARGETS = {  # the module of the target, by the name of the namespace
-    "array_api_compat.numpy": "xpbptt.kernels.numba.target",
+    "array_api_compat.numpy": "xpbptt.kernels.llvm.target",
     "array_api_compat.cupy": "xpbptt.kernels.cuda.target",
 }
 
 log = logging.getLogger("xpbptt")
-
-
-class Kernel(NamedTuple):
-    """A compiled program.
-
-    Attributes
-    ----------
-    run : callable
-        ``run(t, *buffers)`` computes step `t`.
-    names : tuple of str
-        The names of the buffers.
-    """
-
-    run: Callable[..., None]
-    names: tuple[str, ...]
 
 
 class Compiled(NamedTuple):
@@ -50,6 +33,8 @@ class Compiled(NamedTuple):
         The cell.
     target : Target
         What compiled them.
+    loop : Loop
+        How the steps are run.
     forward, backward : Forward, Backward
         The traced programs with their buffers.
     kernels : dict of Kernel
@@ -60,6 +45,7 @@ class Compiled(NamedTuple):
 
     cell: Cell
     target: Target
+    loop: Loop
     forward: Forward
     backward: Backward
     kernels: dict[Kind, Kernel]
@@ -71,7 +57,7 @@ class Compiled(NamedTuple):
 
 
 def find(
-    cell: Cell, kinds: tuple[Kind, ...], dtype: Any, *, masked: bool, xp: Any
+    cell: Cell, kinds: tuple[Kind, ...], dtype: Any, *, masked: bool, xp: Any, loop: str = ""
 ) -> Compiled | str:
     """Return the compiled programs of a cell, or why there are none and the cell runs eagerly.
 
@@ -89,13 +75,15 @@ def find(
         Whether there is a mask.
     xp : namespace
         The namespace of the arrays.
+    loop : str
+        The loop over time. Default: the fastest that the target has.
     """
     name = getattr(xp, "__name__", "")
     if name not in TARGETS:
         return "cells are compiled for NumPy and CuPy only"
     if os.environ.get(VARIABLE) == "0":
         return f"{VARIABLE}=0 is set"
-    return _compiled(cell, kinds, dtype, masked, TARGETS[name])
+    return _compiled(cell, kinds, dtype, masked, TARGETS[name], loop)
 
 
 @once
@@ -105,38 +93,42 @@ def _compiled(
     dtype: Any,
     masked: bool,  # noqa: FBT001 - a key of the cache
     module: str,
+    name: str,
 ) -> Compiled | str:
     target = _target(module)
     if isinstance(target, str):
         return target
+    loop = next((each for each in target.loops if name in {"", each.name}), None)
+    if loop is None:
+        return f"{target.name} has no engine {name}"
     if dtype not in target.dtypes:
         return f"{dtype} is not compiled on this library"
     try:
         forward = programs.forward(cell, masked=masked)
         backward = programs.backward(cell, masked=masked)
-        traced = {kind: programs.program(cell, kind, masked=masked) for kind in kinds}
+        traced = {kind: programs.task(cell, kind, masked=masked) for kind in kinds}
     except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on symbols
         reason = str(error) if isinstance(error, Untraceable) else f"tracing raised {error!r}"
         _warn_once(cell, f"{cell.name} is not compiled but runs eagerly, slower: {reason}")
         return reason
     kernels = {}
-    for kind, program in traced.items():
-        if not program.stores:  # a cell without residuals has none to compute again
+    for kind, task in traced.items():
+        if not task.program.stores:  # a cell without residuals has none to compute again
             continue
-        kernel = _kernel(target, program, str(dtype), own=cell in OWN)
+        kernel = _kernel(target, loop, task, str(dtype), own=cell in OWN)
         if isinstance(kernel, str):
             _warn_once(cell, f"{cell.name} runs eagerly, slower: {kernel}")
             return kernel
         kernels[kind] = kernel
     single = None
     if "single" in kernels:
-        single = target.single(*kernels["single"], programs.arguments(cell))
-    return Compiled(cell, target, forward, backward, kernels, single)
+        single = target.single(kernels["single"], programs.arguments(cell))
+    return Compiled(cell, target, loop, forward, backward, kernels, single)
 
 
-def _kernel(target: Target, program: Program, dtype: str, *, own: bool) -> Kernel | str:
+def _kernel(target: Target, loop: Loop, task: Task, dtype: str, *, own: bool) -> Kernel | str:
     """Compile a program, or say why it cannot be; equal programs are compiled once."""
-    key = target.name, program, dtype
+    key = target.name, loop.name, task, dtype
     if key not in _kernels:  # the caller holds the lock of `once`
         if not own and len(_users) >= MOST:
             return (
@@ -144,19 +136,19 @@ def _kernel(target: Target, program: Program, dtype: str, *, own: bool) -> Kerne
                 "are: make a cell once and use it again"
             )
         try:
-            run = target.compile(program, dtype)
+            run = loop.compile(task, dtype)
         except Exception as error:  # noqa: BLE001 - a compiler may raise anything
             first, _, _ = str(error).strip().partition("\n")
             reason = f"{type(error).__name__}: {first}"
-            return f"the kernel {program.name} for {dtype} could not be built: {reason}"
-        _kernels[key] = Kernel(run, program.names)
+            return f"the kernel {task.program.name} for {dtype} could not be built: {reason}"
+        _kernels[key] = Kernel(run, task, dtype)
         if not own:
             _users.add(key)
     return _kernels[key]
 
 
-_kernels: dict[tuple[str, Program, str], Kernel] = {}
-_users: set[tuple[str, Program, str]] = set()  # those of users' cells
+_kernels: dict[tuple[str, str, Task, str], Kernel] = {}
+_users: set[tuple[str, str, Task, str]] = set()  # those of users' cells
 
 
 @once
@@ -165,7 +157,7 @@ def _target(module: str) -> Target | str:
     try:
         target: Target = import_module(module).TARGET
     except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "llvmlite"
         # There are platforms without Numba; one that is there and does not work is worth a warning.
         log.log(
             logging.INFO if missing else logging.WARNING,

@@ -1,61 +1,108 @@
-"""The time loop around a kernel: a product before each step forward, one after each step back."""
+"""The loop `stepwise`: from Python, a kernel and a product a step."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from xpbptt._arrays.types import AnyArray
+from xpbptt._arrays.norms import clip
+from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt.kernels.programs import Task
+from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop, Run
 
-Run = Callable[..., None]
+FEW = 4  # below so many steps a copy of the weights does not pay
 
 
-def forward(
-    run: Run, given: tuple[AnyArray, ...], rows: AnyArray, weight: AnyArray, product: AnyArray
+def loop(
+    compile_: Callable[[Task, str], Run],
+    plain: Callable[[AnyArray], AnyArray],
+    *,
+    xp: Namespace,
+    at_once: int | None = None,
+) -> Loop:
+    """Return the loop around a compiler of single steps."""
+    return Loop(
+        name="stepwise",
+        compile=compile_,
+        pack=partial(_pack, plain),
+        forward=partial(_forward, xp),
+        backward=partial(_backward, xp, plain),
+        at_once=at_once,
+    )
+
+
+def _pack(plain: Callable[[AnyArray], AnyArray], params: Any, steps: int) -> AnyArray:
+    """Return W_hhᵀ, contiguous where so many products pay for the copy."""
+    weight = params.weight_hh.T
+    return weight if steps < FEW else plain(weight)
+
+
+def _forward(
+    xp: Namespace, kernel: Kernel, x: AnyArray, params: Any, weight: AnyArray, buffers: Buffers
 ) -> None:
-    """Run the steps in order; before each, multiply its rows (B, K) by the weight (K, N)."""
-    for t, row in enumerate(list(rows)):
-        row.dot(weight, product)
-        run(t, *given)
+    """Run the steps in order; before each, multiply the state by the weights."""
+    steps, batch, inputs = x.shape
+    u = xp.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
+    v = xp.empty((batch, u.shape[1]), dtype=u.dtype)
+    known = buffers | {"u": u.reshape(steps, batch, -1), "v": v}
+    given = [known[name] for name in kernel.task.program.names]
+    for t, row in enumerate(list(buffers[kernel.task.hidden][:-1, ...])):
+        row.dot(weight, v)
+        kernel.run(t, *given)
 
 
-def backward(
-    run: Run,
-    given: tuple[AnyArray, ...],
-    rows: AnyArray,
-    weight: AnyArray,
-    product: AnyArray,
-    after: Callable[[int], None] | None = None,
+def _backward(
+    xp: Namespace,
+    plain: Callable[[AnyArray], AnyArray],
+    kernel: Kernel,
+    params: Any,
+    buffers: Buffers,
+    hand_back: HandBack,
 ) -> None:
-    """Run the steps from the last to the first; after each one multiply, then call ``after(t)``."""
-    for t, row in reversed(list(enumerate(rows))):
-        run(t, *given)
-        row.dot(weight, product)
-        if after is not None:
-            after(t)
+    """Run the steps from the last to the first; after each, multiply what goes back."""
+    task, weight = kernel.task, plain(params.weight_hh)
+    given = [buffers[name] for name in task.program.names]
+    carried = [buffers[name] for name in task.carried]
+    for t, row in reversed(list(enumerate(buffers[task.record]))):
+        kernel.run(t, *given)
+        row.dot(weight, carried[0])
+        if hand_back.clip is not None:
+            mask = buffers.get("mask")
+            column = None if mask is None else mask[t, :, None]
+            _clip(carried, hand_back.clip, column, xp=xp)
+        if hand_back.cuts(t):
+            for part in carried:
+                part[...] = 0
 
 
-def single(run: Run, names: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., None]:
+def _clip(carried: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace) -> None:
+    """Clip the gradient of the state, where the step counts."""
+    dh, direct, *rest = carried
+    whole = [dh + direct, *rest]
+    parts, _ = clip(whole, limit, -1, xp=xp)
+    if mask is not None:
+        parts = [xp.where(mask, a, b) for a, b in zip(parts, whole, strict=True)]
+    direct[...] = 0
+    for buffer, part in zip((dh, *rest), parts, strict=True):
+        buffer[...] = part
+
+
+def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream.
 
     Parameters
     ----------
-    run : callable
-        The kernel of a step.
-    names : tuple of str
-        Its buffers; u and v are the two products.
+    kernel : Kernel
+        The kernel of a step, of which u and v are the two products.
     given : tuple of str
         The arguments of the step, see `arguments` in `kernels.programs`.
     """
-    order = [("u", "v", *given).index(name) for name in names]
+    order = [("u", "v", *given).index(name) for name in kernel.task.program.names]
     x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))
-    h = first_state(given)
+    h = given.index(kernel.task.hidden)
 
     def step(*arrays: AnyArray) -> None:
         u, v = arrays[x].dot(arrays[weight_ih].T), arrays[h].dot(arrays[weight_hh].T)
         everything = (u, v, *arrays)
-        run(0, *[everything[place] for place in order])
+        kernel.run(0, *[everything[place] for place in order])
 
     return step
-
-
-def first_state(given: tuple[str, ...]) -> int:
-    """Return the place of the hidden state, the first part of the state, among the arguments."""
-    return next(k for k, name in enumerate(given) if name.startswith("state_"))

@@ -4,7 +4,7 @@ A kernel runs over the B·H elements of one time step. It is given whole buffers
 the step, so that nothing has to be sliced in the time loop.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from xpbptt.kernels.symbols import Node
@@ -76,15 +76,7 @@ class Program(NamedTuple):
 
     def live(self) -> list[int]:
         """Return the places of the expressions that the stores depend on, in order."""
-        found: set[int] = set()
-        waiting = [store.place for store in self.stores]
-        while waiting:
-            place = waiting.pop()
-            if place not in found:
-                found.add(place)
-                operation, operands = self.nodes[place]
-                waiting += operands if operation not in LEAVES else ()
-        return sorted(found)
+        return live(self.nodes, [store.place for store in self.stores])
 
     def buffers(self) -> tuple[list[Buffer], list[Buffer]]:
         """Return the buffers that are only read, and those that are written."""
@@ -98,6 +90,19 @@ class Program(NamedTuple):
         """The names of the buffers, those that are only read first."""
         read, written = self.buffers()
         return tuple(buffer.name for buffer in (*read, *written))
+
+
+def live(nodes: Sequence[Node], places: list[int]) -> list[int]:
+    """Return the places of expressions, and of those that they depend on, in order."""
+    found: set[int] = set()
+    waiting = list(places)
+    while waiting:
+        place = waiting.pop()
+        if place not in found:
+            found.add(place)
+            operation, operands = nodes[place]
+            waiting += operands if operation not in LEAVES else ()
+    return sorted(found)
 
 
 def _once(buffers: Iterable[Buffer]) -> list[Buffer]:

@@ -69,6 +69,33 @@ class Backward(NamedTuple):
     arrivals: tuple[Buffer, ...]
 
 
+class Task(NamedTuple):
+    """A program to compile, with what a loop over time around it needs to know.
+
+    Attributes
+    ----------
+    kind : str
+        Which program of its cell it is.
+    program : Program
+        The program.
+    gates : int
+        The number of gates G.
+    hidden : str
+        The buffer of the hidden state h.
+    carried : tuple of str
+        The buffers of the state's gradient: the product, the direct part, then other parts.
+    record : str
+        The buffer of the gradient that is multiplied by W_hh.
+    """
+
+    kind: Kind
+    program: Program
+    gates: int
+    hidden: str
+    carried: tuple[str, ...]
+    record: str
+
+
 @once
 def forward(cell: Cell, *, masked: bool) -> Forward:
     """Trace the step forward."""
@@ -201,13 +228,22 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
     )
 
 
-def program(cell: Cell, kind: Kind, *, masked: bool) -> Program:
-    """Return one program of a cell."""
+def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
+    """Return one program of a cell, to be compiled."""
+    back = backward(cell, masked=masked)
     if kind == "single":
-        return single(cell)
-    traced = backward if kind in {"back", "watch"} else forward
-    found: Program = getattr(traced(cell, masked=masked), kind)
-    return found
+        program = single(cell)
+    else:
+        program = getattr(back if kind in {"back", "watch"} else forward(cell, masked=masked), kind)
+    records = [buffer.name for buffer in back.records]
+    return Task(
+        kind,
+        program,
+        gates=len(cell.gates._fields),
+        hidden=states(cell)[0].name,
+        carried=tuple(buffer.name for buffer in back.carried),
+        record="dv" if "dv" in records else "du",
+    )
 
 
 def states(cell: Cell) -> list[Buffer]:

@@ -8,9 +8,83 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.program import Program
+from xpbptt.kernels.programs import Task
 
 Run = Callable[..., None]
+Buffers = dict[str, Any]  # arrays by the names of a program's buffers
+
+
+class Kernel(NamedTuple):
+    """A compiled program.
+
+    Attributes
+    ----------
+    run : callable
+        What the target made of it.
+    task : Task
+        The program.
+    dtype : str
+        The dtype that it is compiled for.
+    """
+
+    run: Run
+    task: Task
+    dtype: str
+
+
+class HandBack(NamedTuple):
+    """What is done to the gradient of the state that a step hands to the step before.
+
+    Attributes
+    ----------
+    first : int
+        The number of the first step, counted from where the layer starts to read.
+    truncate : int or None
+        After every so many steps the gradient is cut off.
+    clip : float or None
+        The largest norm of the gradient of one sequence.
+    """
+
+    first: int
+    truncate: int | None
+    clip: float | None
+
+    def cuts(self, t: int) -> bool:
+        """Tell whether nothing is handed back from step `t`."""
+        step = self.first + t
+        return bool(self.truncate and step and step % self.truncate == 0)
+
+
+class Loop(NamedTuple):
+    """How the steps of a segment are run.
+
+    Attributes
+    ----------
+    name : str
+        The name of the engine that it makes: ``"sequence"`` or ``"stepwise"``.
+    compile : callable
+        ``compile(task, dtype) → run``, with the dtype's name. Of the kinds "recompute" and "single"
+        ``run(t, *buffers)`` computes step t of the buffers, in the order of `Program.names`; of the
+        others it is what `forward` and `backward` take.
+    pack : callable
+        ``pack(params, steps) → weights``: the form of the weights that `forward` reads, if so many
+        steps are to be run.
+    forward : callable
+        ``forward(kernel, x, params, weights, buffers)`` runs all steps of x (T, B, I) in order. The
+        buffers of the states have T + 1 rows, the first of which is given.
+    backward : callable
+        ``backward(kernel, params, buffers, hand_back)`` runs all steps from the last to the first.
+        The buffers that are carried hold the gradient of the state, before and after.
+    at_once : int or None
+        The largest buffer of the gates, in elements, of which `forward` makes good use.
+    """
+
+    name: str
+    compile: Callable[[Task, str], Run]
+    pack: Callable[[Any, int], Any]
+    forward: Callable[[Kernel, AnyArray, Any, Any, Buffers], None]
+    backward: Callable[[Kernel, Any, Buffers, HandBack], None]
+    at_once: int | None = None
 
 
 class Target(NamedTuple):
@@ -22,13 +96,10 @@ class Target(NamedTuple):
         Its name in messages.
     dtypes : tuple of dtype
         The dtypes that it compiles for.
-    compile : callable
-        ``compile(program, dtype) → run``, with the dtype's name. ``run(t, *buffers)`` computes step
-        t of the buffers, in the order of `Program.buffers`: those that are only read first.
-    forward, backward : callable
-        The loop over time around a kernel, see `xpbptt.kernels.loops`.
+    loops : tuple of Loop
+        How steps are run, the fastest first.
     single : callable
-        ``single(run, names, given) → step``, the step of a stream, see `xpbptt.kernels.loops`.
+        ``single(kernel, arguments) → step``, the step of a stream, see `xpbptt.kernels.loops`.
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable
@@ -41,9 +112,7 @@ class Target(NamedTuple):
 
     name: str
     dtypes: tuple[Any, ...]
-    compile: Callable[[Program, str], Run]
-    forward: Callable[..., None]
-    backward: Callable[..., None]
+    loops: tuple[Loop, ...]
     single: Callable[..., Callable[..., None]]
     multiply: Callable[[AnyArray, AnyArray, AnyArray], None]
     empty: Callable[..., AnyArray]

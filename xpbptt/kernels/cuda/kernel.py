@@ -13,6 +13,8 @@ import cupy
 from xpbptt.kernels import loops
 from xpbptt.kernels.emit import INFIX, Language, lines
 from xpbptt.kernels.program import Access, Buffer, Program
+from xpbptt.kernels.programs import Task
+from xpbptt.kernels.target import Kernel
 
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
@@ -35,15 +37,13 @@ template <typename T> __device__ T sigmoid(T x) {
 """
 
 
-def single(
-    run: Callable[..., None], names: tuple[str, ...], given: tuple[str, ...]
-) -> Callable[..., None]:
+def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, see `loops`."""
-    step = loops.single(run, names, given)
+    step = loops.single(kernel, given)
     return lambda *arrays: step(*map(cupy.ascontiguousarray, arrays))
 
 
-def compile_(program: Program, dtype: str) -> Callable[..., None]:
+def compile_(task: Task, dtype: str) -> Callable[..., None]:
     """Compile a program for arrays of a dtype, "float16", "float32" or "float64".
 
     float16 is computed in float32, and rounded where it is stored.
@@ -54,6 +54,7 @@ def compile_(program: Program, dtype: str) -> Callable[..., None]:
         ``run(t, *buffers)`` with the buffers that `program.buffers` names, those that are only
         read first; all C-contiguous.
     """
+    program = task.program
     read, written = program.buffers()
     compiled = cupy.ElementwiseKernel(
         ", ".join(["int64 t", "int64 batch", "int64 size", *(_argument(b, dtype) for b in read)]),

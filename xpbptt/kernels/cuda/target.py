@@ -6,12 +6,12 @@ from xpbptt.kernels import loops
 from xpbptt.kernels.cuda.kernel import compile_, single
 from xpbptt.kernels.target import Target
 
+STEPWISE = loops.loop(compile_, cupy.ascontiguousarray, xp=cupy)
+
 TARGET = Target(
     name="CUDA",
     dtypes=tuple(cupy.dtype(name) for name in ("float16", "float32", "float64")),
-    compile=compile_,
-    forward=loops.forward,
-    backward=loops.backward,
+    loops=(STEPWISE,),
     single=single,
     multiply=lambda left, right, out: left.dot(right, out=out),
     empty=cupy.empty,

@@ -1,0 +1,132 @@
+"""The step of a stream as one function: both products, row by row, and the cell."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from xpbptt._arrays.types import AnyArray
+from xpbptt.kernels import loops
+from xpbptt.kernels.llvm import cell
+from xpbptt.kernels.llvm.build import load
+from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.frames import address, plain, words
+from xpbptt.kernels.llvm.machine import features
+from xpbptt.kernels.llvm.sequence import Function, Names
+from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.program import Access
+from xpbptt.kernels.programs import Task
+from xpbptt.kernels.target import Kernel
+
+ROWS = 4  # of a weight that are multiplied at once
+SMALL = 2**14  # elements of a matrix whose product with a vector is about as fast as by BLAS
+
+quiet = np.errstate(all="ignore")
+
+
+def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
+    """Return the step of a stream, one function for one sequence; see `loops.single`."""
+    several = quiet(loops.single(kernel, arguments))
+    kind, gates = vector(kernel.dtype, features()), kernel.task.gates
+    text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
+    function = load("\n".join(text))
+
+    def run(*arrays: AnyArray) -> None:
+        x, weight_ih, weight_hh = arrays[:3]
+        if x.shape[0] != 1 or weight_ih.size > SMALL:
+            several(*arrays)
+            return
+        arrays = tuple([plain(each) for each in arrays])
+        count, hidden = weight_hh.shape
+        scratch = np.empty(2 * count, dtype=weight_hh.dtype)
+        u = address(scratch)
+        places = [address(each) for each in arrays]
+        frame = words([x.shape[1], hidden, *places, u, u + count * scratch.itemsize])
+        function(address(frame))
+
+    return run
+
+
+def names(task: Task, arguments: tuple[str, ...]) -> Names:
+    """Return the frame of the step: the arguments, and memory for both products."""
+    del task
+    return Names(("inputs", "hidden"), (*arguments, "u", "v"))
+
+
+class Single(Function):
+    """The step of a stream of one sequence."""
+
+    def __init__(self, vector: Vector, task: Task, arguments: tuple[str, ...]) -> None:
+        super().__init__(vector, task, names(task, arguments))
+
+    def text(self) -> str:
+        """Return the function."""
+        code, frame = self.code, self.frame
+        count = code.times(frame["hidden"], self.task.gates)
+        for weight, depth, row, out in (
+            ("weight_ih", frame["inputs"], "x", "u"),
+            ("weight_hh", frame["hidden"], self.task.hidden, "v"),
+        ):
+            code.do(
+                f"call void @apply(ptr {frame[weight]}, i64 {depth}, i64 {count}, "
+                f"ptr {frame[row]}, ptr {frame[out]})"
+            )
+
+        with code.loop(0, frame["hidden"], self.vector.lanes) as j:
+            self.units(lambda access: self._address(access, j), j)
+        return code.text()
+
+    def _address(self, access: Access, j: Value) -> str:
+        return self.element(access, 0, 0, j)
+
+
+def apply(vector: Vector) -> str:
+    """Return a function that multiplies a matrix (N, K) by a vector (K,).
+
+    ``apply(ptr weight, i64 depth, i64 count, ptr vector, ptr out)``
+    """
+    arguments = "ptr %weight", "i64 %depth", "i64 %count", "ptr %vector", "ptr %out"
+    code = Code("apply", arguments)
+    full = code.whole("sub", "%count", code.whole("urem", "%count", ROWS))
+    with code.loop(0, full, ROWS) as first:
+        _rows(code, vector, first, ROWS)
+    with code.loop(full, "%count") as first:
+        _rows(code, vector, first, 1)
+    return code.text()
+
+
+def _rows(code: Code, vector: Vector, first: Value, count: int) -> None:
+    number, kind, lanes = vector.number, vector.type, vector.lanes
+    sums = [code.slot(kind) for _ in range(count)]
+    for each in sums:
+        code.store(kind, "zeroinitializer", each)
+    rows = [
+        code.at(number, "%weight", code.times(code.total(first, r), "%depth")) for r in range(count)
+    ]
+    whole = code.whole("sub", "%depth", code.whole("urem", "%depth", lanes))
+    with code.loop(0, whole, lanes) as k:
+        x = vector.load(code, code.at(number, "%vector", k))
+        for row, each in zip(rows, sums, strict=True):
+            weight = vector.load(code, code.at(number, row, k))
+            _add(code, vector, weight, x, each)
+    left = code.whole("sub", "%depth", whole)
+    with code.when(code.test("sgt", left, 0)):
+        inside = vector.first(code, left)
+        x = vector.load_some(code, code.at(number, "%vector", whole), inside)
+        for row, each in zip(rows, sums, strict=True):
+            weight = vector.load_some(code, code.at(number, row, whole), inside)
+            _add(code, vector, weight, x, each)
+    for r, each in enumerate(sums):
+        total = code.let(
+            f"call reassoc {number} @llvm.vector.reduce.fadd.{vector.suffix}("
+            f"{number} {vector.literal(0.0)}, {kind} {code.load(kind, each)})"
+        )
+        code.store(number, total, code.at(number, "%out", code.total(first, r)))
+
+
+def _add(code: Code, vector: Vector, left: str, right: str, total: str) -> None:
+    kind = vector.type
+    more = code.let(
+        f"call {kind} @llvm.fmuladd.{vector.suffix}({kind} {left}, {kind} {right}, "
+        f"{kind} {code.load(kind, total)})"
+    )
+    code.store(kind, more, total)

@@ -1,0 +1,49 @@
+"""The target LLVM, for NumPy's arrays: a whole sequence in one compiled call."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from xpbptt._arrays.types import AnyArray
+from xpbptt.kernels import loops as stepwise
+from xpbptt.kernels.llvm import loops, single
+from xpbptt.kernels.llvm.frames import plain
+from xpbptt.kernels.programs import Task
+from xpbptt.kernels.target import Loop, Run, Target
+
+log = logging.getLogger("xpbptt")
+
+# BLAS may compute with memory beside a small matrix, and NumPy would warn of its values.
+quiet = np.errstate(all="ignore")
+
+
+def _compile_step(task: Task, dtype: str) -> Run:
+    run: Run = loops.compile_(task._replace(kind="recompute"), dtype)
+    return run
+
+
+SEQUENCE = Loop("sequence", loops.compile_, loops.pack, loops.forward, loops.backward)
+
+_STEPWISE = stepwise.loop(_compile_step, plain, xp=np, at_once=2**19)
+STEPWISE = _STEPWISE._replace(
+    forward=quiet(_STEPWISE.forward), backward=quiet(_STEPWISE.backward)
+)
+
+
+def multiply(left: AnyArray, right: AnyArray, out: AnyArray) -> None:
+    """Multiply two matrices."""
+    with quiet:
+        left.dot(right, out=out)
+
+
+TARGET = Target(
+    name="LLVM",
+    dtypes=(np.dtype(np.float32), np.dtype(np.float64)),
+    loops=(SEQUENCE, STEPWISE),
+    single=single.step,
+    multiply=multiply,
+    empty=np.empty,
+    plain=plain,
+    at_once=2**19,  # stays in the cache, and is reused from chunk to chunk
+)

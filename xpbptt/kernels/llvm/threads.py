@@ -1,0 +1,69 @@
+"""A batch split over threads, each of which runs its sequences from the first step to the last.
+
+What is computed for a sequence does not depend on the sequences beside it, so that the results are
+the same bits whatever the number of threads. A compiled function runs without the GIL.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+VARIABLES = "XPBPTT_NUM_THREADS", "OMP_NUM_THREADS"
+WORTH = 2**25  # multiplications that make another thread worth its while
+
+_limit: list[int] = []  # set for a while; the last one counts
+
+
+def count() -> int:
+    """Return how many threads may be used: what is set, or the cores of this process."""
+    return _limit[-1] if _limit else _from_environment()
+
+
+@contextmanager
+def limited(most: int) -> Iterator[None]:
+    """Use at most so many threads for a while."""
+    _limit.append(most)
+    try:
+        yield
+    finally:
+        _limit.pop()
+
+
+@cache
+def _from_environment() -> int:
+    for name in VARIABLES:
+        value = os.environ.get(name, "").partition(",")[0].strip()
+        if value.isdecimal() and int(value):
+            return int(value)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def parts(batch: int, work: int) -> list[slice]:
+    """Split a batch over threads, as many as so many multiplications are worth."""
+    threads = min(count(), batch, 1 + work // WORTH)
+    ends = [k * batch // threads for k in range(1, threads + 1)]
+    return list(map(slice, [0, *ends], ends))
+
+
+def run(function: Callable[[int], None], arguments: list[int]) -> None:
+    """Call a function for each of the arguments, the first one in this thread."""
+    first, *others = arguments
+    waiting = [_executor().submit(function, each) for each in others]
+    function(first)
+    for each in waiting:
+        each.result()
+
+
+
+
+@cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="xpbptt")
+
+
+if hasattr(os, "register_at_fork"):  # the child has none of the pool's threads
+    os.register_at_fork(after_in_child=_executor.cache_clear)
