@@ -58,10 +58,10 @@ def part(buffers: Buffers, steps: slice, more: int = 0) -> Buffers:
     return {name: buffer[rows, ...] for name, buffer in buffers.items()}
 
 
-def most_steps(compiled: Compiled, inputs: Inputs) -> int:
-    """Return the most steps of a chunk; all of them where their gates fit the cache."""
+def most_steps(at_once: int | None, inputs: Inputs) -> int:
+    """Return the most steps whose gates are at most so many elements; None for no limit."""
     length, batch, _ = inputs.x.shape
-    at_once, width = compiled.target.at_once, inputs.params.weight_hh.shape[0]
+    width = inputs.params.weight_hh.shape[0]
     if at_once is None or length * batch * width <= at_once:
         return max(1, int(length))
     return longest(batch, width, at_once)

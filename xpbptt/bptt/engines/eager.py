@@ -106,7 +106,7 @@ def rewind(
             parts, _ = clip(list(dbefore), back.watch.clip, -1, xp=xp)
             dbefore = recurrence.state(*parts)
         dstate = held(column, dbefore, dnew, xp=xp)
-        if back.cuts(t):
+        if back.hand_back.cuts(t):
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = before
     dparams, dx = recurrence.accumulate(params, x, before_each, records.stacked(), xp=xp)

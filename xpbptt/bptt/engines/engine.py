@@ -1,7 +1,7 @@
 """Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
 
-An engine is a value, chosen once for a pass by `choose`. `stepwise` runs compiled cells, a product
-and a kernel a step; `eager` runs the cell's functions as they are written.
+An engine is a value, chosen once for a pass by `choose`. `sequence` runs all steps in one compiled
+call, `stepwise` a product and a compiled kernel a step, and `eager` the cell's own functions.
 """
 
 import os
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.engines import eager, stepwise
-from xpbptt.bptt.engines.stepwise_back import rewind
+from xpbptt.bptt.engines import compiled, eager
+from xpbptt.bptt.engines.compiled_back import rewind
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
@@ -103,7 +103,7 @@ def _fastest(
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
     found = find(cell, kinds, dtype, masked=masked, xp=xp)
-    return _eager(recurrence(cell), found) if isinstance(found, str) else _stepwise(found)
+    return _eager(recurrence(cell), found) if isinstance(found, str) else _compiled(found)
 
 
 @lru_cache
@@ -112,7 +112,7 @@ def _eager(of: Recurrence, reason: str) -> Engine:
     return Engine("eager", reason, *(partial(function, of) for function in functions))
 
 
-def _stepwise(found: Compiled) -> Engine:
-    functions = stepwise.prepare, stepwise.advance, stepwise.record, rewind, stepwise.step
+def _compiled(found: Compiled) -> Engine:
+    functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine("stepwise", "", *(partial(function, of, found) for function in functions))
+    return Engine(found.loop.name, "", *(partial(function, of, found) for function in functions))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree, Watch
+from xpbptt.kernels.target import HandBack
 
 
 class Inputs(NamedTuple):
@@ -76,10 +77,10 @@ class Back(NamedTuple):
         """Return how to go back over some of the steps."""
         return self._replace(dy=self.dy[steps, ...], first=self.first + steps.start)
 
-    def cuts(self, t: int) -> bool:
-        """Tell whether nothing is handed back from the segment's step `t`."""
-        step = self.first + t
-        return bool(self.truncate and step and step % self.truncate == 0)
+    @property
+    def hand_back(self) -> HandBack:
+        """What is done to the gradient that a step hands to the step before."""
+        return HandBack(self.first, self.truncate, self.watch.clip)
 
 
 class Rewound(NamedTuple):

@@ -31,10 +31,10 @@ STEPWISE = _STEPWISE._replace(
 )
 
 
+@quiet
 def multiply(left: AnyArray, right: AnyArray, out: AnyArray) -> None:
     """Multiply two matrices."""
-    with quiet:
-        left.dot(right, out=out)
+    left.dot(right, out=out)
 
 
 TARGET = Target(

@@ -1,8 +1,6 @@
-"""The way back of the engine `stepwise`: one kernel and one product a step."""
+"""The way back of the engines of compiled cells."""
 
-from functools import partial
-
-from xpbptt._arrays.norms import clip, norm
+from xpbptt._arrays.norms import norm
 from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
@@ -25,7 +23,7 @@ def rewind(
     xp: Namespace,
 ) -> Rewound:
     """Go back over a segment; see `Engine`."""
-    length, most = inputs.x.shape[0], most_steps(compiled, inputs)
+    length, most = inputs.x.shape[0], most_steps(compiled.target.at_once, inputs)
     if length <= most:
         return _backward(of, compiled, inputs, segment, back, dstate, xp=xp)
     totals = Totals(inputs.x, xp=xp)
@@ -65,13 +63,7 @@ def _backward(
     direct[...] = 0
     for buffer, part in zip((dh, *rest), dstate, strict=True):
         buffer[...] = part
-    after = None
-    if watch.clip is not None or back.truncate is not None:
-        after = partial(_intervene, back, inputs.mask, list(carried.values()), xp=xp)
-    dv = records["dv" if "dv" in records else "du"]
-    weight_hh = target.plain(inputs.params.weight_hh)
-    ordered = [buffers[name] for name in kernel.names]
-    target.backward(kernel.run, ordered, dv, weight_hh, dh, after)
+    compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
     dparams, dx = of.accumulate(inputs.params, x, before_each, tuple(records.values()), xp=xp)
@@ -80,24 +72,6 @@ def _backward(
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
     return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)
-
-
-def _intervene(
-    back: Back, mask: Array | None, carried: list[Array], t: int, *, xp: Namespace
-) -> None:
-    """Clip the gradient that step `t` hands back, or cut it off where it is truncated."""
-    dh, direct, *rest = carried
-    if back.watch.clip is not None:
-        whole = [dh + direct, *rest]
-        parts, _ = clip(whole, back.watch.clip, -1, xp=xp)
-        if mask is not None:
-            parts = [xp.where(mask[t, :, None], a, b) for a, b in zip(parts, whole, strict=True)]
-        direct[...] = 0
-        for buffer, part in zip((dh, *rest), parts, strict=True):
-            buffer[...] = part
-    if back.cuts(t):
-        for buffer in carried:
-            buffer[...] = 0
 
 
 def _residuals(
@@ -126,5 +100,5 @@ def _residuals(
     target.multiply(state[0], inputs.params.weight_hh.T, v)
     buffers = residuals | {"u": u, "v": v} | given(compiled, one)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
-    kernel.run(0, *[buffers[name] for name in kernel.names])
+    kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

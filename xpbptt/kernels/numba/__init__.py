@@ -1,1 +1,0 @@
-"""The target Numba: compiled cells for NumPy's arrays."""
