@@ -108,6 +108,9 @@ class Target(NamedTuple):
         ``plain(array) → array`` in the layout that `run` takes, copied if necessary.
     at_once : int or None
         The largest buffer of the gates, in elements, that fits the cache; None for no limit.
+    accumulate : callable or None
+        ``accumulate(params, x, h, records) → gradients of the parameters, and of x``: the products
+        over all steps. Default: those of the recurrence.
     """
 
     name: str
@@ -118,3 +121,4 @@ class Target(NamedTuple):
     empty: Callable[..., AnyArray]
     plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None
+    accumulate: Callable[..., tuple[Any, AnyArray]] | None = None

@@ -66,7 +66,11 @@ def _backward(
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    dparams, dx = of.accumulate(inputs.params, x, before_each, tuple(records.values()), xp=xp)
+    made_records = tuple(records.values())
+    if target.accumulate is None:
+        dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
+    else:
+        dparams, dx = target.accumulate(inputs.params, x, before_each[0], made_records)
     trace = None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())

@@ -78,7 +78,7 @@ def library(vector: Vector) -> str:
         return f"<{', '.join([f'{whole} {value}'] * vector.lanes)}>"
 
     words = _words(vector)
-    text = [DECLARED.format(**words)]
+    text = [declarations(vector)]
     text += [LARGER.format(name="maximum", relation="ogt", **words)]
     text += [LARGER.format(name="minimum", relation="olt", **words)]
     text += [
@@ -91,6 +91,11 @@ def library(vector: Vector) -> str:
     ]
     text += [_function(name, vector) for name in ("tanh", "exp", "sigmoid")]
     return "\n".join(text)
+
+
+def declarations(vector: Vector) -> str:
+    """Return the declarations of LLVM's functions."""
+    return DECLARED.format(**_words(vector))
 
 
 def _function(name: str, vector: Vector) -> str:

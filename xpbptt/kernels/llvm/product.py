@@ -27,29 +27,32 @@ def tile(vector: Vector, vectors: int) -> Tile:
     return Tile(min(max(1, rows), MOST), vectors)
 
 
-def product(name: str, vector: Vector, shape: Tile) -> str:
+def product(name: str, vector: Vector, shape: Tile, *, ragged: bool = False) -> str:
     """Return a function that multiplies rows by a panel.
 
     ``name(ptr rows, i64 stride, i64 count, ptr panel, i64 depth, ptr out, i64 gap)``: row k of the
-    left matrix begins k·stride numbers after `rows`, and row k of the result k·gap after `out`.
+    left matrix begins k·stride numbers after `rows`, and row k of the result k·gap after `out`. A
+    ragged one also takes ``i64 columns``: how many columns of the panel are written.
     """
     arguments = (
         *("ptr %rows", "i64 %stride", "i64 %count", "ptr %panel", "i64 %depth"),
-        *("ptr %out", "i64 %gap"),
+        *("ptr %out", "i64 %gap", *(["i64 %columns"] if ragged else [])),
     )
     code = Code(name, arguments)
     columns = shape.vectors * vector.lanes
     left = code.whole("urem", "%count", shape.rows)
     full = code.whole("sub", "%count", left)
     with code.loop(0, full, shape.rows) as first:
-        _tile(code, vector, shape, first, columns)
+        _tile(code, vector, shape, first, columns, ragged=ragged)
     for rows in range(1, shape.rows):
         with code.when(code.test("eq", left, rows)):
-            _tile(code, vector, Tile(rows, shape.vectors), full, columns)
+            _tile(code, vector, Tile(rows, shape.vectors), full, columns, ragged=ragged)
     return code.text()
 
 
-def _tile(code: Code, vector: Vector, shape: Tile, first: Value, columns: int) -> None:
+def _tile(
+    code: Code, vector: Vector, shape: Tile, first: Value, columns: int, *, ragged: bool
+) -> None:
     """Write the product of the rows from `first` on."""
     number, kind = vector.number, vector.type
     sums = [[code.slot(kind) for _ in range(shape.vectors)] for _ in range(shape.rows)]
@@ -75,10 +78,9 @@ def _tile(code: Code, vector: Vector, shape: Tile, first: Value, columns: int) -
     for r, row in enumerate(sums):
         out = code.at(number, "%out", code.times(code.total(first, r), "%gap"))
         for v, each in enumerate(row):
-            vector.store(code, code.load(kind, each), code.at(number, out, v * vector.lanes))
-
-
-def declarations(vector: Vector) -> str:
-    """Return the declarations of the intrinsic functions of a product."""
-    kind = vector.type
-    return f"declare {kind} @llvm.fmuladd.{vector.suffix}({kind}, {kind}, {kind})"
+            value, place = code.load(kind, each), code.at(number, out, v * vector.lanes)
+            if ragged:
+                left = code.whole("sub", "%columns", v * vector.lanes)
+                vector.store_some(code, value, place, vector.first(code, left))
+            else:
+                vector.store(code, value, place)

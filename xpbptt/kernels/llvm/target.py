@@ -8,6 +8,7 @@ import numpy as np
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops as stepwise
 from xpbptt.kernels.llvm import loops, single
+from xpbptt.kernels.llvm.accumulate import accumulate
 from xpbptt.kernels.llvm.frames import plain
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Loop, Run, Target
@@ -46,4 +47,5 @@ TARGET = Target(
     empty=np.empty,
     plain=plain,
     at_once=2**19,  # stays in the cache, and is reused from chunk to chunk
+    accumulate=accumulate,
 )

@@ -70,6 +70,13 @@ class Vector(NamedTuple):
             f"{self.bits} {inside}, {self.type} zeroinitializer)"
         )
 
+    def store_some(self, code: Code, value: str, address: str, inside: str) -> None:
+        """Write the elements of a vector that are inside."""
+        code.do(
+            f"call void @llvm.masked.store.{self.suffix}.p0({self.type} {value}, ptr {address}, "
+            f"i32 {self.size}, {self.bits} {inside})"
+        )
+
     def spread(self, code: Code, value: str) -> str:
         """Return a vector of one number."""
         return spread(code, value, self.number, self.lanes)

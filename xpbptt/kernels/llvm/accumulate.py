@@ -1,0 +1,103 @@
+"""The gradients of the parameters and of the input, from the records of all steps."""
+
+from typing import Any
+
+import numpy as np
+
+from xpbptt._arrays.once import once
+from xpbptt._arrays.types import AnyArray
+from xpbptt.kernels.llvm import cell, gradients, panels, product, threads
+from xpbptt.kernels.llvm.build import load
+from xpbptt.kernels.llvm.frames import address, plain, words
+from xpbptt.kernels.llvm.machine import features
+from xpbptt.kernels.llvm.product import Tile
+from xpbptt.kernels.llvm.sequence import WIDE
+from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.target import Run
+
+
+def accumulate(
+    params: Any, x: AnyArray, before: AnyArray, records: tuple[AnyArray, ...]
+) -> tuple[Any, AnyArray]:
+    """Return the gradients of the parameters, and of the input x (T, B, I).
+
+    Parameters
+    ----------
+    params : Weights
+        The parameters.
+    x : array (T, B, I)
+        The input.
+    before : array (T, B, H)
+        The hidden state before each step.
+    records : tuple of arrays
+        du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
+        parameters.
+    """
+    own = len(params.extra)
+    rows = x.shape[0] * x.shape[1]
+    du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
+    dv = rest[0] if rest else du
+    dbias_hh = dv.sum(axis=0)
+    dparams = params._replace(
+        weight_ih=weight(du, plain(x).reshape(rows, -1)),
+        weight_hh=weight(dv, plain(before).reshape(rows, -1)),
+        bias_ih=du.sum(axis=0) if rest else dbias_hh.copy(),
+        bias_hh=dbias_hh,
+    )
+    if own:
+        sums = (each.sum(axis=(0, 1)) for each in records[-own:])
+        dparams = dparams._replace(extra=type(params.extra)(*sums))
+    return dparams, input_(du, plain(params.weight_ih)).reshape(x.shape)
+
+
+def weight(records: AnyArray, x: AnyArray) -> AnyArray:
+    """Return the gradient duᵀ·x (N, I) of records (R, N) and x (R, I)."""
+    rows, width = records.shape
+    inputs, size = x.shape[1], x.itemsize
+    out = np.empty((width, inputs), dtype=x.dtype)
+    run, tile = _weight(str(x.dtype))
+    right = panels.backward(x)
+    frames, held = [], []
+    for part in threads.parts(width, rows * width * inputs):
+        count = part.stop - part.start
+        block = np.zeros(rows * tile.rows * gradients.TILES, dtype=x.dtype)
+        held.append(block)
+        start = address(records) + part.start * size, address(right)
+        places = *start, address(out) + part.start * inputs * size, address(block)
+        frames.append(words([rows, count, width, inputs, 0, *places]))
+    threads.run(run, [address(frame) for frame in frames])
+    return out
+
+
+def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
+    """Return the gradient du·W (R, I) of records (R, N) and a weight (N, I)."""
+    (rows, depth), inputs, size = records.shape, weight.shape[1], weight.itemsize
+    out = np.empty((rows, inputs), dtype=weight.dtype)
+    run, right, frames = _input(str(weight.dtype)), panels.backward(weight), []
+    for part in threads.parts(rows, rows * depth * inputs):
+        places = (
+            address(records) + part.start * depth * size,
+            address(right),
+            address(out) + part.start * inputs * size,
+        )
+        frames.append(words([part.stop - part.start, depth, inputs, *places]))
+    threads.run(run, [address(frame) for frame in frames])
+    return out
+
+
+@once
+def _weight(dtype: str) -> tuple[Run, Tile]:
+    kind, tile = _shape(dtype)
+    return load("\n".join([cell.declarations(kind), gradients.weight(kind, tile)])), tile
+
+
+@once
+def _input(dtype: str) -> Run:
+    kind, tile = _shape(dtype)
+    multiply = product.product("product", kind, tile, ragged=True)
+    return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind, tile)]))
+
+
+def _shape(dtype: str) -> tuple[Vector, Tile]:
+    kind = vector(dtype, features())
+    return kind, product.tile(kind, WIDE)
