@@ -54,14 +54,15 @@ def _pack(
     code: Code, vector: Vector, tall: int, frame: Frame, first: Value, count: Value
 ) -> None:
     """Write the copy of a block of columns, a tile's beside each other for each row."""
-    number = vector.number
-    with code.loop(0, frame["rows"]) as r:
+    number, rows = vector.number, frame["rows"]
+    block = vector.first(code, tall)
+    with code.loop(0, rows) as r:
         source = code.at(number, frame["records"], code.times(r, frame["stride"]), first)
-        with code.loop(0, count) as n:
-            tile = code.times(code.whole("udiv", n, tall), frame["rows"])
-            place = code.times(code.total(tile, r), tall)
-            out = code.at(number, frame["block"], place, code.whole("urem", n, tall))
-            code.store(number, code.load(number, code.at(number, source, n)), out)
+        row = code.at(number, frame["block"], code.times(r, tall))
+        with code.loop(0, count, tall) as n:
+            some = code.least(tall, code.whole("sub", count, n))
+            value = vector.load_some(code, code.at(number, source, n), vector.first(code, some))
+            vector.store_some(code, value, code.at(number, row, code.times(n, rows)), block)
 
 
 def _outer(vector: Vector, shape: Tile) -> str:

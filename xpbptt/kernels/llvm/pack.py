@@ -46,15 +46,16 @@ def backward(vector: Vector) -> str:
     with code.loop(0, panels) as p:
         out = code.at(number, "%out", code.times(code.times(p, "%depth"), columns))
         first = code.times(p, columns)
-        some = code.least(columns, code.whole("sub", "%hidden", first))
+        inside = [
+            vector.first(code, code.whole("sub", "%hidden", code.total(first, v * vector.lanes)))
+            for v in range(WIDE)
+        ]
         with code.loop(0, "%depth") as k:
             source = code.at(number, "%weight", code.times(k, "%hidden"), first)
             row = code.at(number, out, code.times(k, columns))
-            with code.loop(0, some) as j:
-                value = code.load(number, code.at(number, source, j))
-                code.store(number, value, code.at(number, row, j))
-            with code.loop(some, columns) as j:
-                code.store(number, vector.literal(0.0), code.at(number, row, j))
+            for v, some in enumerate(inside):
+                value = vector.load_some(code, code.at(number, source, v * vector.lanes), some)
+                vector.store(code, value, code.at(number, row, v * vector.lanes))
     return code.text()
 
 

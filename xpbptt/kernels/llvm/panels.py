@@ -7,12 +7,12 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import pack
+from xpbptt.kernels.llvm import cell, pack
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, plain
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import WIDE, panel
-from xpbptt.kernels.llvm.vectors import vector
+from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.target import Run
 
 
@@ -39,15 +39,17 @@ def backward(weight: AnyArray) -> AnyArray:
 
 @once
 def _forward(dtype: str, gates: int) -> Run:
-    return _packer(pack.forward(vector(dtype, features()), gates))
+    kind = vector(dtype, features())
+    return _packer(kind, pack.forward(kind, gates))
 
 
 @once
 def _backward(dtype: str) -> Run:
-    return _packer(pack.backward(vector(dtype, features())))
+    kind = vector(dtype, features())
+    return _packer(kind, pack.backward(kind))
 
 
-def _packer(text: str) -> Run:
+def _packer(kind: Vector, text: str) -> Run:
     whole, place = ctypes.c_int64, ctypes.c_void_p
     kinds: tuple[Any, ...] = (place, whole, whole, place)
-    return load(text, *kinds)
+    return load("\n".join([cell.declarations(kind), text]), *kinds)
