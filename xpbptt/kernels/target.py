@@ -111,6 +111,10 @@ class Target(NamedTuple):
     accumulate : callable or None
         ``accumulate(params, x, h, records) → gradients of the parameters, and of x``: the products
         over all steps. Default: those of the recurrence.
+    stream : callable or None
+        ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
+        `x` and returns one of its `outputs`, `state` is a copy of the state and can be set. Default:
+        a stream goes from layer to layer.
     """
 
     name: str
@@ -122,3 +126,4 @@ class Target(NamedTuple):
     plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None
     accumulate: Callable[..., tuple[Any, AnyArray]] | None = None
+    stream: Callable[..., Any] | None = None

@@ -32,6 +32,7 @@ from xpbptt.nets.cost import Cost, cost, dtype_bytes
 from xpbptt.nets.memory import Memory
 from xpbptt.nets.signature import Cache, Door
 from xpbptt.nets.stack import Stack
+from xpbptt.nets.stream import Stream
 
 
 class Net(Stack, Generic[WeightsT, StateT, TraceT]):
@@ -370,6 +371,56 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         step: Any = self._layer.step  # the door has refused a net without one
         y_t, after = step(params, x_t, before, xp=xp)
         return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
+
+    def stream(
+        self,
+        params: tuple[WeightsT, ...],
+        state: tuple[StateT, ...] | None = None,
+        batch: int = 1,
+        *,
+        copy: bool = False,
+    ) -> Stream[WeightsT, Any, StateT]:
+        """Return a stream, which checks everything once and then costs little for a step.
+
+        Parameters
+        ----------
+        params : tree of arrays
+            The parameters. The stream keeps a copy: later changes do not reach it.
+        state : tree of arrays (B, H), optional
+            The state before the first step. Default: zeros.
+        batch : int
+            The number of sequences B.
+        copy : bool
+            Whether every output is an array of its own. Default: on NumPy, where the net is
+            compiled, an output is a read-only view of the stream's memory, which the step after
+            the next one overwrites.
+
+        Returns
+        -------
+        stream : Stream
+            ``y_t = stream(x_t)`` advances by one step, ``stream.process(x)`` by a block (T, B, I);
+            ``stream.state`` is a copy of the state, ``stream.reset()`` goes back to the first one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device, or the net
+            is bidirectional.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.GRU(3, 5, num_layers=2)
+        >>> stream = net.stream(net.init(0))
+        >>> for x_t in np.ones((7, 1, 3), dtype=np.float32):
+        ...     y_t = stream(x_t)
+        >>> y_t.shape
+        (1, 5)
+        """
+        check.whole("batch", batch)
+        check.true_or_false("copy", copy)
+        xp, params, start = self._door.stream(params, state, int(batch))
+        return Stream(self, self._door, self._layer, params, start, copy=bool(copy), xp=xp)
 
     def cost(
         self,

@@ -132,6 +132,15 @@ class Door:
             raise ValueError(message)
         return self._arguments(params, x_t, state, "x_t", "(B, I)")
 
+    def stream(self, params: Tree, state: Tree, batch: int) -> tuple[Namespace, Tree, Tree]:
+        """Return the namespace, the parameters and the state before the first step."""
+        params, found = check.conform("params", params, parameters(self.net))
+        (path, like, _), *_ = found
+        xp = check.array_namespace(path, like)
+        device = array_api_compat.device(like)
+        x_t = xp.zeros((batch, self.net.input_size), dtype=like.dtype, device=device)
+        return self.step(params, x_t, state)
+
     def backward(
         self, cache: Any, dy: Array, dstate: Tree, trace: object, clip_step: object
     ) -> tuple[Namespace, Tree, Watch]:

@@ -89,8 +89,8 @@ def step_names(task: Task) -> Names:
 class Function:
     """What the loops over time share: a function, its frame, and the addresses of elements."""
 
-    def __init__(self, vector: Vector, task: Task, names: Names) -> None:
-        self.code = Code("run", ("ptr %frame",), "")
+    def __init__(self, vector: Vector, task: Task, names: Names, name: str = "run") -> None:
+        self.code = Code(name, ("ptr %frame",), "")
         self.vector = vector
         self.task = task
         self.frame = Frame(self.code, *names)

@@ -10,6 +10,7 @@ from xpbptt.kernels import loops as stepwise
 from xpbptt.kernels.llvm import loops, single
 from xpbptt.kernels.llvm.accumulate import accumulate
 from xpbptt.kernels.llvm.frames import plain
+from xpbptt.kernels.llvm.stream import Stepper
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Loop, Run, Target
 
@@ -48,4 +49,5 @@ TARGET = Target(
     plain=plain,
     at_once=2**19,  # stays in the cache, and is reused from chunk to chunk
     accumulate=accumulate,
+    stream=Stepper,
 )
