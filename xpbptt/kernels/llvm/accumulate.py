@@ -65,7 +65,7 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
         start = address(records) + part.start * size, address(right)
         places = *start, address(out) + part.start * inputs * size, address(block)
         frames.append(words([rows, count, width, inputs, 0, *places]))
-    threads.run(run, [address(frame) for frame in frames])
+    threads.run(run, frames)
     return out
 
 
@@ -81,7 +81,7 @@ def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
             address(out) + part.start * inputs * size,
         )
         frames.append(words([part.stop - part.start, depth, inputs, *places]))
-    threads.run(run, [address(frame) for frame in frames])
+    threads.run(run, frames)
     return out
 
 

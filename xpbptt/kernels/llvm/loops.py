@@ -73,7 +73,7 @@ def step(program: Program, function: Run) -> Run:
     def run(t: int, *arrays: AnyArray) -> None:
         batch, width = arrays[place].shape[-2:]
         frame = words([t, batch, width // sized.blocks, *map(address, arrays)])
-        function(address(frame))
+        function(frame)
 
     return run
 
@@ -119,7 +119,7 @@ def forward(
         numbers |= {"rows": width, "chunk": chunk}
         held.append(scratch)
         frames.append(_frame(run.names, numbers, here))
-    threads.run(run.function, [address(frame) for frame in frames])
+    threads.run(run.function, frames)
 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
@@ -153,7 +153,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     for rows in threads.parts(batch, steps * batch * gates * hidden):
         here = {name: at + rows.start * apart.get(name, 0) for name, at in start.items()}
         frames.append(_frame(run.names, numbers | {"rows": rows.stop - rows.start}, here))
-    threads.run(run.function, [address(frame) for frame in frames])
+    threads.run(run.function, frames)
     for row, name in zip(carried, task.carried, strict=True):
         buffers[name][...] = row[:, :hidden]
 
@@ -166,7 +166,7 @@ def _readable(x: AnyArray, dtype: Any) -> AnyArray:
     return np.ascontiguousarray(x, dtype=dtype)
 
 
-def _frame(names: Names, numbers: dict[str, int], addresses: dict[str, int]) -> AnyArray:
+def _frame(names: Names, numbers: dict[str, int], addresses: dict[str, int]) -> Any:
     counts = (numbers[name] for name in names.numbers)
     return words([*counts, *(addresses[name] for name in names.addresses)])
 

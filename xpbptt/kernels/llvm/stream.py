@@ -1,5 +1,6 @@
 """A stream: every layer's step with weights that were packed once, in one call for all layers."""
 
+from ctypes import addressof, create_string_buffer
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,11 @@ class Stepper:
         ]
         self._others = [[np.array(each) for each in (*p[2:4], *p.extra)] for p in params]
         self._frames = [self._frame(task, turn, params, batch, hidden) for turn in (0, 1)]
-        self._words = [words([len(each), *map(address, each)]) for each in self._frames]
-        self._calls = [address(each) for each in self._words]
+        self._calls = [words([len(each), *map(addressof, each)]) for each in self._frames]
 
     def _frame(
         self, task: Task, turn: int, params: tuple[Any, ...], batch: int, hidden: int
-    ) -> list[AnyArray]:
+    ) -> list[Any]:
         """Return the words of each layer for the steps of one turn."""
         order = names(task)
         frames, x = [], self.x
@@ -132,7 +132,7 @@ class Stepper:
             arrays |= {"x": x, "u": self._scratch[0], "v": self._scratch[1]}
             arrays |= dict(zip(("weight_ih", "weight_hh"), weights, strict=True))
             places = [address(arrays[name]) for name in order.addresses]
-            frames.append(words([batch, x.shape[1], hidden, *places]))
+            frames.append(create_string_buffer(words([batch, x.shape[1], hidden, *places])))
             x = after[0]
         return frames
 

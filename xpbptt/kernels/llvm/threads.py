@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 VARIABLES = "XPBPTT_NUM_THREADS", "OMP_NUM_THREADS"
 WORTH = 2**25  # multiplications that make another thread worth its while
@@ -49,7 +50,7 @@ def parts(batch: int, work: int) -> list[slice]:
     return list(map(slice, [0, *ends], ends))
 
 
-def run(function: Callable[[int], None], arguments: list[int]) -> None:
+def run(function: Callable[..., None], arguments: list[Any]) -> None:
     """Call a function for each of the arguments, the first one in this thread."""
     first, *others = arguments
     waiting = [_executor().submit(function, each) for each in others]
