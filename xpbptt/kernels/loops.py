@@ -100,7 +100,8 @@ def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))
     h = given.index(kernel.task.hidden)
 
-    def step(*arrays: AnyArray) -> None:
+    def step(x_t: AnyArray, params: Any, state: Any, new: Any) -> None:
+        arrays = (x_t, *params[:-1], *params.extra, *state, *new)
         u, v = arrays[x].dot(arrays[weight_ih].T), arrays[h].dot(arrays[weight_hh].T)
         everything = (u, v, *arrays)
         kernel.run(0, *[everything[place] for place in order])

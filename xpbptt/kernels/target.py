@@ -99,7 +99,8 @@ class Target(NamedTuple):
     loops : tuple of Loop
         How steps are run, the fastest first.
     single : callable
-        ``single(kernel, arguments) → step``, the step of a stream, see `xpbptt.kernels.loops`.
+        ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state after
+        the step to `new`.
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable

@@ -69,10 +69,9 @@ def step(
     xp: Namespace,  # noqa: ARG001 - the contract's
 ) -> Tree:
     """Advance by one step; see `Engine`."""
-    *weights, extra = params
     make = compiled.target.empty
     new = of.state(*[make(part.shape, part.dtype) for part in state])
-    compiled.single(x_t, *weights, *extra, *state, *new)
+    compiled.single(x_t, params, state, new)
     return new
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import cupy
 
+from xpbptt._arrays.tree import map_leaves
 from xpbptt.kernels import loops
 from xpbptt.kernels.emit import INFIX, Language, lines
 from xpbptt.kernels.program import Access, Buffer, Program
@@ -40,7 +41,11 @@ template <typename T> __device__ T sigmoid(T x) {
 def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, see `loops`."""
     step = loops.single(kernel, given)
-    return lambda *arrays: step(*map(cupy.ascontiguousarray, arrays))
+
+    def plain(x_t: Any, params: Any, state: Any, new: Any) -> None:
+        return step(*map_leaves(cupy.ascontiguousarray, (x_t, params, state, new)))
+
+    return plain
 
 
 def compile_(task: Task, dtype: str) -> Callable[..., None]:

@@ -59,6 +59,10 @@ class Frame:
         """Return the value of a word."""
         return self._values[name]
 
+    def name(self, name: str, value: str) -> None:
+        """Give a name to a value that the function computes."""
+        self._values[name] = value
+
 
 class Names(NamedTuple):
     """The words of the frame of a function: whole numbers, then addresses."""

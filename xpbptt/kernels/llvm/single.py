@@ -1,6 +1,7 @@
 """The step of a stream as one function: both products, row by row, and the cell."""
 
 from collections.abc import Callable
+from ctypes import addressof, c_char
 from operator import is_
 from typing import Any
 
@@ -32,37 +33,31 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
     function = load("\n".join(text))
 
-    fixed = arguments.index(kernel.task.hidden)  # the parameters are before it
-    known: list[Any] = [None, (), []]  # parameters of the last call, plain, and their addresses
+    plainly: list[Any] = [None, (), []]  # parameters, all of them plain, and their addresses
 
-    def run(x: AnyArray, *arrays: AnyArray) -> None:
-        nonlocal known
-        given = arrays[: fixed - 1]
-        before, _, places = known
-        if before is None or not all(map(is_, given, before)):
-            if x.shape[0] != 1 or given[0].size > SMALL:
-                several(x, *arrays)
-                return
-            held = [plain(each) for each in given]
-            places = [address(each) for each in held]
-            known = [given, held, places] if all(map(is_, given, held)) else [None, held, places]
-        if x.shape[0] != 1:
-            several(x, *arrays)
+    def run(x: AnyArray, params: Any, state: Any, new: Any) -> None:
+        nonlocal plainly
+        weight_ih, weight_hh, *_ = params
+        if x.shape[0] != 1 or weight_ih.size > SMALL:
+            several(x, params, state, new)
             return
-        others = [plain(each) for each in (x, *arrays[fixed - 1 :])]
-        count, hidden = given[1].shape
-        scratch = np.empty(2 * count, dtype=given[1].dtype)
-        u = address(scratch)
-        first, *rest = map(address, others)
-        function(words([x.shape[1], hidden, first, *places, *rest, u, u + count * scratch.itemsize]))
+        known, held, places = plainly
+        if known is not params:
+            held = [plain(each) for each in (*params[:-1], *params.extra)]
+            places = [address(each) for each in held]
+            if all(map(is_, held, (*params[:-1], *params.extra))):
+                plainly = [params, held, places]
+        others = [plain(x), *map(plain, state), *new]
+        first, *rest = [addressof(c_char.from_buffer(each)) for each in others]
+        function(words([x.shape[1], weight_hh.shape[1], first, *places, *rest]))
 
     return run
 
 
 def names(task: Task, arguments: tuple[str, ...]) -> Names:
-    """Return the frame of the step: the arguments, and memory for both products."""
+    """Return the frame of the step."""
     del task
-    return Names(("inputs", "hidden"), (*arguments, "u", "v"))
+    return Names(("inputs", "hidden"), arguments)
 
 
 class Single(Function):
@@ -75,14 +70,16 @@ class Single(Function):
         """Return the function."""
         code, frame = self.code, self.frame
         count = code.times(frame["hidden"], self.task.gates)
-        for weight, depth, row, out in (
+        for weight, depth, row, name in (
             ("weight_ih", frame["inputs"], "x", "u"),
             ("weight_hh", frame["hidden"], self.task.hidden, "v"),
         ):
+            out = code.let(f"alloca {self.vector.number}, i64 {count}, align 64")
             code.do(
                 f"call void @apply(ptr {frame[weight]}, i64 {depth}, i64 {count}, "
-                f"ptr {frame[row]}, ptr {frame[out]})"
+                f"ptr {frame[row]}, ptr {out})"
             )
+            frame.name(name, out)
 
         with code.loop(0, frame["hidden"], self.vector.lanes) as j:
             self.units(lambda access: self._address(access, j), j)
