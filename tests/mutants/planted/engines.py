@@ -38,7 +38,7 @@ MUTANTS = [
         "bptt/engines/segment.py",
         "step % self.truncate == 0",
         "(step + 1) % self.truncate == 0",
-        "tests/test_strategies.py::test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone",
+        "tests/bptt/strategies/test_strategies.py::test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone",
     ),
     Mutant(
         "the gradient of the final state is lost",
@@ -60,7 +60,7 @@ MUTANTS = [
         "bptt/engines/stepwise_back.py",
         "if mask is not None:\n            parts = [",
         "if False:\n            parts = [",
-        "tests/test_trace.py::test_what_passes_a_masked_step_is_not_clipped",
+        "tests/bptt/test_trace.py::test_what_passes_a_masked_step_is_not_clipped",
     ),
     Mutant(
         "a cache serves once only",
@@ -88,7 +88,7 @@ MUTANTS = [
         "commands/base/atomic.py",
         'temporary = _beside(path)\n    try:\n        with temporary.open("xb")',
         'temporary = path\n    try:\n        with temporary.open("wb")',
-        "tests/test_charlm_checkpoint.py::test_a_failure_while_writing_leaves_the_old_file",
+        "tests/commands/train/test_checkpoint.py::test_a_failure_while_writing_leaves_the_old_file",
     ),
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
