@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers import host
 
 import xpbptt
 
 T, B = 6, 4
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 def backward(case, mask=None, bptt=None, **options):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 
 import xpbptt
 from xpbptt import notebook
@@ -74,11 +75,6 @@ def absolute(xp):
     return T * B * float(np.finfo("float32").smallest_normal) if jax else 0
 
 
-@pytest.fixture
-def host():
-    return lambda array: np.asarray(array.get() if hasattr(array, "get") else array)
-
-
 def drawn(net, rows):
     """Return float32 numbers: parameters with a gate nearly closed, input, state, dy."""
     random = np.random.default_rng(4)
@@ -90,7 +86,7 @@ def drawn(net, rows):
     return (params,), draw(T, B, I), (state,), draw(T, B, H)
 
 
-def gradients(xp, host, net, arrays, rows, dtype):
+def gradients(xp, net, arrays, rows, dtype):
     """Return the gradients of some rows of the first product's weight and bias, on the host."""
     params, x, state, dy = map_leaves(lambda a: xp.asarray(a.astype(dtype)), arrays)
     _, _, cache = net.forward(params, x, state)
@@ -100,19 +96,17 @@ def gradients(xp, host, net, arrays, rows, dtype):
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("cell", "gate"), CLOSED, ids=lambda p: getattr(p, "name", p))
-def test_the_gradient_of_a_gate_in_float32_is_that_in_float64(xp, host, absolute, cell, gate):
+def test_the_gradient_of_a_gate_in_float32_is_that_in_float64(xp, absolute, cell, gate):
     net, k = xpbptt.Net(cell, I, H), cell.gates._fields.index(gate)
     rows = slice(k * H, (k + 1) * H)
     arrays = drawn(net, rows)
-    found, expected = (
-        gradients(xp, host, net, arrays, rows, dtype) for dtype in ("float32", "float64")
-    )
+    found, expected = (gradients(xp, net, arrays, rows, dtype) for dtype in ("float32", "float64"))
     assert_close(found, expected, SINGLE, absolute)
 
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("cell", "gate"), CLOSED[:-1], ids=lambda p: getattr(p, "name", p))
-def test_the_gradient_of_a_gate_is_that_of_torch(torch, xp, host, absolute, cell, gate):
+def test_the_gradient_of_a_gate_is_that_of_torch(torch, xp, absolute, cell, gate):
     net, k = xpbptt.Net(cell, I, H), cell.gates._fields.index(gate)
     rows = slice(k * H, (k + 1) * H)
     arrays = params, x, state, dy = drawn(net, rows)
@@ -124,11 +118,11 @@ def test_the_gradient_of_a_gate_is_that_of_torch(torch, xp, host, absolute, cell
     y.backward(tensor(dy))
     theirs = [p.grad.numpy()[rows] for p in (module.weight_ih_l0, module.bias_ih_l0)]
     for dtype, *tolerance in (("float32", SINGLE, absolute), ("float64", 1e-13)):
-        assert_close(gradients(xp, host, net, arrays, rows, dtype), theirs, *tolerance)
+        assert_close(gradients(xp, net, arrays, rows, dtype), theirs, *tolerance)
 
 
 @pytest.mark.parametrize("gate", "ifo")
-def test_the_notebook_keeps_it_too(xp, host, absolute, gate):
+def test_the_notebook_keeps_it_too(xp, absolute, gate):
     random = np.random.default_rng(4)
     draw = lambda *shape: random.standard_normal(shape).astype("float32") / 2  # noqa: E731
     parameters = {f"W{g}": draw(H, H + I) for g in "fico"} | {"Wy": draw(2, H), "by": draw(2, 1)}

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import array_api_compat
 import pytest
+from helpers import cover
 
 import xpbptt
 from xpbptt.cells import sigmoid
@@ -62,7 +63,13 @@ def test_gradients_with_masks_dropout_and_every_strategy(net, xp):
         laws.derivative(net, xp=xp, options={"bptt": bptt})
 
 
-@pytest.mark.parametrize("law", ["linearity", "strategies", "padding", "chunks", "engines"])
+@cover(
+    ("law", "net"),
+    ["linearity", "strategies", "padding", "chunks", "engines"],
+    [(1, False), (2, False), (2, True)],
+    strength=1,
+    indirect=["net"],
+)
 def test_it_obeys_the_laws(law, net, xp):
     laws.LAWS[law](net, xp=xp)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import cover
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
@@ -179,16 +180,16 @@ def check_refused(cell, text, xp, function, dtype="float64", hidden=H):
             run(params, argument)
 
 
-@pytest.mark.parametrize("fuse", ["0", "1"])
-@pytest.mark.parametrize(("change", "text"), FORWARD, ids=[text for _, text in FORWARD])
-def test_what_forward_returns(change, text, xp, fuse, monkeypatch):
+@cover(("wrong", "fuse"), FORWARD, ["0", "1"], strength=1)
+def test_what_forward_returns(wrong, xp, fuse, monkeypatch):
+    change, text = wrong
     monkeypatch.setenv("XPBPTT_FUSE", fuse)
     check_refused(spoilt(change), text, xp, "forward")
 
 
-@pytest.mark.parametrize("fuse", ["0", "1"])
-@pytest.mark.parametrize(("change", "text"), BACKWARD, ids=[text for _, text in BACKWARD])
-def test_what_backward_returns(change, text, xp, fuse, monkeypatch):
+@cover(("wrong", "fuse"), BACKWARD, ["0", "1"], strength=1)
+def test_what_backward_returns(wrong, xp, fuse, monkeypatch):
+    change, text = wrong
     monkeypatch.setenv("XPBPTT_FUSE", fuse)
     check_refused(spoilt(change, backward), text, xp, "backward")
 
@@ -251,9 +252,9 @@ WRITES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "path"), WRITES)
-@pytest.mark.parametrize("fuse", ["0", "1"])
-def test_a_write_into_an_argument(xp, make_case, name, path, fuse, monkeypatch):
+@cover(("place", "fuse"), WRITES, ["0", "1"], strength=1)
+def test_a_write_into_an_argument(xp, make_case, place, fuse, monkeypatch):
+    name, path = place
     if not array_api_compat.is_writeable_array(xp.ones(1)):
         pytest.skip("nothing can be written into these arrays")
     monkeypatch.setenv("XPBPTT_FUSE", fuse)

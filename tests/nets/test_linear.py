@@ -3,15 +3,12 @@ import warnings
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 
 from xpbptt._arrays.draw import uniform
 from xpbptt.nets.linear import Linear, LinearParams
 
 READOUT = Linear(5, 3)
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 def literal_forward(weight, bias, x):

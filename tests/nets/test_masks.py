@@ -3,14 +3,11 @@
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 
 import xpbptt
 
 T, B, H = 6, 4, 5
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 @pytest.mark.parametrize(("kind", "name"), [("RNN", "RNN"), ("LSTM", "LSTM"), ("GRU", "GRU")])

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers import host
 
 from xpbptt.interop.torch import from_state_dict, to_state_dict
 
 TOLERANCE = 1e-10
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 @pytest.fixture

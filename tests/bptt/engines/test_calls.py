@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import cover
 
 import xpbptt
 from xpbptt.bptt import loop
@@ -58,8 +59,7 @@ def test_a_warm_pass_enters_few_files(net, batch):
         assert len(files) <= MOST, sorted(files)
 
 
-@pytest.mark.parametrize("bptt", STRATEGIES, ids=str)
-@pytest.mark.parametrize("masked", [False, True])
+@cover(("bptt", "masked"), STRATEGIES, [False, True], strength=1)
 def test_a_pass_chooses_once_and_looks_for_no_kernel_when_warm(net, bptt, masked, monkeypatch):
     params, x = net.init(0), np.ones((20, 4, 3), np.float32)
     mask = np.ones((20, 4), bool) if masked else None

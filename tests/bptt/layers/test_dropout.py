@@ -5,14 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import cover, host
 
 import xpbptt
 from xpbptt.bptt.layers.dropout import dropped
 from xpbptt.testing import check_gradients
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 @pytest.fixture(params=[False, True], ids=["forward", "both"])
@@ -112,17 +109,19 @@ def test_neighbours_and_keys_are_independent():
             assert abs(np.corrcoef(kept[a], kept[b])[0, 1]) < 0.02
 
 
-@pytest.mark.parametrize(
-    ("rate", "error", "text"),
+@cover(
+    ("wrong", "make"),
     [
         (1.0, ValueError, "`dropout` must be from 0 to below 1, got 1.0"),
         (-0.1, ValueError, "`dropout` must be from 0 to below 1, got -0.1"),
         ("0.5", TypeError, "`dropout` must be a number, got '0.5'"),
         (True, TypeError, "`dropout` must be a number, got True"),
     ],
+    [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU],
+    strength=1,
 )
-@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
-def test_a_rate_that_is_none(make, rate, error, text):
+def test_a_rate_that_is_none(wrong, make):
+    rate, error, text = wrong
     with pytest.raises(error, match=text):
         make(3, 5, 2, dropout=rate)
 

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from helpers import cover
 
 from xpbptt.commands.bench import cases, floors, ours, peers
 from xpbptt.commands.bench.cases import CELLS, DTYPES, KINDS, SIZES, Case
@@ -41,9 +42,7 @@ def test_filters_keep_a_part_of_the_table():
     assert len(cases.select(kinds=["masked"], sizes=[(4, 3, 2), (4, 3, 2)])) == 6
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("peer", peers.NAMES)
+@cover(("kind", "cell", "peer"), KINDS, CELLS, peers.NAMES)
 def test_peers_compute_what_xpbptt_does(make, kind, cell, peer):
     if peer != "notebook":
         pytest.importorskip(peer, reason=f"compares with {peer}, and it is not installed")

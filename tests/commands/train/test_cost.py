@@ -3,6 +3,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from helpers import cover
 
 from xpbptt import backends
 from xpbptt._arrays.tree import leaves
@@ -37,9 +38,9 @@ def peak(settings, characters):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(
-    ("characters", "shape"),
+@cover(
+    ("cell", "sizes"),
+    CELLS,
     [
         (31, {"hidden": 500, "batch": 2, "chunk": 3}),  # the parameters take most of it
         (30, {"hidden": 300, "batch": 2, "chunk": 3, "layers": 3}),
@@ -48,16 +49,17 @@ def peak(settings, characters):
         (900, {"hidden": 5, "batch": 20, "chunk": 90}),  # the logits do
         (100, {}),
     ],
+    strength=1,
 )
-def test_the_memory_of_a_run_is_known_beforehand(cell, characters, shape):
+def test_the_memory_of_a_run_is_known_beforehand(cell, sizes):
+    characters, shape = sizes
     settings = Settings(cell=cell, **shape)
     # Cells that are not compiled take up to an eighth more than is counted.
     least = 0.95 if find_spec("numba") else 0.85
     assert least < cost.training(settings, characters) / peak(settings, characters) < 1.25
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("layers", [1, 2, 3, 4, 7])
+@cover(("cell", "layers"), CELLS, [1, 2, 3, 4, 7], strength=1)
 def test_parameters_are_counted_of_any_number_of_layers(cell, layers):
     settings = Settings(cell=cell, hidden=5, layers=layers)
     params = build(settings, 11).init(0, xp=np)

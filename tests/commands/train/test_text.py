@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers import cover
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,8 +32,12 @@ def test_characters_are_numbered_in_the_order_of_their_code_points():
     assert decoded(corpus, corpus.ids) == sequence
 
 
-@pytest.mark.parametrize("kinds", [2, 255, 256, 257, 300, 65_535, 65_536, 65_537, 66_000])
-@pytest.mark.parametrize("piece", [7, 1_000, 100_000])
+@cover(
+    ("kinds", "piece"),
+    [2, 255, 256, 257, 300, 65_535, 65_536, 65_537, 66_000],
+    [1_000, 100_000, 7],
+    strength=1,
+)
 def test_numbers_are_as_narrow_as_the_kinds_of_characters_let_them_be(kinds, piece, monkeypatch):
     monkeypatch.setattr("xpbptt.commands.train.encode.PIECE", 11_111)
     if piece == 7:
