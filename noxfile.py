@@ -64,7 +64,9 @@ def tests(session: nox.Session, backend: str) -> None:
     install(session, "test", backend)
     if backend == "cupy":
         skip_without_gpu(session)
-    session.run("pytest", "tests", "--backend", backend, *session.posargs)
+    # The others run beside one another in CI, or on a device that cannot be shared.
+    workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
+    session.run("pytest", "tests", "--backend", backend, *workers, *session.posargs)
 
 
 @nox.session

@@ -12,11 +12,11 @@ from xpbptt.testing import laws
 
 I, H = 3, 5
 
-# Every cell in one dtype, a cell of each kind in more of them: each pair is compiled for itself.
+# Every cell in one dtype, the LSTM in more: what is compiled for a dtype takes seconds a cell.
 TYPED = [
     *(("rnn-tanh", "float32"), ("rnn-relu", "float64"), ("lstm", "float64"), ("gru", "float64")),
     *(("mgu", "float64"), ("own", "float64"), ("every", "float64"), ("bare", "float64")),
-    *(("lstm", "float32"), ("every", "float32")),
+    ("lstm", "float32"),
     *(("lstm", "float16"), ("gru", "float16"), ("own", "float16"), ("every", "float16")),
 ]
 
