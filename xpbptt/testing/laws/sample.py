@@ -106,8 +106,8 @@ def as_net(net: Any, *, dropout: bool = False, one_way: bool = False) -> Net[Any
     return replace(net, bidirectional=False) if one_way and net.bidirectional else net
 
 
-def as_written(net: Net[Any, Any, Any]) -> Net[Any, Any, Any]:
-    """Return the net whose steps are run as the cell is written, as those of a Recurrence are."""
+def as_eager(net: Net[Any, Any, Any]) -> Net[Any, Any, Any]:
+    """Return the net whose steps are run eagerly, as those of a Recurrence are."""
     return replace(net, cell=net.recurrence)
 
 
