@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from xpbptt._arrays.tree import leaves, map_leaves
+from xpbptt._arrays.types import Tree
 from xpbptt.commands.base import atomic
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.commands.base.terminal import plain
@@ -23,8 +24,6 @@ from xpbptt.commands.train.model import CharModel, build
 from xpbptt.commands.train.settings import NAMES, Settings
 from xpbptt.commands.train.train import TrainState
 from xpbptt.optim import AdamState
-
-Tree = Any
 
 KEY = "xpbptt"
 DIGEST_KEY = "xpbptt-sha256"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xpbptt._arrays.types import Namespace
 from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import UserError
@@ -15,8 +16,6 @@ from xpbptt.commands.train.model import build
 from xpbptt.commands.train.settings import Settings
 from xpbptt.commands.train.text import Corpus
 from xpbptt.commands.train.train import Trainer, TrainState
-
-Namespace = Any
 
 VOCABULARY_MOST = 180_000  # more than Unicode has assigned; the header of a model file is bounded
 

@@ -5,8 +5,8 @@ from itertools import product
 from types import ModuleType
 from typing import Any
 
+from xpbptt._arrays.types import Tree
 from xpbptt.bptt import Binomial, KeepAll, KeepStates, Segments, Strategy, Truncated
-from xpbptt.testing.checks.layer import Tree
 from xpbptt.testing.laws.compare import same
 from xpbptt.testing.laws.sample import Sample, as_eager, as_net, draw
 
