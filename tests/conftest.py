@@ -1,6 +1,7 @@
 """What several test files share: the nets under test and arrays to feed them."""
 
 import re
+import signal
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,14 @@ CELLS = {
     "gru": xpbptt.GRU,
     "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Have Ctrl-C raise KeyboardInterrupt also where it is ignored: in a script's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

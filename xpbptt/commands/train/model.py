@@ -60,16 +60,25 @@ class CharModel:
         return self.readout.infer(params["readout"], y), state
 
     def bits_per_character(
-        self, params: Tree, ids: np.ndarray, chunk: int, *, xp: Namespace
-    ) -> float:
+        self,
+        params: Tree,
+        ids: np.ndarray,
+        chunk: int,
+        *,
+        xp: Namespace,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> float | None:
         """Return the mean cross-entropy, in bits, of each character after the first of `ids` (N,).
 
         The text is read in streams side by side, each from a state of zeros, `chunk` steps at a
-        time; that makes the number slightly worse than reading it as one stream would.
+        time; that makes the number slightly worse than reading it as one stream would. None where
+        `stop`, which is asked before each `chunk`, said so.
         """
         inputs, targets, counts = _side_by_side(ids)
         total, state = 0.0, None
         for start in range(0, len(inputs), chunk):
+            if stop():
+                return None
             part = slice(start, start + chunk)
             logits, state = self.read(params, inputs[part], state, xp=xp)
             loss, _ = softmax_cross_entropy(
