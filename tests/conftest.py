@@ -1,6 +1,7 @@
 """What several test files share: the nets under test and arrays to feed them."""
 
 import re
+import signal
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,14 @@ from helpers import CELLS, flatten, map_arrays
 import xpbptt
 
 T, B, I, H = 6, 4, 3, 5  # pairwise distinct, so that a transposed matrix cannot hide
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Have Ctrl-C raise KeyboardInterrupt also where it is ignored: in a script's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

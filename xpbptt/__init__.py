@@ -4,6 +4,14 @@ Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the 
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
+import signal as _signal
+import sys as _sys
+
+# The command line: Ctrl-C before its own code has begun ends it without a traceback.
+if _sys.orig_argv[1:3] == ["-m", "xpbptt"] and _signal.getsignal(2) is _signal.default_int_handler:
+    _signal.signal(2, _signal.SIG_DFL)
+
+
 from xpbptt import backends as backends
 from xpbptt import interop as interop
 from xpbptt import plot as plot

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xpbptt.commands.selftest import check, gradients, training
+from xpbptt.commands.selftest import check, laws, training
 from xpbptt.commands.selftest.check import Check, Outcome, attempt
 from xpbptt.commands.selftest.nets import NETS
+from xpbptt.testing.laws import LAWS
 
 
 def test_a_quick_run_is_well_and_says_the_same_in_json(selftest):
@@ -28,9 +29,8 @@ def test_a_quick_run_is_well_and_says_the_same_in_json(selftest):
     names = [each["name"] for each in found["checks"]]
     for name in NETS:
         for what in (
-            "kernels are built", "compiled as written", "gradients", "as NumPy in float64",
-            "as NumPy in float32", "as NumPy in float16", "strategies as KeepAll",
-            "NaN in the padding", "the same bits again", "training",
+            "kernels are built", *LAWS, "as NumPy in float64", "as NumPy in float32",
+            "as NumPy in float16", "training",
         ):  # fmt: skip
             assert f"{what}, {name}" in names
     for each in found["checks"] + found["budgets"] + found["suite"]:
@@ -53,7 +53,8 @@ def test_json_to_standard_output_leaves_the_text_to_the_other_stream(selftest, o
 
 
 def test_a_failure_is_an_exit_code_and_is_named_again_at_the_end(selftest, only, monkeypatch):
-    only(training, gradients)
+    only(laws, training)
+    monkeypatch.setattr(laws, "LAWS", {"linearity": LAWS["linearity"]})
     monkeypatch.setattr(training, "SHARE", 1e-3)
     code, out, err = selftest("--json", "report")
     assert (code, err) == (1, "")
@@ -68,7 +69,8 @@ def test_ctrl_c_says_what_was_done(selftest, only, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    only(gradients, training)
+    only(laws, training)
+    monkeypatch.setattr(laws, "LAWS", {"linearity": LAWS["linearity"]})
     monkeypatch.setattr(training, "_run", pressed)
     code, out, err = selftest("--json", "report")
     assert (code, err) == (130, "xpbptt: error: interrupted\n")
@@ -77,7 +79,7 @@ def test_ctrl_c_says_what_was_done(selftest, only, monkeypatch):
     assert out.endswith("```\n")
     found = json.loads(Path("report").read_text())
     assert found["interrupted"] == "checks"
-    assert [each["name"] for each in found["checks"]] == [f"gradients, {name}" for name in NETS]
+    assert [each["name"] for each in found["checks"]] == [f"linearity, {name}" for name in NETS]
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,9 @@ def test_what_a_check_raises_is_reported_with_its_place(monkeypatch):
 
 def test_a_warning_of_the_library_is_a_failure():
     def warn():
-        check.logging.getLogger("xpbptt").warning("LSTM runs as written")
+        check.logging.getLogger("xpbptt").warning("LSTM runs eagerly")
         return "well"
 
     outcome = attempt(Check("a", warn))
-    assert outcome == Outcome("a", "FAILED", "well\nlogged a warning: LSTM runs as written")
+    assert outcome == Outcome("a", "FAILED", "well\nlogged a warning: LSTM runs eagerly")
     assert attempt(Check("a", lambda: "well")).status == "ok"

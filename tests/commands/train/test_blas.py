@@ -140,7 +140,7 @@ def test_a_run_keeps_to_its_threads_and_a_resumed_one_to_those_it_had(
         1,
     )
     assert train(2.0, 1.0, "--resume") == ({1}, "threads   1: as before", 1)
-    assert train(2.0, 1.0, *shape)[::2] == ({2}, 2)
+    assert train(2.0, 1.0, *shape, "--overwrite")[::2] == ({2}, 2)
     assert train(1.0, 2.0, "--resume") == ({2}, "threads   2: as before", 2)
 
 

@@ -123,7 +123,7 @@ def test_a_run_that_crashes_has_been_saved_on_the_way(each_step, monkeypatch):
 class FakeJob:
     """What is stored of it is the progress itself."""
 
-    def stored(self, progress):
+    def stored(self, progress, bits):
         return progress
 
 
@@ -463,7 +463,7 @@ def test_nothing_is_left_where_the_first_loss_is_not_finite(quiet, monkeypatch, 
 def test_a_state_that_cannot_be_rescued_is_told_as_such():
     watched = Keeper(FakeJob(), Path("model"), complain=pytest.fail)
     watched._last = FakeProgress(40)
-    watched._job.stored = lambda _: crash_with(NotFiniteError("x is", 40))
+    watched._job.stored = lambda *_: crash_with(NotFiniteError("x is", 40))
     error = watched.rescue(NotFiniteError("the loss is", 60))
     assert str(error) == (
         "the loss is not finite after step 60; nothing was saved, model is as it was; "

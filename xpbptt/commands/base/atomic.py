@@ -3,7 +3,8 @@
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +45,42 @@ def sweep(path: Path) -> None:
     for entry in list(path.parent.iterdir()):
         if ours.fullmatch(entry.name) and entry.is_file() and not entry.is_symlink():
             _remove_if_left(entry)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from doing the same with a file, by a lock file beside it.
+
+    Raises BlockingIOError if another process is within such a block. Where no lock file can be
+    made, and on Windows, nothing is locked.
+    """
+    lock = _lock_file(path)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            Path(lock.name).unlink(missing_ok=True)
+            lock.close()
+
+
+def _lock_file(path: Path) -> IO[bytes] | None:
+    """Return the lock file of a path, locked; None where there can be none."""
+    try:
+        place = _real(path)
+        place = place.with_name(f".{place.name}.lock")
+        while fcntl is not None:
+            file = place.open("ab")
+            _lock(file)
+            # What was locked may have been removed by its last holder meanwhile.
+            if place.exists() and os.fstat(file.fileno()).st_ino == place.stat().st_ino:
+                return file
+            file.close()
+    except BlockingIOError:
+        file.close()
+        raise
+    except (OSError, ValueError):  # no such folder, no locks: whoever writes there will say so
+        return None
+    return None
 
 
 def _write(path: Path, content: bytes) -> None:
