@@ -22,6 +22,7 @@ from xpbptt.bptt import (
     Weights,
 )
 from xpbptt.cells import Cell
+from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
@@ -65,6 +66,7 @@ __all__ = [
     "adam",
     "clip_by_global_norm",
     "length_mask",
+    "load",
     "lstm_backward",
     "lstm_cell_backward",
     "lstm_cell_forward",
@@ -74,6 +76,7 @@ __all__ = [
     "rnn_cell_backward",
     "rnn_cell_forward",
     "rnn_forward",
+    "save",
     "sgd",
     "softmax_cross_entropy",
 ]
