@@ -100,6 +100,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Compare the weights of other libraries with Keras and onnxruntime themselves."""
+    install(session, "test", "torch", "peers")
+    session.run("pytest", "tests/interop", "--backend", "numpy", *session.posargs)
+
+
+@nox.session
 def mlx(session: nox.Session) -> None:
     """Run every public call on mlx, whose slices are copies; it is not supported otherwise."""
     install(session, "test", "mlx")
