@@ -101,9 +101,10 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Compare the weights of other libraries with Keras and onnxruntime themselves."""
+    """Run what needs Keras, onnxruntime or MPI: weights from elsewhere, many processes."""
     install(session, "test", "torch", "peers")
-    session.run("pytest", "tests/interop", "--backend", "numpy", *session.posargs)
+    folders = ("tests/interop", "tests/parallel")
+    session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
 
 
 @nox.session

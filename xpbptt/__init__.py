@@ -6,6 +6,7 @@ the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.no
 
 from xpbptt import backends as backends
 from xpbptt import interop as interop
+from xpbptt import parallel as parallel
 from xpbptt import plot as plot
 from xpbptt import testing as testing
 from xpbptt._arrays.types import Array
