@@ -102,6 +102,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Run what needs Keras, onnxruntime or MPI: weights from elsewhere, many processes."""
+    install(session, "test", "torch", "peers")
+    folders = ("tests/interop", "tests/parallel")
+    session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
+
+
+@nox.session
 def mlx(session: nox.Session) -> None:
     """Run every public call on mlx, whose slices are copies; it is not supported otherwise."""
     install(session, "test", "mlx")

@@ -34,7 +34,7 @@ def test_importing_imports_no_array_library_but_numpy(module):
     code = (
         f"import sys, {module}; "
         "print([m for m in ('cupy', 'torch', 'jax', 'array_api_strict', 'matplotlib', 'tqdm', "
-        "'safetensors') if m in sys.modules])"
+        "'safetensors', 'onnx', 'keras') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

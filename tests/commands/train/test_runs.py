@@ -16,8 +16,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import xpbptt
+from xpbptt._arrays import atomic
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.commands.base import atomic
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError
 from xpbptt.commands.base.terminal import Lossy, one_line, plain, shown
 from xpbptt.commands.main import main
@@ -281,7 +281,7 @@ def test_a_process_that_gets_a_signal_leaves_a_whole_file(number, code):
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from xpbptt.commands.base import atomic
+from xpbptt._arrays import atomic
 path, left = Path("file"), 0
 content = [bytes([k]) * 3_000_000 for k in range(8)]
 for k in range(8):

@@ -85,7 +85,7 @@ MUTANTS = [
     ),
     Mutant(
         "a file that is there is written over in place",
-        "commands/base/atomic.py",
+        "_arrays/atomic.py",
         'temporary = _beside(path)\n    try:\n        with temporary.open("xb")',
         'temporary = path\n    try:\n        with temporary.open("wb")',
         "tests/commands/train/test_checkpoint.py::test_a_failure_while_writing_leaves_the_old_file",

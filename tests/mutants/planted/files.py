@@ -62,7 +62,7 @@ MUTANTS = [
     ),
     Mutant(
         "the files of killed runs stay",
-        "commands/base/atomic.py",
+        "_arrays/atomic.py",
         "            _remove_if_left(entry)",
         "            pass",
         "tests/commands/train/test_runs.py"
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "a file that is being written is removed by another run",
-        "commands/base/atomic.py",
+        "_arrays/atomic.py",
         '    with suppress(OSError), temporary.open("r+b") as file:\n        _lock(file)',
         '    with suppress(OSError), temporary.open("r+b") as file:\n        pass',
         "tests/commands/train/test_runs.py::test_a_file_that_is_being_written_is_not_swept",
