@@ -4,8 +4,17 @@ Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the 
 the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
+import signal as _signal
+import sys as _sys
+
+# The command line: Ctrl-C before its own code has begun ends it without a traceback.
+if _sys.orig_argv[1:3] == ["-m", "xpbptt"] and _signal.getsignal(2) is _signal.default_int_handler:
+    _signal.signal(2, _signal.SIG_DFL)
+
+
 from xpbptt import backends as backends
 from xpbptt import interop as interop
+from xpbptt import parallel as parallel
 from xpbptt import plot as plot
 from xpbptt import testing as testing
 from xpbptt._arrays.types import Array
@@ -22,6 +31,7 @@ from xpbptt.bptt import (
     Weights,
 )
 from xpbptt.cells import Cell
+from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
@@ -65,6 +75,7 @@ __all__ = [
     "adam",
     "clip_by_global_norm",
     "length_mask",
+    "load",
     "lstm_backward",
     "lstm_cell_backward",
     "lstm_cell_forward",
@@ -74,6 +85,7 @@ __all__ = [
     "rnn_cell_backward",
     "rnn_cell_forward",
     "rnn_forward",
+    "save",
     "sgd",
     "softmax_cross_entropy",
 ]

@@ -1,5 +1,6 @@
 """The command line: train a character model and sample, time and check the nets, list libraries."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -32,26 +33,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a sample may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as the package sets it at first
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = parser().parse_args(argv)
     chosen.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code: int = chosen.run(chosen)
         if sys.stdout is not None:  # it is None where it was closed from the start
             sys.stdout.flush()
-    except UserError as error:
-        return _complain(error, REFUSED)
-    except TrainingError as error:
-        return _complain(error, FAILED)
-    except MemoryError as error:
-        return _complain(f"out of memory: {str(error) or 'take smaller numbers'}", FAILED)
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # what reads the output has closed it, as `head` does
-        silence(sys.stdout)
-        return FAILED
+    except (UserError, TrainingError, MemoryError, KeyboardInterrupt) as error:
+        return _complain(error)
+    except OSError as error:  # standard output is closed, as `head` does, or its disk is full
+        if sys.stdout is not None:
+            silence(sys.stdout)
+        return FAILED if isinstance(error, BrokenPipeError) else _complain(error)
     return code
 
 
-def _complain(error: object, code: int) -> int:
-    print(f"xpbptt: error: {one_line(error)}", file=Lossy(sys.stderr), flush=True)
+def _complain(error: BaseException) -> int:
+    """Say in one line what ended the command, and return the exit code."""
+    message, code = str(error), FAILED
+    if isinstance(error, UserError):
+        code = REFUSED
+    elif isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted", INTERRUPTED
+    elif isinstance(error, MemoryError):
+        message = f"out of memory: {message or 'take smaller numbers'}"
+    elif isinstance(error, OSError):
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+    print(f"xpbptt: error: {one_line(message)}", file=Lossy(sys.stderr), flush=True)
     return code

@@ -72,10 +72,10 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
 def _not_compiled(backend: str) -> list[str]:
     """Say why the cells are not compiled where they could be."""
     if os.environ.get(kernels.VARIABLE) == "0":
-        return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run as written"]
+        return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run eagerly"]
     if backend == "numpy" and find_spec("numba") is None:
         how = "python -m pip install numba"
-        return [f"Numba is not installed: the cells are not compiled but run as written: {how}"]
+        return [f"Numba is not installed: the cells are not compiled but run eagerly: {how}"]
     return []
 
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpbptt._arrays.types import AnyArray
 from xpbptt.commands.bench.problem import Problem
 from xpbptt.commands.bench.timing import Run
 
-Array = Any
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
@@ -33,10 +33,10 @@ def products(problem: Problem) -> Products:
     multiply = _multiply(problem)
     random = np.random.default_rng(6)
 
-    def draw(*shape: int) -> Array:
+    def draw(*shape: int) -> AnyArray:
         return xp.asarray(random.standard_normal(shape).astype(case.dtype))
 
-    def each(*shape: int) -> list[Array]:
+    def each(*shape: int) -> list[AnyArray]:
         block = draw(T, *shape)
         return [block[t, ...] for t in range(T)]
 
@@ -66,7 +66,7 @@ def _nothing() -> None:
     """Compute nothing."""
 
 
-def _multiply(problem: Problem) -> Callable[[Array, Array, Array], Array]:
+def _multiply(problem: Problem) -> Callable[[AnyArray, AnyArray, AnyArray], AnyArray]:
     """Return the fastest call of the library for ``a @ b``, into the third array if it can."""
     if problem.backend == "numpy":
         return lambda a, b, out: np.dot(a, b, out=out)

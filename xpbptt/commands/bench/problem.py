@@ -1,17 +1,14 @@
 """The numbers of a row, drawn once on the host, so that everyone computes the same."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import xpbptt
 from xpbptt._arrays.tree import map_leaves
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.commands.bench.cases import Case
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 NETS: dict[str, Callable[..., xpbptt.Net]] = {
     "lstm": xpbptt.LSTM,
@@ -26,9 +23,9 @@ class Problem(NamedTuple):
     case: Case
     net: xpbptt.Net
     params: Tree
-    x: Array  # the input, and the gradient arriving at the output
-    dy: Array
-    lengths: Array | None  # the lengths of the sequences, from T/2 to T, where the row is masked
+    x: AnyArray  # the input, and the gradient arriving at the output
+    dy: AnyArray
+    lengths: AnyArray | None  # the lengths of the sequences, from T/2 to T, where the row is masked
     xp: Namespace  # the library that xpbptt is timed on
     backend: str
     on_gpu: bool  # whether its arrays are on a GPU; the peers then compute there, too, if they can

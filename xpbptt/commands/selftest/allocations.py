@@ -6,9 +6,11 @@ from importlib import import_module
 from typing import Any
 
 import xpbptt
+from xpbptt.bptt import Strategy
 from xpbptt.commands.selftest.check import Check, CheckError, Setup, not_applicable
 from xpbptt.commands.selftest.kernels import require_kernels
-from xpbptt.commands.selftest.nets import COMPILED, Layout, draw
+from xpbptt.commands.selftest.nets import COMPILED, NETS, H, I
+from xpbptt.testing.laws.sample import Sample, draw
 
 SHORT, LONG = 12, 22  # more than eight: CuPy joins up to eight arrays in another way
 STRATEGIES = (xpbptt.KeepAll(), xpbptt.KeepStates())
@@ -38,32 +40,26 @@ def allocations(function: Callable[[], object]) -> int:
 
 def _run(name: str, setup: Setup) -> str:
     require_kernels(name, setup)
-    said = []
+    said, net = [], NETS[name](I, H)
     for masked in (False, True):
+        short, long = (
+            draw(net, xp=setup.xp, steps=steps, masked=masked, dtype="float32")
+            for steps in (SHORT, LONG)
+        )
         for bptt in STRATEGIES:
-            layout = Layout(1, both=False, masked=masked)
-            short, long = (_count(name, layout, bptt, steps, setup) for steps in (SHORT, LONG))
-            if short != long:
+            few, many = _count(short, bptt), _count(long, bptt)
+            if few != many:
                 message = (
-                    f"{bptt}, {layout}: {short} arrays forward and backward for {SHORT} steps, "
-                    f"{long} for {LONG}"
+                    f"{bptt}{', masked' * masked}: {few} arrays forward and backward for {SHORT} "
+                    f"steps, {many} for {LONG}"
                 )
                 raise CheckError(message)
-            said.append(f"{short[0]} + {short[1]}")
+            said.append(f"{few[0]} + {few[1]}")
     return f"forward + backward: {', '.join(said)} arrays for {SHORT} steps as for {LONG}"
 
 
-def _count(name: str, layout: Layout, bptt: Any, steps: int, setup: Setup) -> tuple[int, int]:
-    net, _, numbers, _ = draw(name, layout, "float32", xp=setup.xp, steps=steps)
-    params, x, state, mask, dy, dstate = numbers
+def _count(of: Sample, bptt: Strategy) -> tuple[int, int]:
+    of.train(bptt)  # builds what is built once
     kept: list[Any] = []
-
-    def forward() -> None:
-        kept[:] = [net.forward(params, x, state, mask, bptt=bptt)[2]]
-
-    def backward() -> None:
-        net.backward(kept[0], dy, dstate)
-
-    forward()  # builds what is built once
-    backward()
-    return allocations(forward), allocations(backward)
+    there = allocations(lambda: kept.extend(of.forward(bptt)))
+    return there, allocations(lambda: of.net.backward(kept[2], of.dy, of.dstate))

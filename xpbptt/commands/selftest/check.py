@@ -64,8 +64,8 @@ def attempt(check: Check) -> Outcome:
             status, detail = OK, check.run()
         except NotApplicable as reason:
             status, detail = NOT_APPLICABLE, str(reason)
-        except CheckError as error:
-            status, detail = FAILED, str(error)
+        except AssertionError as error:  # a law's, or a `CheckError`
+            status, detail = FAILED, "\n".join([str(error), *getattr(error, "__notes__", ())])
         except Exception as error:  # noqa: BLE001 - reported, and the other checks go on
             status, detail = FAILED, f"{type(error).__name__}: {error}{_place(error)}"
     if logged:

@@ -14,13 +14,10 @@ from xpbptt.commands.bench import report as bench
 from xpbptt.commands.bench.measure import Row
 from xpbptt.commands.selftest import (
     allocations,
-    gradients,
     kernels,
-    masks,
+    laws,
     parity,
-    repeat,
     report,
-    strategies,
     suite,
     times,
     training,
@@ -29,7 +26,7 @@ from xpbptt.commands.selftest import (
 from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 
 Show = Callable[[str], None]
-CHECKS = (kernels, gradients, parity, strategies, masks, repeat, training)
+CHECKS = (kernels, laws, parity, training)
 BUDGETS = (waits, allocations)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 import xpbptt
 from xpbptt.commands.selftest.check import Check, CheckError, Setup
-from xpbptt.commands.selftest.nets import NETS, B, H, I, T
+from xpbptt.commands.selftest.nets import NETS, H, I
+from xpbptt.testing.laws.sample import BATCH, STEPS
 
 UPDATES, SHARE = 30, 0.5  # of the loss, that may be left
 
@@ -23,7 +24,7 @@ def _run(name: str, setup: Setup) -> str:
     params = {"net": net.init(0, xp=xp), "readout": readout.init(1, xp=xp)}
     optimizer = xpbptt.adam(0.03)
     memory = optimizer.init(params)
-    drawn = np.random.default_rng(0).standard_normal((T, B, I)).astype("float32")
+    drawn = np.random.default_rng(0).standard_normal((STEPS, BATCH, I)).astype("float32")
     x = xp.asarray(drawn)
     target = xp.asarray(np.cumsum(drawn.sum(axis=2, keepdims=True), axis=0) / I)
     losses = []

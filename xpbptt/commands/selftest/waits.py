@@ -11,9 +11,11 @@ import numpy as np
 
 import xpbptt
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup, not_applicable
-from xpbptt.commands.selftest.nets import NETS, B, H, I, Layout, T, cases, draw, train
+from xpbptt.commands.selftest.nets import NETS, H, I, nets
+from xpbptt.testing.laws.sample import BATCH, STEPS, draw
 
-ALONE = Layout(1, both=False, masked=False)
+UNSEEN = "not seen by CuPy's watch: waits for a stream or an event, and copies to the device"
+STRATEGIES = (xpbptt.KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(2))
 
 
 def checks(setup: Setup) -> Iterator[Check]:
@@ -56,24 +58,23 @@ def _watch(setup: Setup) -> str:
     if raised is None:
         message = "CuPy's watch let a float() of an array pass, so it would let all others"
         raise CheckError(message)
-    return f"{raised.__name__} is raised by float() of an array"
+    return f"{raised.__name__} is raised by float() of an array\n{UNSEEN}"
 
 
 def _net(name: str, setup: Setup) -> str:
-    passes = 0
-    for case in cases(name, setup, "float32"):
-        params, x, state, mask, *_ = case.numbers
-        for bptt in (xpbptt.KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(2)):
-            with no_waits():
-                train(case.net, case.numbers, bptt)
-                passes += 1
-        with no_waits():
-            case.net.infer(params, x, state, mask)
-            _, _, cache = case.net.forward(params, x, None, mask)
-            case.net.backward(cache, case.numbers.dy, trace=True, clip_step=0.1)
-    alone = draw(name, ALONE, "float32", xp=setup.xp)
+    drawn = [
+        draw(net, xp=setup.xp, masked=masked, dtype="float32")
+        for net in nets(name, setup)
+        for masked in (False, True)
+    ]
     with no_waits():
-        alone.net.step(alone.numbers.params, alone.numbers.x[0, ...], alone.numbers.state)
+        for of in drawn:
+            for bptt in STRATEGIES:
+                of.train(bptt)
+            of.infer()
+            of._replace(state=None).train(trace=True, clip_step=0.1)
+        drawn[0].stream()
+    passes = len(STRATEGIES) * len(drawn)
     return f"{passes} times forward and backward; infer, step, trace and clip_step"
 
 
@@ -85,9 +86,9 @@ def _rest(setup: Setup) -> str:
         return xp.asarray(np.asarray(random.standard_normal(shape), dtype="float32"))
 
     readout = xpbptt.Linear(H, I)
-    params, h, target = readout.init(0, xp=xp), array(T, B, H), array(T, B, I)
-    labels = xp.asarray(random.integers(I, size=(T, B)))
-    mask = xp.asarray(random.random((T, B)) < 0.5)  # noqa: PLR2004 - half of them
+    params, h, target = readout.init(0, xp=xp), array(STEPS, BATCH, H), array(STEPS, BATCH, I)
+    labels = xp.asarray(random.integers(I, size=(STEPS, BATCH)))
+    mask = xp.asarray(random.random((STEPS, BATCH)) < 0.5)  # noqa: PLR2004 - half of them
     optimizers: list[xpbptt.Optimizer] = [xpbptt.sgd(0.1), xpbptt.sgd(0.1, 0.9), xpbptt.adam(0.1)]
 
     def update(optimizer: xpbptt.Optimizer) -> Callable[[], object]:

@@ -8,13 +8,12 @@ so a run keeps to one number of them, and a model file stores it.
 import time
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from xpbptt._arrays.types import Namespace
 from xpbptt.commands.base import threads
 from xpbptt.commands.train.model import CharModel
 from xpbptt.nets import signature
-
-Namespace = Any
 
 VARIABLES = (  # who sets one of them has chosen
     "OMP_NUM_THREADS",

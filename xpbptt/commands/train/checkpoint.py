@@ -8,14 +8,16 @@ tensors. What a file says of itself is believed only where its header's tensors 
 
 import json
 import logging
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xpbptt._arrays import atomic
 from xpbptt._arrays.tree import leaves, map_leaves
-from xpbptt.commands.base import atomic
+from xpbptt._arrays.types import Tree
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.commands.base.terminal import plain
 from xpbptt.commands.train import layout, tensors
@@ -23,8 +25,6 @@ from xpbptt.commands.train.model import CharModel, build
 from xpbptt.commands.train.settings import NAMES, Settings
 from xpbptt.commands.train.train import TrainState
 from xpbptt.optim import AdamState
-
-Tree = Any
 
 KEY = "xpbptt"
 DIGEST_KEY = "xpbptt-sha256"
@@ -48,6 +48,7 @@ class Checkpoint:
     # How many threads its matrix products had, which their last bits follow from; None if that is
     # not known.
     threads: int | None = None
+    held_out: float | None = None  # bits per character on the held-out text, as last measured
 
     @property
     def model(self) -> CharModel:
@@ -121,10 +122,10 @@ def _load(path: Path) -> tuple[Checkpoint, bool]:
     return Checkpoint(**{**vars(checkpoint), "progress": progress}), has_digest
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, overwrite: bool = True) -> None:
     """Refuse a place where `save` could not write, or should not: a file that is no model file.
 
-    Raises UserError then.
+    Without `overwrite` a model file is refused, too. Raises UserError then.
     """
     try:
         exists = path.exists()
@@ -134,10 +135,17 @@ def check_writable(path: Path) -> None:
         raise UserError(message) from error
     if exists:
         try:
-            _load(path)
+            found, _ = _load(path)
         except UserError as error:
             message = f"{error}; it would be overwritten: give another --out, or remove it"
             raise UserError(message) from error
+        if not overwrite:
+            bits = "" if found.held_out is None else f", {found.held_out:.2f} bits/char held out"
+            message = (
+                f"{path} holds a model after step {found.progress.moments.step}{bits}: go on with "
+                f"it by --resume, replace it by --overwrite, or give another --out"
+            )
+            raise UserError(message)
 
 
 def _metadata(checkpoint: Checkpoint) -> str:
@@ -151,6 +159,7 @@ def _metadata(checkpoint: Checkpoint) -> str:
             "step": checkpoint.progress.moments.step,
             "position": checkpoint.progress.position,
             "threads": checkpoint.threads,
+            "held_out": checkpoint.held_out,
         }
     )
 
@@ -188,6 +197,7 @@ def _unchecked(
     step: int,
     position: int,
     threads: int | None = None,
+    held_out: float | None = None,
 ) -> Checkpoint:
     """Return a checkpoint from the metadata, its arrays still missing."""
     if sorted(settings) != sorted(NAMES):
@@ -205,8 +215,12 @@ def _unchecked(
     if threads is not None and not (type(threads) is int and threads >= 1):
         message = f"expected a number of threads, got {threads!r}"
         raise ValueError(message)
+    if held_out is not None and not (type(held_out) is float and 0 <= held_out < math.inf):
+        message = f"expected bits per character, got {held_out!r}"
+        raise ValueError(message)
     progress = TrainState(None, AdamState(step, None, None), None, position)
-    return Checkpoint(Settings(**settings), vocabulary, text_name, text_digest, progress, threads)
+    told = (vocabulary, text_name, text_digest, progress, threads, held_out)
+    return Checkpoint(Settings(**settings), *told)
 
 
 def _finite(found: tensors.Tensors) -> bool:

@@ -2,16 +2,18 @@
 
 import argparse
 import itertools
+import shlex
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from xpbptt.commands.base import atomic, threads
+from xpbptt._arrays import atomic
+from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
-from xpbptt.commands.base.errors import NotFiniteError
+from xpbptt.commands.base.errors import NotFiniteError, UserError
 from xpbptt.commands.base.terminal import Lossy, plain, shown
-from xpbptt.commands.train import baselines, blas, checkpoint, loop, options
+from xpbptt.commands.train import baselines, blas, checkpoint, cost, loop, memory, options
 from xpbptt.commands.train import sample as sampling
 from xpbptt.commands.train.checkpoint import Checkpoint
 from xpbptt.commands.train.display import Display
@@ -52,20 +54,25 @@ def train(chosen: argparse.Namespace) -> int:
     """Train, print what comes of it, and return the exit code."""
     # A run is not lost because nobody reads what it prints.
     with redirect_stdout(Lossy(sys.stdout)), redirect_stderr(Lossy(sys.stderr)):
+        out = Path(chosen.out or chosen.resume or options.OUT)
         try:
-            return _prepare_and_run(chosen)
+            with atomic.locked(out):
+                return _prepare_and_run(chosen, out)
+        except BlockingIOError as error:
+            message = f"another process is training {out}: wait for it, or give another --out"
+            raise UserError(message) from error
         finally:
             sys.stdout.flush()
 
 
-def _prepare_and_run(chosen: argparse.Namespace) -> int:
-    out = Path(chosen.out or chosen.resume or options.OUT)
+def _prepare_and_run(chosen: argparse.Namespace, out: Path) -> int:
     job = prepare(
         {name: value for name in NAMES if (value := getattr(chosen, name)) is not None},
         text_path=chosen.text,
         backend=chosen.backend,
         resume=None if chosen.resume is None else Path(chosen.resume or out),
         out=out,
+        overwrite=chosen.overwrite,
     )
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
@@ -80,7 +87,10 @@ def _prepare_and_run(chosen: argparse.Namespace) -> int:
 
 def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
     atomic.sweep(out)
-    with Interrupt() as interrupt, Display(sys.stderr, budget, beside) as display:
+    with (
+        Display(sys.stderr, budget, beside) as display,
+        Interrupt(display.acknowledge) as interrupt,
+    ):
         keeper = Keeper(job, out, complain=display.say)
         try:
             progress = loop.run(
@@ -93,10 +103,19 @@ def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
             stored = keeper.save(progress)
         except NotFiniteError as error:
             raise keeper.rescue(error) from error
+        display.end(None)  # what it shows is of an earlier model
+        bits = None
+        if not interrupt.hurried:
+            bits = job.held_out_bits(progress, lambda: interrupt.hurried)
+            display.end(bits)
+        if bits is not None:
+            keeper.save(progress, bits)
     print(f"saved     {plain(str(out))} after step {progress.moments.step}", flush=True)
+    if bits is not None:
+        print(f"held out  {bits:.2f} bits/char; {beside}", flush=True)
     if interrupt.signal is not None:
+        print(f"go on     with --resume {plain(shlex.quote(str(out)))}", flush=True)
         return SIGNALLED + interrupt.signal
-    print(f"held out  {job.held_out_bits(progress):.2f} bits/char; {beside}")
     print("sample", flush=True)
     _print_sample(stored, job.trainer.xp)
     return 0
@@ -112,7 +131,9 @@ def _introduce(job: Job) -> str:
     print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")
     library = trainer.xp.__name__.removeprefix("array_api_compat.")
     net, readout = trainer.model.net, trainer.model.readout
-    print(f"model     {net} and {readout} on {library}", flush=True)
+    count = cost.parameters(trainer.settings, kinds)
+    size = f"{count} parameters, {memory.words(cost.BYTES * count)}"
+    print(f"model     {net} and {readout} on {library}: {size}", flush=True)
     if job.start.moments.step:
         print(f"resumed   after step {job.start.moments.step}", flush=True)
     return beside

@@ -1,15 +1,10 @@
 """From the device to the host and back; only the command line does so."""
 
-from typing import Any
-
 import numpy as np
 
 from xpbptt._arrays.host import to_numpy
 from xpbptt._arrays.tree import map_leaves
-
-Array = Any
-Namespace = Any
-Tree = Any
+from xpbptt._arrays.types import Namespace, Tree
 
 
 def to_host(tree: Tree) -> Tree:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -16,13 +17,19 @@ class Interrupt:
     that shuts down sends them in pairs. Outside the main thread, and where a signal is ignored, as
     Ctrl-C in the background of a script or SIGHUP under `nohup`, it changes nothing.
 
+    Parameters
+    ----------
+    acknowledge : callable
+        Called at once when the first of the signals arrives, with its number.
+
     Attributes
     ----------
     signal : int or None
         The number of the signal that asked to stop; None if there was none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, acknowledge: Callable[[int], object] = lambda _: None) -> None:
+        self._acknowledge = acknowledge
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -30,6 +37,11 @@ class Interrupt:
     def requested(self) -> bool:
         """Whether a signal asked to stop."""
         return self.signal is not None
+
+    @property
+    def hurried(self) -> bool:
+        """Whether that signal leaves no time: all but Ctrl-C come where a session ends."""
+        return self.signal not in {None, signal.SIGINT}
 
     def __enter__(self) -> Self:
         """Take over the signals."""
@@ -52,9 +64,11 @@ class Interrupt:
             self._restore(number)
 
     def _first(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is None:
-            self.signal = number
+        first = self.signal is None
+        self.signal = number if self.signal is None else self.signal
         self._restore(signal.SIGINT)
+        if first:
+            self._acknowledge(number)
 
     def _restore(self, number: int) -> None:
         if number in self._before:

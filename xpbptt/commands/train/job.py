@@ -1,10 +1,12 @@
 """A training job: all that a command asks for, read and checked before anything is done."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xpbptt._arrays.types import Namespace
 from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import UserError
@@ -15,8 +17,6 @@ from xpbptt.commands.train.model import build
 from xpbptt.commands.train.settings import Settings
 from xpbptt.commands.train.text import Corpus
 from xpbptt.commands.train.train import Trainer, TrainState
-
-Namespace = Any
 
 VOCABULARY_MOST = 180_000  # more than Unicode has assigned; the header of a model file is bounded
 
@@ -47,7 +47,7 @@ class Job:
         )
         return replace(self, threads=count), reason
 
-    def stored(self, progress: TrainState) -> Checkpoint:
+    def stored(self, progress: TrainState, held_out: float | None = None) -> Checkpoint:
         """Return what is to be saved of the run."""
         return Checkpoint(
             settings=self.trainer.settings,
@@ -56,13 +56,16 @@ class Job:
             text_digest=self.corpus.digest,
             progress=progress.convert(to_host),
             threads=self.threads,
+            held_out=held_out,
         )
 
-    def held_out_bits(self, progress: TrainState) -> float:
-        """Return the bits per character on the held-out text."""
+    def held_out_bits(
+        self, progress: TrainState, stop: Callable[[], bool] = lambda: False
+    ) -> float | None:
+        """Return the bits per character on the held-out text; None if `stop` said so."""
         trainer = self.trainer
         return trainer.model.bits_per_character(
-            progress.params, self.corpus.held_out, trainer.settings.chunk, xp=trainer.xp
+            progress.params, self.corpus.held_out, trainer.settings.chunk, xp=trainer.xp, stop=stop
         )
 
 
@@ -73,6 +76,7 @@ def prepare(
     backend: str | None,
     resume: Path | None,
     out: Path,
+    overwrite: bool = True,
 ) -> Job:
     """Read and check everything, so that a mistake is told before training and not after it.
 
@@ -87,7 +91,8 @@ def prepare(
         _check_text(resume, stored, corpus)
     streams = corpus.streams(settings.batch, settings.chunk)
     _check_vocabulary(corpus)
-    checkpoint.check_writable(out)
+    same = resume is not None and os.path.realpath(resume) == os.path.realpath(out)
+    checkpoint.check_writable(out, overwrite=overwrite or same)
     xp, _ = load_backend(backend)
     _check_memory(settings, len(corpus.vocabulary), xp)
     trainer = Trainer(build(settings, len(corpus.vocabulary)), settings, streams, xp)

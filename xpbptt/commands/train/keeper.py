@@ -34,6 +34,7 @@ class Keeper:
         self._complain = complain
         self._next = time.monotonic() + SAVE_SECONDS
         self._best = math.inf
+        self._bits: float | None = None  # on the held-out text, as last measured
         self._last: TrainState | None = None
         self._saved: int | None = None  # the step of the last saving
 
@@ -42,11 +43,12 @@ class Keeper:
 
         Raises NotFiniteError if it should be saved, but has numbers that are not finite.
         """
+        self._bits = self._bits if bits is None else bits
         best = self._best if bits is None else min(self._best, bits)
         if best < self._best or time.monotonic() >= self._next:
             began = time.monotonic()
             try:
-                self.save(progress)
+                self.save(progress, self._bits)
             except NotFiniteError:
                 raise
             except TrainingError as error:  # the disk may have room the next time
@@ -55,13 +57,13 @@ class Keeper:
             self._next = now + max(SAVE_SECONDS, SAVE_TIMES * (now - began))
         self._best, self._last = best, progress
 
-    def save(self, progress: TrainState) -> Checkpoint:
-        """Save, and return what was saved.
+    def save(self, progress: TrainState, bits: float | None = None) -> Checkpoint:
+        """Save, with the bits per character on the held-out text, and return what was saved.
 
         Raises TrainingError if it cannot be written; NotFiniteError if it has numbers that are not
         finite.
         """
-        stored = self._job.stored(progress)
+        stored = self._job.stored(progress, bits)
         checkpoint.save(self._path, stored)
         self._saved = progress.moments.step
         return stored

@@ -3,14 +3,12 @@
 import heapq
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 from xpbptt._arrays.tree import leaves
+from xpbptt._arrays.types import Tree
 from xpbptt.commands.train.model import CharModel
 from xpbptt.nets import signature
 from xpbptt.nets.linear import LinearParams
-
-Tree = Any
 
 _NAMED = 5  # names of tensors in a message
 

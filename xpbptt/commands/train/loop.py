@@ -29,6 +29,13 @@ class Budget:
         by_steps = self.steps is not None and steps >= self.steps
         return by_steps or (self.seconds is not None and seconds >= self.seconds)
 
+    def left(self, steps: int, seconds: float) -> float:
+        """Return the seconds that are left at the pace so far."""
+        by_time = math.inf if self.seconds is None else self.seconds - seconds
+        if self.steps is None:
+            return by_time
+        return min(by_time, (self.steps - steps) * seconds / steps)
+
 
 class Report(NamedTuple):
     """How training stands."""
@@ -80,7 +87,8 @@ def _run(
         train = _finite(float(total) / window / math.log(2), progress)
         fresh = not done and now >= evaluate_at
         if fresh:
-            bits = job.held_out_bits(progress)
+            found = job.held_out_bits(progress, stop)
+            bits, fresh, done = (bits, False, True) if found is None else (found, True, False)
         if not done:
             keep(progress, bits if fresh else None)
         shown_at = time.monotonic()

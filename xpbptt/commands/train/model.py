@@ -11,15 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.commands.train.settings import Settings
 from xpbptt.losses import softmax_cross_entropy
 from xpbptt.nets import make as nets
 from xpbptt.nets.linear import Linear
 from xpbptt.nets.net import Net
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 _NETS: dict[str, Callable[..., Net]] = {"rnn": nets.RNN, "lstm": nets.LSTM, "gru": nets.GRU}
 _STREAM = 1000  # about the characters of a stream that held-out text is read in,
@@ -42,8 +39,8 @@ class CharModel:
         }
 
     def loss_and_gradients(
-        self, params: Tree, inputs: Array, targets: Array, state: Tree, *, xp: Namespace
-    ) -> tuple[Array, Tree, Tree]:
+        self, params: Tree, inputs: AnyArray, targets: AnyArray, state: Tree, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Tree]:
         """Return the mean loss of a chunk, the gradients, and the state to carry on."""
         x = self._one_hot(inputs, params, xp=xp)
         y, state, net_cache = self.net.forward(params["net"], x, state)
@@ -55,7 +52,7 @@ class CharModel:
 
     def read(
         self, params: Tree, ids: np.ndarray, state: Tree, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+    ) -> tuple[AnyArray, Tree]:
         """Return the logits after each of the characters `ids` (T, B), and the state."""
         inputs = xp.asarray(ids, dtype=xp.int32)
         x = self._one_hot(inputs, params, xp=xp)
@@ -63,16 +60,25 @@ class CharModel:
         return self.readout.infer(params["readout"], y), state
 
     def bits_per_character(
-        self, params: Tree, ids: np.ndarray, chunk: int, *, xp: Namespace
-    ) -> float:
+        self,
+        params: Tree,
+        ids: np.ndarray,
+        chunk: int,
+        *,
+        xp: Namespace,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> float | None:
         """Return the mean cross-entropy, in bits, of each character after the first of `ids` (N,).
 
         The text is read in streams side by side, each from a state of zeros, `chunk` steps at a
-        time; that makes the number slightly worse than reading it as one stream would.
+        time; that makes the number slightly worse than reading it as one stream would. None where
+        `stop`, which is asked before each `chunk`, said so.
         """
         inputs, targets, counts = _side_by_side(ids)
         total, state = 0.0, None
         for start in range(0, len(inputs), chunk):
+            if stop():
+                return None
             part = slice(start, start + chunk)
             logits, state = self.read(params, inputs[part], state, xp=xp)
             loss, _ = softmax_cross_entropy(
@@ -81,7 +87,7 @@ class CharModel:
             total = total + loss * float(np.sum(counts[part]))
         return float(total) / (len(ids) - 1) / math.log(2)
 
-    def _one_hot(self, ids: Array, params: Tree, *, xp: Namespace) -> Array:
+    def _one_hot(self, ids: AnyArray, params: Tree, *, xp: Namespace) -> AnyArray:
         dtype = params["readout"].bias.dtype
         return one_hot(ids, self.net.input_size, dtype=dtype, xp=xp)
 
@@ -92,7 +98,7 @@ def build(settings: Settings, characters: int) -> CharModel:
     return CharModel(net, Linear(settings.hidden, characters))
 
 
-def one_hot(ids: Array, size: int, *, dtype: Any, xp: Namespace) -> Array:
+def one_hot(ids: AnyArray, size: int, *, dtype: Any, xp: Namespace) -> AnyArray:
     """Return an array (..., size) that is one where the number in `ids` (...) says, else zero."""
     return xp.astype(ids[..., None] == xp.arange(size, dtype=ids.dtype), dtype)
 

@@ -41,6 +41,8 @@ def add_train(commands: Any, run: Command) -> None:
     add("--seconds", type=number(float, 0, above=True), metavar="S", help=about)
     about = f"where to save the model (default: the file resumed from, or {OUT})"
     add("--out", metavar="FILE", help=about)
+    about = "replace the model that is there"
+    add("--overwrite", action="store_true", help=about)
     about = "go on with a saved model and its settings (default FILE: that of --out)"
     add("--resume", nargs="?", const="", metavar="FILE", help=about)
 

@@ -1,16 +1,13 @@
 """Sampling: the model writes, one character after the other."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from xpbptt._arrays.types import Namespace, Tree
 from xpbptt.commands.base.errors import UserError
 from xpbptt.commands.train.host import to_host
 from xpbptt.commands.train.model import CharModel
-
-Namespace = Any
-Tree = Any
 
 
 def sample(

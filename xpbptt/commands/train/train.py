@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.commands.train.model import CharModel
 from xpbptt.commands.train.settings import Settings
 from xpbptt.optim import AdamState, Optimizer, adam, clip_by_global_norm
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 MAX_NORM = 1.0
 PROBE = 4  # time steps of `Trainer.probe`
@@ -52,7 +49,7 @@ class Trainer:
         params = self.model.init(self.settings.seed, xp=self.xp)
         return TrainState(params, self.optimizer.init(params), state=None, position=0)
 
-    def step(self, before: TrainState) -> tuple[TrainState, Array]:
+    def step(self, before: TrainState) -> tuple[TrainState, AnyArray]:
         """Read one chunk and update the parameters."""
         params, moments, state, position = before
         chunk = self.settings.chunk

@@ -5,13 +5,14 @@ from typing import Any
 import array_api_compat
 
 from xpbptt._arrays import check as _check
-from xpbptt.testing.checks.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
+from xpbptt._arrays.types import AnyArray, Tree
+from xpbptt.testing.checks.layer import Differentiable, GradientError, Inputs, forward
 
 
 def check_causality(
     layer: Differentiable,
     params: Tree,
-    x: Array,
+    x: AnyArray,
     state: Tree = None,
     *,
     future: slice = slice(0, 0),
@@ -56,7 +57,7 @@ def check_causality(
         message = f"`x` must have at least 2 time steps, got {steps}"
         raise ValueError(message)
 
-    def outputs(x: Array) -> Array:
+    def outputs(x: AnyArray) -> AnyArray:
         return forward(layer, Inputs(params, x, state), options)[0]
 
     shift = xp.ones_like(x[:1, ...])
@@ -69,7 +70,7 @@ def check_causality(
     _check_same("future", "earlier", early[-1, ...], reads_future, xp=xp)
 
 
-def _check_same(tense: str, other: str, same: Array, features: list[bool], *, xp: Any) -> None:
+def _check_same(tense: str, other: str, same: AnyArray, features: list[bool], *, xp: Any) -> None:
     """Check that the outputs are the same in these features."""
     chosen = xp.asarray(features, device=array_api_compat.device(same))
     if not bool(xp.all(same | ~chosen)):

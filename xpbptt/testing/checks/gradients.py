@@ -13,8 +13,9 @@ import numpy as np
 
 from xpbptt._arrays import check as _check
 from xpbptt._arrays.tree import leaves, map_leaves
+from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.testing.checks.causality import check_net
-from xpbptt.testing.checks.layer import Array, Differentiable, GradientError, Inputs, Tree, forward
+from xpbptt.testing.checks.layer import Differentiable, GradientError, Inputs, forward
 
 COMPLEX_STEP = 1e-30  # no subtraction follows, so it may be as small as it likes
 CENTRAL_STEPS = (1e-6, 1e-7, 1e-8)  # shorter ones where a kink, as of relu, lies in between
@@ -40,7 +41,7 @@ class GradientCheck(NamedTuple):
 def check_gradients(
     layer: Differentiable,
     params: Tree,
-    x: Array,
+    x: AnyArray,
     state: Tree = None,
     *,
     seed: int = 0,
@@ -119,7 +120,7 @@ def check_gradients(
     for name, grad, like in zip(Inputs._fields, gradient, inputs, strict=True):
         _check.same_structure(f"grads.{name}", grad, name, like)
 
-    def function(*inputs: Tree) -> Array:
+    def function(*inputs: Tree) -> AnyArray:
         """Return the inner product of the outputs and the upstream gradient."""
         *outputs, _ = forward(layer, Inputs(*inputs), options)
         return _inner(upstream, tuple(outputs), xp=xp)
@@ -135,7 +136,7 @@ def check_gradients(
 
 
 def _derivative(
-    function: Callable[..., Array], inputs: Tree, direction: Tree, *, xp: Any
+    function: Callable[..., AnyArray], inputs: Tree, direction: Tree, *, xp: Any
 ) -> tuple[str, float, float]:
     """Return the method, the derivative of `function` along `direction`, and its scale."""
     try:
@@ -158,7 +159,7 @@ def _derivative(
 
 
 def _diagnosis(
-    function: Callable[..., Array],
+    function: Callable[..., AnyArray],
     inputs: Inputs,
     gradient: Tree,
     direction: Tree,
@@ -198,7 +199,7 @@ def _check_double(inputs: Inputs) -> Any:
 
 
 def _normal_like(tree: Tree, random: np.random.Generator) -> Tree:
-    def draw(leaf: Array) -> Array:
+    def draw(leaf: AnyArray) -> AnyArray:
         xp = array_api_compat.array_namespace(leaf)
         numbers = random.standard_normal(leaf.shape)
         return xp.asarray(numbers, dtype=leaf.dtype, device=array_api_compat.device(leaf))
@@ -211,12 +212,12 @@ def _moved(tree: Tree, direction: Tree, step: float) -> Tree:
 
 
 def _complex(tree: Tree, direction: Tree, *, xp: Any) -> Tree:
-    def move(leaf: Array, along: Array) -> Array:
+    def move(leaf: AnyArray, along: AnyArray) -> AnyArray:
         return xp.astype(leaf, xp.complex128) + COMPLEX_STEP * 1j * xp.astype(along, xp.complex128)
 
     return map_leaves(move, tree, direction)
 
 
-def _inner(left: Tree, right: Tree, *, xp: Any) -> Array:
+def _inner(left: Tree, right: Tree, *, xp: Any) -> AnyArray:
     pairs = zip(leaves(left), leaves(right), strict=True)
     return sum(xp.sum(b * a) for (_, a), (_, b) in pairs)

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-Array = Any
-Tree = Any
+from xpbptt._arrays.types import AnyArray, Tree
 
 
 class Differentiable(Protocol):
@@ -27,7 +26,7 @@ class Inputs(NamedTuple):
     """Everything that a forward pass can be differentiated by."""
 
     params: Tree
-    x: Array
+    x: AnyArray
     state: Tree
 
 

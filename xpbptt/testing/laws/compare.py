@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from xpbptt._arrays.tree import leaves
-from xpbptt.testing.checks.layer import Tree
+from xpbptt._arrays.types import Tree
 
 ROUNDING = 1e-12  # in float64, relative to the largest element
 

@@ -5,10 +5,10 @@ from itertools import product
 from types import ModuleType
 from typing import Any
 
+from xpbptt._arrays.types import Tree
 from xpbptt.bptt import Binomial, KeepAll, KeepStates, Segments, Strategy, Truncated
-from xpbptt.testing.checks.layer import Tree
 from xpbptt.testing.laws.compare import same
-from xpbptt.testing.laws.sample import Sample, as_net, as_written, draw
+from xpbptt.testing.laws.sample import Sample, as_eager, as_net, draw
 
 ROUNDING = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-13}
 PLANS: tuple[Strategy, ...] = (KeepAll(), KeepStates(), Segments(4), Binomial(2), Truncated(2))
@@ -60,7 +60,7 @@ def engines(
     for masked, sequences in ((False, batch), (True, batch), (False, 1)):
         size = {"steps": steps, "batch": sequences}
         of = draw(net, xp=xp, seed=seed, masked=masked, dtype=dtype, **size)
-        eager = of._replace(net=as_written(net))
+        eager = of._replace(net=as_eager(net))
         for name, run in _passes(of, plans):
             found = run(of)
             law = f"{name}, {'masked' if masked else 'plain'}, B = {of.x.shape[1]}"

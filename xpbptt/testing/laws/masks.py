@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.testing.checks.layer import Tree
+from xpbptt._arrays.types import Tree
 from xpbptt.testing.laws.compare import LawError, same
 from xpbptt.testing.laws.sample import Sample, as_net, draw
 

@@ -3,9 +3,9 @@
 from types import ModuleType
 from typing import Any
 
+from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Layer, Run, Watch, reverse, unroll
 from xpbptt.testing.checks.causality import check_causality
-from xpbptt.testing.checks.layer import Tree
 from xpbptt.testing.laws.compare import LawError, same
 from xpbptt.testing.laws.sample import UNASKED, Sample, as_net, draw
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import map_leaves
+from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.bptt import KeepAll, Recurrence, Strategy
 from xpbptt.cells import Cell
 from xpbptt.nets.net import Net
-from xpbptt.testing.checks.layer import Array, Tree
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 5  # of a bare cell
 STEPS, BATCH = 6, 4  # the least; more where a size of the net is the same
@@ -48,18 +48,18 @@ class Sample(NamedTuple):
     net: Net[Any, Any, Any]
     xp: Any
     params: Tree
-    x: Array
+    x: AnyArray
     state: Tree
-    dy: Array
+    dy: AnyArray
     dstate: Tree
-    mask: Array | None
+    mask: AnyArray | None
     seed: int
 
     def options(self) -> dict[str, Any]:
         """Return the options of a forward pass."""
         return {"dropout_seed": self.seed} if self.net.dropout else {}
 
-    def forward(self, bptt: Strategy = KeepAll()) -> tuple[Array, Tree, Any]:  # noqa: B008
+    def forward(self, bptt: Strategy = KeepAll()) -> tuple[AnyArray, Tree, Any]:  # noqa: B008
         """Run the forward pass; return ``y, state, cache``."""
         return self.net.forward(
             self.params, self.x, self.state, self.mask, bptt=bptt, **self.options()
@@ -106,8 +106,8 @@ def as_net(net: Any, *, dropout: bool = False, one_way: bool = False) -> Net[Any
     return replace(net, bidirectional=False) if one_way and net.bidirectional else net
 
 
-def as_written(net: Net[Any, Any, Any]) -> Net[Any, Any, Any]:
-    """Return the net whose steps are run as the cell is written, as those of a Recurrence are."""
+def as_eager(net: Net[Any, Any, Any]) -> Net[Any, Any, Any]:
+    """Return the net whose steps are run eagerly, as those of a Recurrence are."""
     return replace(net, cell=net.recurrence)
 
 
@@ -155,7 +155,7 @@ def draw(
     def normal(like: Any) -> Any:
         return random.standard_normal(like.shape)
 
-    def here(array: Any) -> Array:
+    def here(array: Any) -> AnyArray:
         kind = "bool" if array.dtype == bool else dtype
         return namespace.asarray(array, dtype=getattr(namespace, kind), copy=True)
 
