@@ -103,9 +103,9 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Run what needs Keras, onnxruntime or MPI: weights from elsewhere, many processes."""
+    """Run what needs Keras, onnxruntime or MPI: weights and times of others, many processes."""
     install(session, "test", "torch", "peers")
-    folders = ("tests/interop", "tests/parallel")
+    folders = ("tests/interop", "tests/parallel", "tests/commands/bench")
     session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
 
 
@@ -141,8 +141,8 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time every row beside torch and JAX, on one thread: ``nox -s bench -- --quick``."""
-    install(session, "torch", "jax")
+    """Time every row beside the other libraries: ``nox -s bench -- --quick``."""
+    install(session, "torch", "jax", "onnxruntime")
     session.run("python", "-m", "xpbptt", "bench", *session.posargs)
 
 

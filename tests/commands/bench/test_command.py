@@ -10,10 +10,11 @@ import pytest
 
 import xpbptt
 from xpbptt.commands.base import machine, threads
-from xpbptt.commands.bench import command, measure, peers
+from xpbptt.commands.bench import command, measure, ours, peers
 from xpbptt.commands.bench.cases import Case
 from xpbptt.commands.bench.contestant import Contestant
 from xpbptt.commands.main import main
+from xpbptt.kernels.llvm import threads as loops
 
 NOTEBOOK = ("--peer", "notebook")
 
@@ -23,13 +24,14 @@ def test_the_table_and_the_json_of_a_tiny_row(bench):
     assert (code, err) == (0, "")
     assert "Forward and backward" in out
     assert "The same on sequences of T/2 to T steps" in out
-    train, _ = [line for line in out.splitlines() if line.startswith("lstm")]
+    assert "Forward alone, nothing kept for a backward pass" in out
+    train, *_ = [line for line in out.splitlines() if line.startswith("lstm")]
     assert train.split()[:5] == ["lstm", "float64", "4", "3", "2"]
     report = json.loads(Path("report").read_text())
     assert {"cpu", "date", "versions", "blas", "warnings", "missing", "device"} <= report.keys()
     assert (report["backend"], report["threads"], report["threads_fixed"]) == ("numpy", 1, True)
     assert report["command"].startswith("python -m xpbptt bench --quick")
-    first, masked = report["rows"]
+    first, masked, infer = report["rows"]
     assert {name: first[name] for name in Case._fields} == {
         "kind": "train", "cell": "lstm", "dtype": "float64", "steps": 4, "batch": 3, "size": 2,
     }  # fmt: skip
@@ -39,26 +41,32 @@ def test_the_table_and_the_json_of_a_tiny_row(bench):
     assert min(each["runs"] for each in (mine, floor, notebook)) >= command.LEAST_QUICK
     assert notebook["difference"] < 1e-12
     assert first["kept_bytes"] == xpbptt.LSTM(2, 2).cost(4, 3, "float64").bytes
-    assert first["engine"] in {"stepwise", "eager"}
+    assert first["engine"] in {"sequence", "eager"}
     assert masked["peers"]["notebook"] == {"note": "no masks", "difference": None}
+    assert infer["peers"]["notebook"] == {"note": "no inference", "difference": None}
+    assert infer["kept_bytes"] == 0
 
 
 def test_json_to_standard_output_leaves_the_text_to_the_other_stream(bench):
-    code, out, err = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK, "--json", "-")
+    kinds = ("--kind", "stream", "--kind", "step")
+    code, out, err = bench(*kinds, "--cell", "rnn", *NOTEBOOK, "--json", "-")
     assert code == 0
-    assert [row["dtype"] for row in json.loads(out)["rows"]] == ["float32", "float64"]
-    assert "One time step of a stream" in err
+    assert [(row["kind"], row["dtype"]) for row in json.loads(out)["rows"]] == [
+        (kind, dtype) for kind in ("step", "stream") for dtype in ("float32", "float64")
+    ]
+    assert "One time step of a stream, by net.step, µs" in err
+    assert "One time step of a stream, by net.stream, µs" in err
 
 
 def test_it_runs_with_the_threads_asked_for(bench, monkeypatch):
     seen, real = [], measure.measure
 
     def watched(*arguments, **options):
-        seen.append(set(threads.counts()))
+        seen.append({*threads.counts(), loops.count(), options["threads"]})
         return real(*arguments, **options)
 
     monkeypatch.setattr(command, "measure", watched)
-    before = threads.counts()
+    before = threads.counts(), loops.count()
     for count in (2, 1):
         options = ["--kind", "step", "--cell", "gru", "--dtype", "float32", *NOTEBOOK]
         code, out, _ = bench(*options, "--threads", str(count), "--json", "report")
@@ -67,7 +75,7 @@ def test_it_runs_with_the_threads_asked_for(bench, monkeypatch):
         assert (report["threads"], report["threads_fixed"]) == (count, True)
         assert f"threads   {count}\n" in out
         assert report["rows"][0]["peers"]["notebook"]["note"] == "no GRU"
-    assert threads.counts() == before
+    assert (threads.counts(), loops.count()) == before
 
 
 def test_threads_that_cannot_be_set_are_said(bench, monkeypatch):
@@ -77,14 +85,16 @@ def test_threads_that_cannot_be_set_are_said(bench, monkeypatch):
     assert "threads   1, but not for all libraries" in out
 
 
-def test_torch_and_jax_are_told_the_number_of_threads(monkeypatch):
+def test_compiled_loops_torch_and_jax_are_told_the_number_of_threads(monkeypatch):
     told = []
     torch = SimpleNamespace(get_num_threads=lambda: 5, set_num_threads=told.append)
     monkeypatch.setitem(sys.modules, "torch", torch)
+    count = loops.count()
     with threads.limited(3):
         assert told == [3]
-    with threads.limited(1, "blas"):
-        pass
+        assert loops.count() == 3
+    with threads.limited(count + 1, "blas"):
+        assert loops.count() == count
     assert told == [3, 5]
     monkeypatch.setenv("XLA_FLAGS", "--other")
     threads.limit_jax(2)
@@ -114,20 +124,30 @@ def test_a_package_that_is_not_installed(monkeypatch):
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(peers, "import_module", none)
-    assert peers.missing("jax") == "not installed"
+    assert peers.missing("jax") == peers.missing("onnxruntime") == "not installed"
     assert peers.missing("notebook") is None
 
 
-def test_who_computes_something_else_is_not_timed(bench, monkeypatch):
-    real = peers.make
+def test_a_package_that_a_peer_needs_is_not_installed(monkeypatch):
+    def one(name):
+        if name != "onnxruntime":
+            raise ModuleNotFoundError(name=name)
 
-    def wrong(name, problem):
-        peer = real(name, problem)
-        values = lambda result: peer.values(result) | {"dx": peer.values(result)["dx"] * 1.01}  # noqa: E731
+    monkeypatch.setattr(peers, "import_module", one)
+    assert peers.missing("onnxruntime") == "onnx, which it needs here: not installed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("train", "dx"), ("infer", "y"), ("infer", "c"), ("stream", "h")]
+)
+def test_who_computes_something_else_is_not_timed(bench, monkeypatch, kind, name):
+    def wrong(_, problem):
+        peer = ours.make(problem)
+        values = lambda result: peer.values(result) | {name: peer.values(result)[name] * 1.01}  # noqa: E731
         return peer._replace(values=values)
 
     monkeypatch.setattr(peers, "make", wrong)
-    code, out, err = bench("--cell", "lstm", "--kind", "train", *NOTEBOOK, "--json", "report")
+    code, out, err = bench("--cell", "lstm", "--kind", kind, *NOTEBOOK, "--json", "report")
     assert code == 1
     assert err.startswith(
         "xpbptt: error: other values than those of xpbptt, not timed: notebook in"
@@ -176,7 +196,7 @@ def test_a_library_that_is_not_usable_is_refused(bench, monkeypatch):
     "option",
     [
         "--size=4,3", "--size=4,3,0", "--size=a,b,c", "--seconds=0", "--threads=0", "--cell=mlp",
-        "--dtype=float16", "--kind=infer", "--peer=keras", "--backend=abacus",
+        "--dtype=float16", "--kind=guess", "--peer=keras", "--backend=abacus",
     ],
 )  # fmt: skip
 def test_a_command_line_that_is_none_ends_with_its_use(capsys, option):

@@ -52,12 +52,23 @@ def test_ratios_are_those_of_the_medians():
     assert list(report.foot([busy], 1, "jax")) == ["floor kept up to 3.0 cores busy, 1 asked for"]
 
 
-def test_a_step_of_a_stream_is_shown_in_microseconds():
-    case = Case("step", "lstm", "float32", 100, 1, 32)
+@pytest.mark.parametrize("kind", ["step", "stream"])
+def test_a_step_of_a_stream_is_shown_in_microseconds(kind):
+    case = Case(kind, "lstm", "float32", 100, 1, 32)
     row = Row(case, Times(0.002, 9, 1.0), Times(0.001, 9, 1.0), {}, 256, "stepwise")
     columns = report.line(row).split()
     assert columns[2:8] == ["1", "1", "32", "20.00", "10.00", "2.00"]
     assert columns[-1] == "stepwise"
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+def test_columns_are_as_wide_as_the_names_above_them(name):
+    case = Case("infer", "lstm", "float32", 100, 1, 32)
+    timed, not_timed = Entry(Times(0.001, 9, 1.0), 1e-7, "here"), Entry(None, None, "no inference")
+    *_, above = report.title("infer", [name])
+    for entry in (timed, not_timed):
+        row = Row(case, Times(0.002, 9, 1.0), Times(0.001, 9, 1.0), {name: entry}, 0, "eager")
+        assert len(report.line(row)) == len(above)
 
 
 @pytest.mark.parametrize("library", ["cupy", "torch"])

@@ -47,6 +47,7 @@ def describe(
 _PACKAGES = (
     "numpy", "array-api-compat", "array-api-strict", "numba",
     "cupy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "jaxlib",
+    "onnx", "onnxruntime",
 )  # fmt: skip
 
 

@@ -1,9 +1,11 @@
-"""The threads of matrix products, of torch and of JAX, set while the process runs."""
+"""The threads of xpbptt, of matrix products, of torch and JAX, set while the process runs."""
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from xpbptt.kernels.llvm import threads as loops
 
 XLA_ONE = "--xla_cpu_multi_thread_eigen=false"  # JAX takes one thread or all cores
 
@@ -19,8 +21,8 @@ def counts(kind: str | None = None) -> list[int]:
 def limited(count: int | None, kind: str | None = None) -> Iterator[None]:
     """Let the libraries that are loaded take `count` threads for a while; None leaves them alone.
 
-    Where `kind` is ``blas``, matrix products alone; else torch, too, which keeps a number of its
-    own.
+    Where `kind` is ``blas``, matrix products alone; else the compiled loops of xpbptt and torch,
+    too, which keep numbers of their own.
     """
     if count is None:
         yield
@@ -29,7 +31,7 @@ def limited(count: int | None, kind: str | None = None) -> Iterator[None]:
 
     torch = None if kind else sys.modules.get("torch")
     before = torch.get_num_threads() if torch else None
-    with threadpool_limits(count, user_api=kind):
+    with threadpool_limits(count, user_api=kind), nullcontext() if kind else loops.limited(count):
         if torch:
             torch.set_num_threads(count)
         yield

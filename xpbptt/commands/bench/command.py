@@ -85,8 +85,8 @@ def _compare(asked: Plan, head: Head, show: Show) -> tuple[str, str]:
         if not rows or rows[-1].case.kind != case.kind:
             for line in report.title(case.kind, asked.names):
                 show(line)
-        effort, xp, backend = asked.effort, asked.xp, asked.backend
-        rows.append(measure(case, asked.names, effort, xp=xp, backend=backend))
+        how = {"xp": asked.xp, "backend": asked.backend, "threads": head["threads"]}
+        rows.append(measure(case, asked.names, asked.effort, **how))
         show(report.line(rows[-1]))
     for line in report.foot(rows, head["threads"], asked.backend):
         show(line)

@@ -18,8 +18,8 @@ class Contestant(NamedTuple):
 
     run: Run  # computes the row; what is timed
     # Makes NumPy arrays of what `run` returned: the output ``y`` and the gradients ``dx``,
-    # ``dW_ih``, ``dW_hh``, ``db_ih``, ``db_hh``, in the layouts of xpbptt; of a stream the last
-    # state.
+    # ``dW_ih``, ``dW_hh``, ``db_ih``, ``db_hh``, in the layouts of xpbptt; where nothing is trained
+    # the last state, ``h`` and ``c``, in place of gradients, and of a stream that alone.
     values: Callable[[Any], Values]
     clock: Clock  # how its runs are timed
     where: str  # the library's version and the device

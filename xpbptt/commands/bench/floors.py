@@ -1,4 +1,4 @@
-"""The products alone: what no implementation on the same library can be faster than."""
+"""The products alone, by the library's own matrix product."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ class Products(NamedTuple):
 
     inputs: Run  # ``u = x W_ihᵀ`` of all steps at once; of a stream in each step
     forward: Run  # ``v = h W_hhᵀ`` in each step, W_hhᵀ contiguous
-    backward: Run  # ``dh = dv W_hh`` in each step; of a stream nothing
-    gradients: Run  # ``dW_ih, dW_hh, dx`` of all steps at once; of a stream nothing
+    backward: Run  # ``dh = dv W_hh`` in each step; where nothing is trained nothing
+    gradients: Run  # ``dW_ih, dW_hh, dx`` of all steps at once; where nothing is trained nothing
 
     def run(self) -> Any:
         """Compute all of them, and return what to wait for."""
@@ -55,11 +55,14 @@ def products(problem: Problem) -> Products:
     def gradients() -> Any:
         return multiply(du.T, x, dW), multiply(du.T, x, other), multiply(du, W_ih, dx)
 
-    if case.kind == "step":
+    if case.streamed:
         streamed = [(h, v) for (h, _), (v, _) in zip(steps, outputs, strict=True)]
         inputs = lambda: [multiply(h, W_ih_T, v) for h, v in streamed]  # noqa: E731
         return Products(inputs, forward, _nothing, _nothing)
-    return Products(lambda: multiply(x, W_ih_T, u), forward, backward, gradients)
+    inputs = lambda: multiply(x, W_ih_T, u)  # noqa: E731
+    if case.trained:
+        return Products(inputs, forward, backward, gradients)
+    return Products(inputs, forward, _nothing, _nothing)
 
 
 def _nothing() -> None:

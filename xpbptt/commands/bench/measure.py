@@ -36,7 +36,9 @@ class Row(NamedTuple):
     ours: Times  # xpbptt, and the products alone
     floor: Times
     peers: dict[str, Entry]
-    kept: int  # the bytes that a forward pass keeps for the backward pass; of a stream its state
+    # The bytes that a forward pass keeps for the backward pass: none where nothing is trained; of a
+    # stream those of its state.
+    kept: int
     engine: str  # the engine that runs the steps of xpbptt
 
     def ratio(self, other: Times) -> float:
@@ -51,9 +53,11 @@ class Effort(NamedTuple):
     rounds: int
 
 
-def measure(case: Case, names: Sequence[str], effort: Effort, *, xp: Any, backend: str) -> Row:
+def measure(
+    case: Case, names: Sequence[str], effort: Effort, *, xp: Any, backend: str, threads: int = 1
+) -> Row:
     """Measure a row."""
-    problem = draw(case, xp=xp, backend=backend)
+    problem = draw(case, xp=xp, backend=backend, threads=threads)
     contestant = ours.make(problem)
     values = contestant.compute()
     made = {name: peers.make(name, problem) for name in names}
@@ -84,7 +88,9 @@ def _note(peer: Contestant | str, right: bool) -> str:  # noqa: FBT001 - private
 def kept(problem: Problem) -> int:
     """Return the bytes that a forward pass keeps; of a stream the bytes of its state."""
     case = problem.case
-    if case.kind == "step":
+    if case.streamed:
         parts = 2 if case.cell == "lstm" else 1
         return parts * case.batch * case.size * np.dtype(case.dtype).itemsize
+    if not case.trained:
+        return 0
     return problem.net.cost(case.steps, case.batch, case.dtype).bytes

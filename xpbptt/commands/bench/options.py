@@ -9,10 +9,11 @@ from xpbptt.commands.bench.cases import CELLS, DTYPES, KINDS, SIZES, Size
 from xpbptt.commands.bench.peers import NAMES
 
 SECONDS, QUICK = 3.0, 0.3
+ABOUT = "a whole pass, a masked one, forward alone, a step by net.step, a step by net.stream"
 DESCRIPTION = (
-    "Time xpbptt on this machine beside torch.nn, JAX and the functions of xpbptt.notebook, in "
-    "runs that take turns, after checking that all compute the same. The whole table takes "
-    "a few minutes; --quick, --kind, --cell, --dtype and --size cut it down."
+    "Time xpbptt on this machine beside torch.nn, JAX, onnxruntime and the functions of "
+    "xpbptt.notebook, in runs that take turns, after checking that all compute the same. The whole "
+    "table takes a few minutes; --quick, --kind, --cell, --dtype and --size cut it down."
 )
 EPILOG = (
     "exit codes: 0 done; 2 something in the command has to be put right; 1 a peer computed "
@@ -28,20 +29,20 @@ def add(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     option = bench.add_argument
     add_backend(bench)
     for name, choices, what in [
-        ("kind", KINDS, "only rows of this kind: a whole pass, a masked one, a streaming step"),
+        ("kind", KINDS, f"only rows of this kind: {ABOUT}"),
         ("cell", CELLS, "only this cell"),
         ("dtype", DTYPES, "only this dtype"),
         ("peer", NAMES, "only this one beside xpbptt; an error where it is not installed"),
     ]:
         option(f"--{name}", action="append", choices=choices, help=f"{what}; may be repeated")
     sizes = " ".join(",".join(map(str, size)) for size in SIZES)
-    about = f"sizes instead of those of the table ({sizes}); may be repeated"
+    about = f"sizes instead of those of the table (of a whole pass {sizes}); may be repeated"
     option("--size", action="append", type=_size, metavar="T,B,H", help=about)
     above = number(float, 0, above=True)
     about = f"how long to measure each row (default: {SECONDS:g}, with --quick {QUICK:g})"
     option("--seconds", type=above, metavar="S", help=about)
     option("--quick", action="store_true", help="a rough measurement")
-    about = "threads of the matrix products and of torch (default: 1); JAX takes one or all"
+    about = "threads of xpbptt, NumPy, torch and onnxruntime (default: 1); JAX takes one or all"
     option("--threads", type=number(int, 1), default=1, metavar="N", help=about)
     about = "write the report as JSON to a file, or with - to standard output in place of the text"
     option("--json", metavar="FILE", help=about)

@@ -13,7 +13,7 @@ from xpbptt.kernels import Kind
 
 def make(problem: Problem) -> Contestant:
     """Return xpbptt on the library of the problem."""
-    build = _stream if problem.case.kind == "step" else _sequence
+    build = {"infer": _infer, "step": _steps, "stream": _stream}.get(problem.case.kind, _sequence)
     run, values = build(problem)
     ticks = clock(problem.backend, on_gpu=problem.on_gpu)
     return Contestant(run, values, ticks, f"xpbptt {xpbptt.__version__}")
@@ -23,10 +23,11 @@ def engine(problem: Problem) -> str:
     """Return the name of the engine that runs the steps."""
     (params,), x = problem.to_device((problem.params, problem.x))
     case = problem.case
-    kinds: tuple[Kind, ...] = ("single",) if case.kind == "step" else ("record", "back")
-    return choose(
-        problem.net.cell, kinds, params, x, masked=case.kind == "masked", xp=problem.xp
-    ).name
+    kinds: tuple[Kind, ...] = ("record", "back")
+    if not case.trained:
+        kinds = ("single",) if case.streamed else ("advance",)
+    masked = case.kind == "masked"
+    return choose(problem.net.cell, kinds, params, x, masked=masked, xp=problem.xp).name
 
 
 def _sequence(problem: Problem) -> Any:
@@ -49,7 +50,17 @@ def _sequence(problem: Problem) -> Any:
     return run, lambda result: {name: to_numpy(a) for name, a in values(result).items()}
 
 
-def _stream(problem: Problem) -> Any:
+def _infer(problem: Problem) -> Any:
+    params, x = problem.to_device((problem.params, problem.x))
+
+    def values(result: Any) -> Values:
+        y, (state,) = result
+        return {name: to_numpy(a) for name, a in {"y": y, **state._asdict()}.items()}
+
+    return lambda: problem.net.infer(params, x), values
+
+
+def _steps(problem: Problem) -> Any:
     net = problem.net
     params, x = problem.to_device((problem.params, problem.x))
     inputs = [x[t, ...] for t in range(problem.case.steps)]
@@ -62,4 +73,23 @@ def _stream(problem: Problem) -> Any:
             _, state = net.step(params, x_t, state)
         return state
 
-    return run, lambda state: {name: to_numpy(a) for name, a in state[0]._asdict().items()}
+    return run, _parts
+
+
+def _stream(problem: Problem) -> Any:
+    params, x = problem.to_device((problem.params, problem.x))
+    inputs = [x[t, ...] for t in range(problem.case.steps)]
+    stream = problem.net.stream(params, batch=problem.case.batch)
+
+    def run() -> Any:
+        stream.reset()
+        for x_t in inputs:
+            stream(x_t)
+        return stream.state
+
+    return run, _parts
+
+
+def _parts(state: Any) -> Values:
+    """Return the state of the only layer."""
+    return {name: to_numpy(a) for name, a in state[0]._asdict().items()}

@@ -5,21 +5,23 @@ from importlib import import_module
 from xpbptt.commands.bench.contestant import Contestant
 from xpbptt.commands.bench.problem import Problem
 
-NAMES = ("torch", "jax", "notebook")
+NAMES = ("torch", "jax", "onnxruntime", "notebook")
+# The packages that a peer needs; those that are not here need the one they are named after.
+NEEDS = {"onnxruntime": ("onnxruntime", "onnx"), "notebook": ()}
 
 
 def missing(name: str) -> str | None:
     """Say why a peer cannot be compared with on this machine; None if it can."""
-    if name == "notebook":
-        return None
-    try:
-        import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            return "not installed"
-        return f"its import fails: {error}"
-    except Exception as error:  # noqa: BLE001 - a broken installation raises anything
-        return f"its import fails: {error}"
+    for package in NEEDS.get(name, (name,)):
+        whose = "" if package == name else f"{package}, which it needs here: "
+        try:
+            import_module(package)
+        except ModuleNotFoundError as error:
+            if error.name == package:
+                return f"{whose}not installed"
+            return f"{whose}its import fails: {error}"
+        except Exception as error:  # noqa: BLE001 - a broken installation raises anything
+            return f"{whose}its import fails: {error}"
     return None
 
 

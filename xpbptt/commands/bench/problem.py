@@ -29,13 +29,14 @@ class Problem(NamedTuple):
     xp: Namespace  # the library that xpbptt is timed on
     backend: str
     on_gpu: bool  # whether its arrays are on a GPU; the peers then compute there, too, if they can
+    threads: int  # how many a peer may use that has to be told when it is made
 
     def to_device(self, tree: Tree) -> Tree:
         """Return a tree of arrays of `xp` for one of NumPy arrays."""
         return map_leaves(lambda array: self.xp.asarray(array, copy=True), tree)
 
 
-def draw(case: Case, *, xp: Namespace, backend: str) -> Problem:
+def draw(case: Case, *, xp: Namespace, backend: str, threads: int = 1) -> Problem:
     """Draw the numbers of a row."""
     random = np.random.default_rng(5)
     net = NETS[case.cell](case.size, case.size)
@@ -47,4 +48,4 @@ def draw(case: Case, *, xp: Namespace, backend: str) -> Problem:
     cpu = 1  # the device type of the DLPack protocol
     on_gpu = xp.ones(1).__dlpack_device__()[0] != cpu
     params = net.init(random, dtype=case.dtype)
-    return Problem(case, net, params, x, dy, lengths, xp, backend, on_gpu)
+    return Problem(case, net, params, x, dy, lengths, xp, backend, on_gpu, threads)

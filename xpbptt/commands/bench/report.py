@@ -11,7 +11,9 @@ from xpbptt.commands.bench.timing import Times
 TITLES = {
     "train": "Forward and backward with the gradients of input, weights and biases, ms",
     "masked": "The same on sequences of T/2 to T steps (torch: packed; JAX: where), ms",
-    "step": "One time step of a stream, µs",
+    "infer": "Forward alone, nothing kept for a backward pass, ms",
+    "step": "One time step of a stream, by net.step, µs",
+    "stream": "One time step of a stream, by net.stream, µs",
 }
 LEGEND = (
     "",
@@ -44,7 +46,7 @@ def title(kind: str, names: Sequence[str]) -> Iterator[str]:
     """Yield the lines above the rows of a kind."""
     yield ""
     yield TITLES[kind]
-    others = " ".join(f"{name:>9} {'ratio':>6}" for name in ("floor", *names))
+    others = " ".join(f"{name:>{_width(name)}} {'ratio':>6}" for name in ("floor", *names))
     shape = f"{'T':>5} {'B':>4} {'I=H':>5}"
     yield f"{'cell':4} {'dtype':7} {shape} {'xpbptt':>9} {others} {'kept':>8} {'engine':>9}"
 
@@ -52,12 +54,14 @@ def title(kind: str, names: Sequence[str]) -> Iterator[str]:
 def line(row: Row) -> str:
     """Return the line of a row."""
     case = row.case
-    unit = 1e6 / case.steps if case.kind == "step" else 1e3
-    shape = f"{1 if case.kind == 'step' else case.steps:5} {case.batch:4} {case.size:5}"
-    floor = _beside(row, row.floor, unit)
+    unit = 1e6 / case.steps if case.streamed else 1e3
+    shape = f"{1 if case.streamed else case.steps:5} {case.batch:4} {case.size:5}"
+    floor = _beside(row, row.floor, unit, _width("floor"))
     others = [
-        _beside(row, entry.times, unit) if entry.times else f"{_short(entry):>16}"
-        for entry in row.peers.values()
+        _beside(row, entry.times, unit, _width(name))
+        if entry.times
+        else f"{_short(entry):>{_width(name) + 7}}"
+        for name, entry in row.peers.items()
     ]
     return " ".join([
         f"{case.cell:4} {case.dtype:7} {shape} {_time(row.ours.median * unit)}",
@@ -110,8 +114,13 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def _beside(row: Row, times: Times, unit: float) -> str:
-    return f"{_time(times.median * unit)} {row.ratio(times):6.2f}"
+def _beside(row: Row, times: Times, unit: float, width: int) -> str:
+    return f"{_time(times.median * unit):>{width}} {row.ratio(times):6.2f}"
+
+
+def _width(name: str) -> int:
+    """Return the width of the column of times under a name."""
+    return max(len(name), 9)
 
 
 def _short(entry: Entry) -> str:

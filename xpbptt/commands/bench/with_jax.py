@@ -17,20 +17,22 @@ def make(problem: Problem) -> Contestant:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else it takes most of a GPU
     jax.config.update("jax_enable_x64", val=True)  # without it there is no float64
     device = jax.devices()[0] if problem.on_gpu else jax.devices("cpu")[0]
-    build = _stream if problem.case.kind == "step" else _sequence
+    build = _stream if problem.case.streamed else _infer
+    if problem.case.trained:
+        build = _sequence
     run, values = build(jax, problem, device)
     where = f"jax {jax.__version__} on {device.platform}"
     return Contestant(run, values, host_clock(jax.block_until_ready), where)
 
 
-def _sequence(jax: Any, problem: Problem, device: Any) -> Any:
+def _forward(jax: Any, problem: Problem, device: Any) -> Any:
+    """Return the forward pass, from the parameters and the input to the output and last state."""
     lax, jnp = jax.lax, jax.numpy
     step = _step(jax, problem.case.cell)
     T, B, H = problem.x.shape
     mask = None
     if problem.lengths is not None:
         mask = jax.device_put(np.arange(T)[:, None, None] < problem.lengths[None, :, None], device)
-    (params,), x, dy = jax.device_put((problem.params, problem.x, problem.dy), device)
 
     def forward(params: Any, x: Any) -> Any:
         u = (x.reshape(T * B, -1) @ params.weight_ih.T + params.bias_ih).reshape(T, B, -1)
@@ -45,11 +47,18 @@ def _sequence(jax: Any, problem: Problem, device: Any) -> Any:
             return new, jnp.where(mask_t, new[0], 0)
 
         zeros = jnp.zeros((B, H), x.dtype)
-        _, y = lax.scan(advance, (zeros, zeros)[: _parts(problem)], (u, mask))
-        return y
+        final, y = lax.scan(advance, (zeros, zeros)[: _parts(problem)], (u, mask))
+        return y, final
+
+    return forward
+
+
+def _sequence(jax: Any, problem: Problem, device: Any) -> Any:
+    forward = _forward(jax, problem, device)
+    (params,), x, dy = jax.device_put((problem.params, problem.x, problem.dy), device)
 
     def both(params: Any, x: Any, dy: Any) -> Any:
-        y, pull = jax.vjp(forward, params, x)
+        y, pull, _ = jax.vjp(forward, params, x, has_aux=True)
         return y, pull(dy)
 
     compiled = jax.jit(both)
@@ -63,6 +72,21 @@ def _sequence(jax: Any, problem: Problem, device: Any) -> Any:
     def run() -> Any:
         with jax.default_matmul_precision("highest"):  # the default of a GPU rounds the factors
             return compiled(params, x, dy)
+
+    return run, values
+
+
+def _infer(jax: Any, problem: Problem, device: Any) -> Any:
+    compiled = jax.jit(_forward(jax, problem, device))
+    (params,), x = jax.device_put((problem.params, problem.x), device)
+
+    def run() -> Any:
+        with jax.default_matmul_precision("highest"):
+            return compiled(params, x)
+
+    def values(result: Any) -> Values:
+        y, state = result
+        return {name: np.asarray(part) for name, part in zip("yhc", (y, *state), strict=False)}
 
     return run, values
 

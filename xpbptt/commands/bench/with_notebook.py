@@ -23,10 +23,12 @@ def make(problem: Problem) -> Contestant | str:
         return "no GRU"
     if problem.case.kind == "masked":
         return "no masks"
-    build = _stream if problem.case.kind == "step" else _sequence
+    if problem.case.kind == "infer":
+        return "no inference"  # its forward pass always keeps what the backward pass needs
+    build = _stream if problem.case.streamed else _sequence
     run, values = build(problem, problem.to_device(_parameters(problem)))
     ticks = clock(problem.backend, on_gpu=problem.on_gpu)
-    most = None if problem.case.kind == "step" else MOST
+    most = None if problem.case.streamed else MOST
     return Contestant(run, values, ticks, "xpbptt.notebook", most)
 
 

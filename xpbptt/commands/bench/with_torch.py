@@ -1,4 +1,7 @@
-"""``torch.nn.RNN``, ``GRU`` and ``LSTM`` with autograd; ``LSTMCell`` and its like for a stream."""
+"""``torch.nn.RNN``, ``GRU`` and ``LSTM``; ``LSTMCell`` and its like for a stream.
+
+What is trained is trained by autograd; the rest runs in inference mode.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -15,7 +18,9 @@ def make(problem: Problem) -> Contestant:
     on_gpu = problem.on_gpu and torch.cuda.is_available()
     torch.backends.cudnn.allow_tf32 = False  # its default rounds the factors to 10 bits
     device = torch.device("cuda" if on_gpu else "cpu")
-    build = _stream if problem.case.kind == "step" else _sequence
+    build = _stream if problem.case.streamed else _infer
+    if problem.case.trained:
+        build = _sequence
     run, values = build(torch, problem, device)
     clock = torch_clock() if on_gpu else host_clock()
     return Contestant(run, values, clock, f"torch {torch.__version__} on {device.type}")
@@ -52,6 +57,22 @@ def _sequence(torch: Any, problem: Problem, device: Any) -> Any:
         y, grads = result
         arrays = [array.detach().cpu().numpy() for array in (y, *grads)]
         return dict(zip(("y", "dx", "dW_ih", "dW_hh", "db_ih", "db_hh"), arrays, strict=True))
+
+    return run, values
+
+
+def _infer(torch: Any, problem: Problem, device: Any) -> Any:
+    module = _module(torch, problem, device, "", "")
+    x = torch.tensor(problem.x, device=device)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return module(x)
+
+    def values(result: Any) -> Values:
+        y, state = result
+        parts = [part[0] for part in state] if isinstance(state, tuple) else [state[0]]
+        return {name: part.cpu().numpy() for name, part in zip("yhc", (y, *parts), strict=False)}
 
     return run, values
 
