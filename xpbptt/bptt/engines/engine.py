@@ -18,6 +18,10 @@ from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
 
 
+ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
+LOOPS = ("sequence", "stepwise")  # the fastest first
+
+
 class Engine(NamedTuple):
     """The functions of an engine, for one cell. All take ``xp=``, the arrays' namespace.
 
@@ -87,10 +91,11 @@ def choose(
         return _eager(recurrence(cell), "there is nothing to compute")
     if getattr(xp, "__name__", "") not in TARGETS:  # its dtypes may have no hash
         return _eager(recurrence(cell), "cells are compiled for NumPy and CuPy only")
-    if os.environ.get(VARIABLE) == "0":
-        return _eager(recurrence(cell), f"{VARIABLE}=0 is set")
+    wanted = chosen()
+    if wanted == "eager":
+        return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
-    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp)
+    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp, wanted)
 
 
 @lru_cache(maxsize=512)
@@ -100,10 +105,17 @@ def _fastest(
     dtype: Any,
     masked: bool,  # noqa: FBT001 - a key of the cache
     xp: Namespace,
+    wanted: str,
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
-    found = find(cell, kinds, dtype, masked=masked, xp=xp)
-    return _eager(recurrence(cell), found) if isinstance(found, str) else _compiled(found)
+    reasons = []
+    for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
+        found = find(cell, kinds, dtype, masked=masked, xp=xp, loop=loop)
+        if not isinstance(found, str):
+            return _compiled(found, "; ".join(reasons))
+        if found not in reasons:
+            reasons.append(found)
+    return _eager(recurrence(cell), "; ".join(reasons))
 
 
 @lru_cache
@@ -112,7 +124,24 @@ def _eager(of: Recurrence, reason: str) -> Engine:
     return Engine("eager", reason, *(partial(function, of) for function in functions))
 
 
-def _compiled(found: Compiled) -> Engine:
+def chosen() -> str:
+    """Return the engine that is chosen by hand; empty for the fastest.
+
+    Raises
+    ------
+    ValueError
+        Where the environment variable names no engine.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        return "eager"
+    wanted = os.environ.get(ENGINE, "")
+    if wanted and wanted not in ("eager", *LOOPS):
+        message = f"{ENGINE}={wanted} is set, which is no engine: set eager, stepwise or sequence"
+        raise ValueError(message)
+    return wanted
+
+
+def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine(found.loop.name, "", *(partial(function, of, found) for function in functions))
+    return Engine(found.loop.name, reason, *(partial(function, of, found) for function in functions))
