@@ -34,8 +34,8 @@ def require_kernels(name: str, setup: Setup) -> None:
         reason = f"cells run as written on {setup.backend}"
     elif os.environ.get(VARIABLE) == "0":
         reason = f"{VARIABLE}=0 is set, so cells run as written"
-    elif setup.backend == "numpy" and find_spec("numba") is None:
-        reason = "Numba is not installed, so cells run as written"
+    elif setup.backend == "numpy" and find_spec("llvmlite") is None:
+        reason = "llvmlite is not installed, so cells run as written"
     elif name == AS_WRITTEN:
         reason = "it has a second product in the step and runs as written everywhere"
     else:

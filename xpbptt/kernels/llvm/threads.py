@@ -58,8 +58,6 @@ def run(function: Callable[[int], None], arguments: list[int]) -> None:
         each.result()
 
 
-
-
 @cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="xpbptt")
