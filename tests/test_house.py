@@ -25,7 +25,7 @@ ROOMS = (
     ("bptt/engines",),
     ("bptt/layers",),
     ("bptt/strategies",),
-    ("kernels/numba", "kernels/cuda"),
+    ("kernels/llvm", "kernels/cuda"),
     ("kernels",),
     ("cells",),
     ("notebook", "losses", "optim", "backends"),

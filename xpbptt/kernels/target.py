@@ -99,8 +99,8 @@ class Target(NamedTuple):
     loops : tuple of Loop
         How steps are run, the fastest first.
     single : callable
-        ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state after
-        the step to `new`.
+        ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state
+        after the step to `new`.
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable
@@ -114,8 +114,8 @@ class Target(NamedTuple):
         over all steps. Default: those of the recurrence.
     stream : callable or None
         ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
-        `x` and returns one of its `outputs`, `state` is a copy of the state and can be set. Default:
-        a stream goes from layer to layer.
+        `x` and returns one of its `outputs`, `state` is a copy of the state and can be set.
+        Default: a stream goes from layer to layer.
     """
 
     name: str

@@ -91,8 +91,8 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         Returns
         -------
         y_t : array (B, H)
-            The output of the last layer. Without ``copy=True`` it is memory of the stream, not to be
-            written to, and the step after the next one overwrites it.
+            The output of the last layer. Without ``copy=True`` it is memory of the stream, not to
+            be written to, and the step after the next one overwrites it.
 
         Raises
         ------

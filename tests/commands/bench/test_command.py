@@ -39,7 +39,7 @@ def test_the_table_and_the_json_of_a_tiny_row(bench):
     assert min(each["runs"] for each in (mine, floor, notebook)) >= command.LEAST_QUICK
     assert notebook["difference"] < 1e-12
     assert first["kept_bytes"] == xpbptt.LSTM(2, 2).cost(4, 3, "float64").bytes
-    assert first["engine"] in {"stepwise", "eager"}
+    assert first["engine"] in {"sequence", "eager"}
     assert masked["peers"]["notebook"] == {"note": "no masks", "difference": None}
 
 
@@ -202,7 +202,7 @@ def test_cells_that_are_not_compiled_are_said(bench, monkeypatch):
     monkeypatch.delenv("XPBPTT_FUSE")
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
     _, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
-    assert "WARNING   Numba is not installed" in out
+    assert "WARNING   llvmlite is not installed" in out
 
 
 def test_ctrl_c_stops_it_with_one_line(bench, monkeypatch):

@@ -1,7 +1,7 @@
 """The engines of compiled cells: the buffers around a loop over time, which is the target's.
 
-All steps share a few buffers, made beforehand, and the loop is given them whole. What is not kept is
-there for a chunk of steps only, in the same memory each time.
+All steps share a few buffers, made beforehand, and the loop is given them whole. What is not kept
+is there for a chunk of steps only, in the same memory each time.
 """
 
 from bisect import bisect_left

@@ -9,7 +9,7 @@ import numpy as np
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, batch_axes, plain, words
+from xpbptt.kernels.llvm.frames import address, batch_axes, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     WIDE,
@@ -137,7 +137,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     arrays = {name: buffers[name] for name in run.names.addresses if name in buffers}
     arrays |= dict(zip(task.carried, carried, strict=True)) | {"weight_hh": weight_hh}
     apart = {name: arrays[name].strides[axis] for name, axis in run.axes.items()}
-    apart |= {name: carried.strides[1] for name in task.carried}
+    apart |= dict.fromkeys(task.carried, carried.strides[1])
     start = {name: address(array) for name, array in arrays.items()}
     limit = inf if hand_back.clip is None else float(hand_back.clip)
     numbers = {

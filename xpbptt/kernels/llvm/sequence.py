@@ -18,7 +18,7 @@ from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 
 WIDE = 4  # vectors of a tile, where the gates of a vector of units are fewer
-POINTERS = "x weight_ih weight_hh u v".split()
+POINTERS = "x", "weight_ih", "weight_hh", "u", "v"
 
 
 class Panel(NamedTuple):
@@ -253,7 +253,6 @@ class Backward(Function):
         return address
 
 
-
 class Step(Function):
     """One step, whose arrays have no gaps."""
 
@@ -262,7 +261,7 @@ class Step(Function):
 
     def text(self) -> str:
         """Return the function."""
-        code, frame = self.code, self.frame
-        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], self.vector.lanes) as j:
+        code, frame, lanes = self.code, self.frame, self.vector.lanes
+        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], lanes) as j:
             self.units(lambda access: self.element(access, frame["step"], b, j), j)
         return code.text()
