@@ -102,7 +102,10 @@ def test_a_kernel_that_cannot_be_built(
     expected = as_written(run, xpbptt.GRU(3, 5), make)
     planted(monkeypatch, compiler, loops=broken_loops(compiler, broken))
     assert_same(run(xpbptt.GRU(3, 5), make), expected)
-    assert "GRU runs eagerly, slower: the kernel GRU_record for float64 could not be" in caplog.text
+    assert (
+        "GRU runs without the engine sequence, slower: the kernel GRU_record for float64 could not be"
+        in caplog.text
+    )
     assert "RuntimeError: no such instruction" in caplog.text
     assert "second line" not in caplog.text
 
@@ -119,7 +122,7 @@ def test_a_kernel_that_cannot_be_built_and_does_not_say_why(monkeypatch, compile
     planted(monkeypatch, compiler, loops=broken_loops(compiler, broken))
     said = "the kernel LSTM_record for float32 could not be built: AssertionError: "
     assert ask(xp, xp.ones(3, dtype=xp.float32).dtype) == said
-    assert f"LSTM runs eagerly, slower: {said}" in caplog.text
+    assert f"LSTM runs without the engine sequence, slower: {said}" in caplog.text
 
 
 def test_why_there_is_no_kernel(monkeypatch, compiler, xp):
@@ -166,7 +169,7 @@ def test_a_step_of_a_stream_that_cannot_be_built(monkeypatch, compiler, make, ca
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.message == (
-        "GRU runs eagerly, slower: the step of a stream of GRU for float64 could not be built: "
+        "GRU runs without the engine sequence, slower: the step of a stream of GRU for float64 could not be built: "
         "RuntimeError: no such step"
     )
 

@@ -14,7 +14,7 @@ from xpbptt.kernels.symbols import Untraceable
 from xpbptt.kernels.target import Kernel, Loop, Run, Target
 
 VARIABLE = "XPBPTT_FUSE"
-MOST = 64  # programs of users' cells that are compiled: code stays in memory
+MOST = 400  # programs of users' cells that are compiled: LLVM never gives back 100 kB of each
 OWN = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU})
 
 TARGETS = {  # the module of the target, by the name of the namespace
@@ -117,7 +117,7 @@ def _compiled(
             continue
         kernel = _kernel(target, loop, task, str(dtype), own=cell in OWN)
         if isinstance(kernel, str):
-            _warn_once(cell, f"{cell.name} runs eagerly, slower: {kernel}")
+            _warn_once(cell, f"{cell.name} runs without the engine {loop.name}, slower: {kernel}")
             return kernel
         kernels[kind] = kernel
     single = None
@@ -127,7 +127,7 @@ def _compiled(
             lambda: target.single(*given), f"the step of a stream of {cell.name} for {dtype}"
         )
     if isinstance(single, str):
-        _warn_once(cell, f"{cell.name} runs eagerly, slower: {single}")
+        _warn_once(cell, f"{cell.name} runs without the engine {loop.name}, slower: {single}")
         return single
     return Compiled(cell, target, loop, forward, backward, kernels, single)
 

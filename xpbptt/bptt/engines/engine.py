@@ -17,7 +17,6 @@ from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
 
-
 ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
 LOOPS = ("sequence", "stepwise")  # the fastest first
 
@@ -108,7 +107,7 @@ def _fastest(
     wanted: str,
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
-    reasons = []
+    reasons: list[str] = []
     for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
         found = find(cell, kinds, dtype, masked=masked, xp=xp, loop=loop)
         if not isinstance(found, str):
@@ -136,7 +135,7 @@ def chosen() -> str:
         return "eager"
     wanted = os.environ.get(ENGINE, "")
     if wanted and wanted not in ("eager", *LOOPS):
-        message = f"{ENGINE}={wanted} is set, which is no engine: set eager, stepwise or sequence"
+        message = f"{ENGINE}={wanted} names no engine: set it to eager, stepwise or sequence"
         raise ValueError(message)
     return wanted
 
@@ -144,4 +143,6 @@ def chosen() -> str:
 def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine(found.loop.name, reason, *(partial(function, of, found) for function in functions))
+    return Engine(
+        found.loop.name, reason, *(partial(function, of, found) for function in functions)
+    )
