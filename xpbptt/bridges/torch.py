@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from xpbptt._arrays import check
@@ -126,7 +125,7 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
                 message = "`mask` must be None where `x` is packed: the lengths make the mask"
                 raise ValueError(message)
             return self._packed(x, state)
-        _check("x", x, x)
+        _check_tensor("x", x)
         if x.dim() != 3:  # noqa: PLR2004 - one for each axis
             axes = "(B, T, I)" if self.batch_first else "(T, B, I)"
             message = f"`x` must have the axes {axes}, got shape {tuple(x.shape)}"
@@ -228,7 +227,6 @@ class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, dy: Any, *dfinal: Any) -> tuple[Any, ...]:
         """Return the gradients of the tensors."""
         shared, device = memory(dy.device.type), dy.device
@@ -238,7 +236,33 @@ class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
             dstate = _filled(signature.states(ctx.net, dy.shape[1]), map(shared.array, dfinal))
             grads = ctx.net.backward(cache, shared.array(dy), dstate)
             found = (grads.x, grads.params, grads.state if ctx.has_state else ())
-            return (None, *(shared.tensor(array) for _, array in leaves(found)))
+            gradients = tuple(shared.tensor(array) for _, array in leaves(found))
+        if torch.is_grad_enabled():  # with create_graph=True
+            recorded = [each for each in (*ctx.saved_tensors, dy, *dfinal) if each.requires_grad]
+            gradients = Once.apply(len(recorded), *recorded, *gradients)
+        return (None, *gradients)
+
+
+class Once(torch.autograd.Function):  # type: ignore[misc]  # as above
+    """Gradients that cannot be differentiated.
+
+    torch's ``once_differentiable`` gives them no history where the loss is linear in the output, so
+    that a penalty on a gradient would be left out without a word.
+    """
+
+    @staticmethod
+    def forward(_: Any, recorded: int, *tensors: Any) -> tuple[Any, ...]:
+        """Return the tensors after the first `recorded` ones, which require grad."""
+        return tuple(tensor.view_as(tensor) for tensor in tensors[recorded:])
+
+    @staticmethod
+    def backward(*_: Any) -> None:
+        """Refuse."""
+        message = (
+            "a gradient of an xpbptt net cannot be differentiated again: its backward pass is "
+            "written by hand, once; leave out `create_graph=True`"
+        )
+        raise RuntimeError(message)
 
 
 def _filled(tree: Tree, flat: Iterable[Any]) -> Tree:
@@ -259,11 +283,8 @@ def _turned(mask: Any) -> Any:
 
 
 def _check(name: str, tensor: Any, like: Any) -> None:
-    """Refuse what has no memory that can be shared, or lies elsewhere than `like`, the input."""
-    if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
-        came = getattr(tensor, "layout", type(tensor).__name__)
-        message = f"`{name}` must be a dense tensor of torch, got {came}"
-        raise TypeError(message)
+    """Refuse what cannot be shared with NumPy or CuPy, or lies elsewhere than `like`, the input."""
+    _check_tensor(name, tensor)
     if tensor.dtype is torch.bfloat16:
         message = (
             f"`{name}` has dtype torch.bfloat16, which neither NumPy nor CuPy has: convert it, as "
@@ -275,6 +296,14 @@ def _check(name: str, tensor: Any, like: Any) -> None:
             f"`{name}` is on device {tensor.device}, but `x` is on {like.device}: move one of them"
         )
         raise ValueError(message)
+
+
+def _check_tensor(name: str, tensor: Any) -> None:
+    """Refuse anything but a dense tensor on a device with a memory that can be shared."""
+    if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
+        came = getattr(tensor, "layout", type(tensor).__name__)
+        message = f"`{name}` must be a dense tensor of torch, got {came}"
+        raise TypeError(message)
     if tensor.device.type not in {"cpu", "cuda"}:
         message = f"`{name}` is on device {tensor.device}, expected cpu or cuda"
         raise ValueError(message)
