@@ -5,6 +5,7 @@ the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.no
 """
 
 from xpbptt import backends as backends
+from xpbptt import bridges as bridges
 from xpbptt import interop as interop
 from xpbptt import plot as plot
 from xpbptt import testing as testing
