@@ -1,8 +1,8 @@
 """A ``torch.nn.Module`` around any net: torch's autograd outside, our backward pass inside.
 
 CPU tensors are read by the compiled engines as NumPy arrays in the same memory. CUDA tensors are
-read as CuPy arrays in the same memory, on torch's current stream; this route has been run on a
-simulator of CUDA only, never on a GPU.
+read as CuPy arrays in the same memory, on torch's current stream; this route is unverified: it has
+never been run, neither on a GPU nor on a simulator of one.
 """
 
 import re
@@ -63,8 +63,8 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
     Dropout between layers is applied in training mode only, and follows from torch's generator for
     the CPU. Where no gradient is recorded, as under ``torch.no_grad``, nothing is kept. The
     backward pass itself cannot be differentiated: a gradient of a gradient raises an error.
-    On CUDA the results live in CuPy's memory pool: on a stream other than the one they were made
-    on, use them only once that stream has waited.
+    On CUDA, which is unverified, the results live in CuPy's memory pool: on a stream other than
+    the one they were made on, use them only once that stream has waited.
     """
 
     def __init__(
