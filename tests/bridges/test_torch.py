@@ -5,7 +5,9 @@ import gc
 import pickle
 import threading
 import weakref
+from contextlib import contextmanager
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -267,6 +269,58 @@ class TestMemory:
         back = memory.unkept(kept, shared)
         np.testing.assert_array_equal(back, array)
         assert back.ctypes.data == array.ctypes.data
+
+
+class TestCudaRoute:
+    """With NumPy in the place of CuPy, and a recorder in that of its devices and streams.
+
+    What this cannot show: CUDA's memory, the order of work on streams, CuPy's own DLPack.
+    """
+
+    @pytest.fixture
+    def entered(self, torch, bridge, monkeypatch):
+        entered = []
+
+        @contextmanager
+        def context(*what):
+            entered.append(what)
+            yield
+            entered.append("left")
+
+        cuda = SimpleNamespace(
+            Device=lambda index: context("device", index),
+            ExternalStream=lambda pointer, index: context("stream", pointer, index),
+        )
+        cupy = SimpleNamespace(
+            from_dlpack=np.from_dlpack, may_share_memory=np.may_share_memory, cuda=cuda
+        )
+        memory = import_module("xpbptt.bridges.memory")
+        monkeypatch.setattr(memory, "import_module", {"cupy": cupy}.__getitem__)
+        stream = SimpleNamespace(cuda_stream=77)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+        shared = memory.memory.__wrapped__("cuda")
+        monkeypatch.setattr(bridge, "memory", lambda _: shared)
+        return entered
+
+    def test_both_passes_run_on_torchs_current_stream(self, torch, bridge, draw, entered):
+        module = bridge.Module(xpbptt.LSTM(I, H, 2), dtype=torch.float64)
+        x, mask = draw(T, B, I), torch.rand(T, B) < 0.6
+        one = [("device", None), ("stream", 77, None), "left", "left"]
+        with torch.no_grad():
+            expected, _ = module(x, mask=mask)
+        assert entered == one
+        y, _ = module(x, mask=mask)
+        assert torch.equal(y, expected)
+        assert entered == 2 * one
+        found = torch.autograd.grad((y**2).sum(), [x, *module.parameters()])
+        assert entered == 3 * one
+        params = tuple(xpbptt.Weights(*list(module.parameters())[k : k + 4]) for k in (0, 4))
+        params = tuple(type(w)(*(a.detach().numpy() for a in w[:4])) for w in params)
+        y, _, cache = module.net.forward(params, x.detach().numpy(), mask=mask.numpy())
+        grads = module.net.backward(cache, 2 * y)
+        wanted = [grads.x, *(a for w in grads.params for a in w[:4])]
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, atol=1e-12)
 
 
 class TestModes:

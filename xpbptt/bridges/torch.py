@@ -1,8 +1,8 @@
 """A ``torch.nn.Module`` around any net: torch's autograd outside, our backward pass inside.
 
 CPU tensors are read by the compiled engines as NumPy arrays in the same memory. CUDA tensors are
-read as CuPy arrays in the same memory, on torch's current stream; this route is unverified: it has
-never been run, neither on a GPU nor on a simulator of one.
+read as CuPy arrays in the same memory, on torch's current stream; this route is unverified on a
+GPU: its tests have NumPy in the place of CuPy.
 """
 
 import re
