@@ -166,12 +166,13 @@ def test_a_step_of_a_stream_that_cannot_be_built(monkeypatch, compiler, make, ca
     planted(monkeypatch, compiler, single=broken)
     for _ in range(2):
         assert_same(of.net.step(of.params, of.x[0, ...], of.state), expected, "float64")
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert record.message == (
-        "GRU runs without the engine sequence, slower: the step of a stream of GRU for float64 could not be built: "
-        "RuntimeError: no such step"
-    )
+    assert len(caplog.records) == len(compiler.loops)
+    for record, loop in zip(caplog.records, compiler.loops, strict=True):
+        assert record.levelname == "WARNING"
+        assert record.message == (
+            f"GRU runs without the engine {loop.name}, slower: the step of a stream of GRU for "
+            "float64 could not be built: RuntimeError: no such step"
+        )
 
 
 @pytest.mark.usefixtures("fresh")

@@ -108,6 +108,8 @@ def forward(
         "x_step": x.strides[0] // size,
         "x_row": x.strides[1] // size,
     }
+    for name in kernel.task.states:  # all rows, or two in turn
+        numbers[f"rows_{name}"] = -1 if arrays[name].shape[0] > steps else 1
     frames, held = [], []
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
         width = rows.stop - rows.start

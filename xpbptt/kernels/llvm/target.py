@@ -24,7 +24,9 @@ def _compile_step(task: Task, dtype: str) -> Run:
     return run
 
 
-SEQUENCE = Loop("sequence", loops.compile_, loops.pack, loops.forward, loops.backward)
+SEQUENCE = Loop(
+    "sequence", loops.compile_, loops.pack, loops.forward, loops.backward, alternates=True
+)
 
 _STEPWISE = stepwise.loop(_compile_step, plain, xp=np, at_once=2**19)
 STEPWISE = _STEPWISE._replace(forward=quiet(_STEPWISE.forward), backward=quiet(_STEPWISE.backward))
