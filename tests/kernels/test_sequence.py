@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import xpbptt
-from xpbptt import KeepAll, KeepStates, Segments, Truncated
-from xpbptt._arrays.tree import leaves
+from xpbptt import KeepAll, Segments, Truncated
+from xpbptt._arrays.tree import leaves, map_leaves
 
 pytest.importorskip("llvmlite", reason="compiles with llvmlite, which is not installed")
 
@@ -134,9 +134,9 @@ def net_namespace():
 
 # Lanes are 8 and 16, 4 and 8 or 2 and 4; panels 1 to 4 of them; tiles 2 to 10 rows.
 SIZES = [
-    *((h, 3, 4) for h in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)),
-    *((5, i, 4) for i in (1, 2, 8, 16, 17, 33, 64, 65)),
-    *((5, 3, b) for b in (1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13, 20, 21)),
+    *((h, 3, 4) for h in (1, 4, 5, 8, 9, 16, 17, 33, 64, 65)),
+    *((5, i, 4) for i in (1, 8, 17, 33, 65)),
+    *((5, 3, b) for b in (1, 2, 3, 5, 7, 10, 11, 13, 21)),
 ]
 
 
@@ -182,7 +182,6 @@ LAYOUTS = {
     "batch first": lambda x: np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1),
     "Fortran": np.asfortranarray,
     "one sequence for all": lambda x: np.broadcast_to(x[:, :1], x.shape),
-    "other byte order": lambda x: x.astype(x.dtype.newbyteorder()),
     "a part of a record": lambda x: np.rec.fromarrays([np.zeros(x.shape, "u1"), x]).f1,
     "not to be written": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
 }
@@ -201,6 +200,20 @@ def test_an_input_that_lies_otherwise(layout, dtype, limits):
             plain = np.array(lying, dtype=dtype, order="C", copy=True)
             assert_bits(found, everything(net, params, plain, mask))
             assert_close(found, eager(net, params, plain, mask), dtype)
+
+
+@DTYPES
+def test_arrays_in_the_other_byte_order(dtype, limits):
+    limits()
+    net = xpbptt.LSTM(3, 5, 2)
+    params, x, mask = numbers(net, dtype, 7, 4, masked=True)
+    turned = lambda array: array.astype(array.dtype.newbyteorder())  # noqa: E731
+    found = everything(net, map_leaves(turned, params), turned(x), mask)
+    for (path, one), (_, other) in zip(
+        leaves(found), leaves(eager(net, params, x, mask)), strict=True
+    ):
+        unit = np.max(np.abs(other), initial=1)
+        np.testing.assert_allclose(one / unit, other / unit, 0, TOLERANCE[dtype], err_msg=str(path))
 
 
 @DTYPES
@@ -230,12 +243,11 @@ def test_nan_stays_in_its_sequence(limits):
 
 @DTYPES
 @pytest.mark.parametrize("clip", [None, 1e-3, 0.3, 1e6])
-@pytest.mark.parametrize("bptt", [KeepAll(), KeepStates(), Segments(3), Truncated(1), Truncated(4)])
+@pytest.mark.parametrize("bptt", [KeepAll(), Segments(3), Truncated(1), Truncated(4)], ids=str)
 def test_clipping_truncation_and_strategies(dtype, clip, bptt, limits):
     limits()
     for masked in (False, True):
-        for make in MAKE.values():
-            net = make(3, 17)
+        for net in (xpbptt.LSTM(3, 17), xpbptt.GRU(3, 5)):
             compare(net, dtype, 9, 3, masked=masked, bptt=bptt, clip_step=clip, trace=True)
 
 
