@@ -80,9 +80,9 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def eager(session: nox.Session) -> None:
-    """Run the tests on NumPy without Numba, where nothing is compiled."""
+    """Run the tests on NumPy without llvmlite, where nothing is compiled."""
     install(session, "test", "numpy")
-    session.run("python", "-m", "pip", "uninstall", "--yes", "numba")
+    session.run("python", "-m", "pip", "uninstall", "--yes", "llvmlite")
     session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
 
 
@@ -151,7 +151,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the dependencies that pyproject.toml admits."""
     lowest = [name.replace(">=", "==") for name in PYPROJECT["project"]["dependencies"]]
     # A version without a wheel for this Python is an error at once, not an hour of compiling.
-    install(session, "test", options=["--only-binary=numpy,safetensors,numba,llvmlite", *lowest])
+    install(session, "test", options=["--only-binary=numpy,safetensors,llvmlite", *lowest])
     session.run("python", "-m", "pip", "freeze", "--all")
     session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
 

@@ -9,7 +9,7 @@ import pytest
 
 import xpbptt
 from xpbptt.bptt import loop
-from xpbptt.bptt.engines import stepwise, stepwise_back
+from xpbptt.bptt.engines import compiled, compiled_back
 
 CELLS = {
     "rnn-tanh": xpbptt.RNN,
@@ -71,14 +71,13 @@ def flatten(tree):
 @contextmanager
 def largest_buffer(elements):
     """Have compiled passes run in chunks whose gates are at most so many elements."""
-    most_steps = stepwise.most_steps
+    most_steps = compiled.most_steps
 
-    def limited(compiled, inputs):
-        target = compiled.target._replace(at_once=elements)
-        return most_steps(compiled._replace(target=target), inputs)
+    def limited(at_once, inputs):
+        return most_steps(elements, inputs)
 
     with ExitStack() as stack:
-        for module in (stepwise, stepwise_back):
+        for module in (compiled, compiled_back):
             stack.enter_context(patch.object(module, "most_steps", limited))
         yield
 

@@ -19,13 +19,13 @@ ROOMS = (
     ("commands",),  # `commands/base`, and the file that makes it a package
     ("__init__",),
     ("testing",),
-    ("interop", "plot", "parallel"),
+    ("interop", "bridges", "plot", "parallel"),
     ("nets",),
     ("bptt",),  # `bptt/loop`, and the file that names what is public
     ("bptt/engines",),
     ("bptt/layers",),
     ("bptt/strategies",),
-    ("kernels/numba", "kernels/cuda"),
+    ("kernels/llvm", "kernels/cuda"),
     ("kernels",),
     ("cells",),
     ("notebook", "losses", "optim", "backends"),

@@ -28,7 +28,14 @@ def test_everything_public_is_documented():
 
 @pytest.mark.parametrize(
     "module",
-    ["xpbptt", "xpbptt.testing", "xpbptt.backends", "xpbptt.interop.torch", "xpbptt.commands.main"],
+    [
+        "xpbptt",
+        "xpbptt.testing",
+        "xpbptt.backends",
+        "xpbptt.bridges",
+        "xpbptt.interop.torch",
+        "xpbptt.commands.main",
+    ],
 )
 def test_importing_imports_no_array_library_but_numpy(module):
     code = (

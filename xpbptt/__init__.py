@@ -13,6 +13,7 @@ if _sys.orig_argv[1:3] == ["-m", "xpbptt"] and _signal.getsignal(2) is _signal.d
 
 
 from xpbptt import backends as backends
+from xpbptt import bridges as bridges
 from xpbptt import interop as interop
 from xpbptt import parallel as parallel
 from xpbptt import plot as plot

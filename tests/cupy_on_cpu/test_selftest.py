@@ -164,7 +164,9 @@ def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, mon
         message = "no such instruction"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(target, "TARGET", target.TARGET._replace(compile=broken))
+    monkeypatch.setattr(
+        target, "TARGET", target.TARGET._replace(loops=(target.STEPWISE._replace(compile=broken),))
+    )
     code, out = selftest(kernels)
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED          kernels are "

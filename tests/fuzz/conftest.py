@@ -1,8 +1,8 @@
-"""The fuzz compares compiled runs with eager ones; without Numba there are none."""
+"""The fuzz compares compiled runs with eager ones; without llvmlite there are none."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def compiled():
-    pytest.importorskip("numba", reason="nothing is compiled without numba")
+    pytest.importorskip("llvmlite", reason="nothing is compiled without llvmlite")

@@ -6,11 +6,13 @@ from unittest.mock import patch
 
 from helpers import largest_buffer
 
-KERNEL = "at_once"  # of a compiled kernel, which holds it from the day it was compiled
+KERNEL = "at_once"  # of a compiled pass: the largest buffer of its gates
 CONSTANTS = {
     "xpbptt.bptt.engines.chunks.ROWS": (1, 2, 7, 100),
     "xpbptt.bptt.engines.chunks.ELEMENTS": (1, 10, 100, 1000),
-    "xpbptt.kernels.numba.loops.SMALL": (0, 30, 200),
+    "xpbptt.kernels.llvm.loops.KEPT": (1, 1000, 10_000),
+    "xpbptt.kernels.llvm.single.SMALL": (0, 30, 200),
+    "xpbptt.kernels.llvm.threads.WORTH": (1, 1000),
     "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
     "xpbptt.bptt.strategies.keep.SPAN": (1, 2, 3, 5),
     "xpbptt.cells.recurrence.FEW": (0, 2, 100),

@@ -82,9 +82,13 @@ def test_a_number_beyond_the_dtype_is_infinite(make, compiled, xp):
 
 def planted(monkeypatch, compiler, **functions):
     """Put other functions into the target."""
-    module = "numba" if compiler.name == "Numba" else "cuda"
+    module = "llvm" if compiler.name == "LLVM" else "cuda"
     target = import_module(f"xpbptt.kernels.{module}.target")
     monkeypatch.setattr(target, "TARGET", compiler._replace(**functions))
+
+
+def broken_loops(compiler, broken):
+    return tuple(loop._replace(compile=broken) for loop in compiler.loops)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -96,9 +100,12 @@ def test_a_kernel_that_cannot_be_built(
         raise RuntimeError(message)
 
     expected = as_written(run, xpbptt.GRU(3, 5), make)
-    planted(monkeypatch, compiler, compile=broken)
+    planted(monkeypatch, compiler, loops=broken_loops(compiler, broken))
     assert_same(run(xpbptt.GRU(3, 5), make), expected)
-    assert "GRU runs eagerly, slower: the kernel GRU_record for float64 could not be" in caplog.text
+    assert (
+        "GRU runs without the engine sequence, slower: the kernel GRU_record for float64 could not be"
+        in caplog.text
+    )
     assert "RuntimeError: no such instruction" in caplog.text
     assert "second line" not in caplog.text
 
@@ -112,10 +119,10 @@ def test_a_kernel_that_cannot_be_built_and_does_not_say_why(monkeypatch, compile
     def broken(*_):
         raise AssertionError
 
-    planted(monkeypatch, compiler, compile=broken)
+    planted(monkeypatch, compiler, loops=broken_loops(compiler, broken))
     said = "the kernel LSTM_record for float32 could not be built: AssertionError: "
     assert ask(xp, xp.ones(3, dtype=xp.float32).dtype) == said
-    assert f"LSTM runs eagerly, slower: {said}" in caplog.text
+    assert f"LSTM runs without the engine sequence, slower: {said}" in caplog.text
 
 
 def test_why_there_is_no_kernel(monkeypatch, compiler, xp):
@@ -146,44 +153,38 @@ def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, cap
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_written, assert_same):
-    if compiler.name != "Numba":
-        pytest.skip("only Numba compiles loops")
-    loops = import_module("xpbptt.kernels.numba.loops")
-    target = import_module("xpbptt.kernels.numba.target")
-
+def test_a_step_of_a_stream_that_cannot_be_built(monkeypatch, compiler, make, caplog, assert_same):
     def broken(*_):
-        message = "no such loop\nsecond line"
+        message = "no such step\nsecond line"
         raise RuntimeError(message)
 
-    def both(net, make):
-        of = make(net, batch=1)
-        y, _, cache = net.forward(of.params, of.x, of.state)
-        return y, net.backward(cache, of.dy), net.step(of.params, of.x[0, ...], of.state)
-
-    net = xpbptt.GRU(3, 5)
-    expected = as_written(both, net, make)
-    target._whole.cache_clear()
-    for name in ("forward", "backward", "single"):
-        monkeypatch.setattr(loops, name, broken)
+    of = make(xpbptt.GRU(3, 5))
+    expected = of.net.step(of.params, of.x[0, ...], of.state)
+    finding = import_module("xpbptt.kernels.find")
+    for cache in (engine._fastest, finding._compiled, finding._target):
+        cache.cache_clear()
+    planted(monkeypatch, compiler, single=broken)
     for _ in range(2):
-        assert_same(both(net, make), expected, "float64")
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    sentence = "a compiled loop could not be built, so Python runs it, slower"
-    assert record.message == f"{sentence}: RuntimeError: no such loop"
+        assert_same(of.net.step(of.params, of.x[0, ...], of.state), expected, "float64")
+    assert len(caplog.records) == len(compiler.loops)
+    for record, loop in zip(caplog.records, compiler.loops, strict=True):
+        assert record.levelname == "WARNING"
+        assert record.message == (
+            f"GRU runs without the engine {loop.name}, slower: the step of a stream of GRU for "
+            "float64 could not be built: RuntimeError: no such step"
+        )
 
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(
     ("error", "level"),
     [
-        (ModuleNotFoundError("No module named 'numba'", name="numba"), "INFO"),
-        (ImportError("Numba needs NumPy 2.0 or less"), "WARNING"),
-        (ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"), "WARNING"),
+        (ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"), "INFO"),
+        (OSError("Could not find/load shared object file"), "WARNING"),
+        (ModuleNotFoundError("No module named 'another'", name="another"), "WARNING"),
     ],
 )
-def test_where_numba_is_missing_or_does_not_work_cells_run_as_written(
+def test_where_llvmlite_is_missing_or_does_not_work_cells_run_as_written(
     monkeypatch, caplog, error, level
 ):
     finding = import_module("xpbptt.kernels.find")

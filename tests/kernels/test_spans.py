@@ -17,7 +17,7 @@ import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
 from xpbptt._arrays.tree import leaves
 from xpbptt.bptt import loop
-from xpbptt.bptt.engines import chunks, stepwise
+from xpbptt.bptt.engines import chunks, compiled
 
 I, H = 3, 5
 NETS = {
@@ -113,14 +113,14 @@ def test_large_batches(steps, batch, masked, as_written):
 @pytest.fixture
 def most_at_once(monkeypatch):
     """The lengths of the pieces that a call runs through the compiled loop forward, in order."""
-    pytest.importorskip("numba", reason="counts what is compiled by Numba, which is not installed")
-    lengths, given = [], stepwise.given
+    pytest.importorskip("llvmlite", reason="counts what llvmlite compiles, and it is not installed")
+    lengths, given = [], compiled.given
 
-    def counting(compiled, inputs):
+    def counting(found, inputs):
         lengths.append(len(inputs.x))
-        return given(compiled, inputs)
+        return given(found, inputs)
 
-    monkeypatch.setattr(stepwise, "given", counting)
+    monkeypatch.setattr(compiled, "given", counting)
     return lengths
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -10,10 +11,10 @@ from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.kernels import programs
 from xpbptt.kernels.programs import Backward, Forward, Kind, Task
 from xpbptt.kernels.symbols import Untraceable
-from xpbptt.kernels.target import Kernel, Loop, Target
+from xpbptt.kernels.target import Kernel, Loop, Run, Target
 
 VARIABLE = "XPBPTT_FUSE"
-MOST = 64  # programs of users' cells that are compiled: Numba never gives back the megabyte of each
+MOST = 400  # programs of users' cells that are compiled: LLVM never gives back 100 kB of each
 OWN = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU})
 
 TARGETS = {  # the module of the target, by the name of the namespace
@@ -99,10 +100,9 @@ def _compiled(
     if isinstance(target, str):
         return target
     loop = next((each for each in target.loops if name in {"", each.name}), None)
-    if loop is None:
-        return f"{target.name} has no engine {name}"
-    if dtype not in target.dtypes:
-        return f"{dtype} is not compiled on this library"
+    if loop is None or dtype not in target.dtypes:
+        what = f"the engine {name}" if loop is None else str(dtype)
+        return f"{what} is not compiled on this library"
     try:
         forward = programs.forward(cell, masked=masked)
         backward = programs.backward(cell, masked=masked)
@@ -117,12 +117,18 @@ def _compiled(
             continue
         kernel = _kernel(target, loop, task, str(dtype), own=cell in OWN)
         if isinstance(kernel, str):
-            _warn_once(cell, f"{cell.name} runs eagerly, slower: {kernel}")
+            _warn_once(cell, f"{cell.name} runs without the engine {loop.name}, slower: {kernel}")
             return kernel
         kernels[kind] = kernel
     single = None
     if "single" in kernels:
-        single = target.single(kernels["single"], programs.arguments(cell))
+        given = kernels["single"], programs.arguments(cell)
+        single = _built(
+            lambda: target.single(*given), f"the step of a stream of {cell.name} for {dtype}"
+        )
+    if isinstance(single, str):
+        _warn_once(cell, f"{cell.name} runs without the engine {loop.name}, slower: {single}")
+        return single
     return Compiled(cell, target, loop, forward, backward, kernels, single)
 
 
@@ -135,16 +141,24 @@ def _kernel(target: Target, loop: Loop, task: Task, dtype: str, *, own: bool) ->
                 f"{MOST} programs of such cells have been compiled in this process, and no more "
                 "are: make a cell once and use it again"
             )
-        try:
-            run = loop.compile(task, dtype)
-        except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-            first, _, _ = str(error).strip().partition("\n")
-            reason = f"{type(error).__name__}: {first}"
-            return f"the kernel {task.program.name} for {dtype} could not be built: {reason}"
+        run = _built(
+            lambda: loop.compile(task, dtype), f"the kernel {task.program.name} for {dtype}"
+        )
+        if isinstance(run, str):
+            return run
         _kernels[key] = Kernel(run, task, dtype)
         if not own:
             _users.add(key)
     return _kernels[key]
+
+
+def _built(build: Callable[[], Run], what: str) -> Run | str:
+    """Return what a compiler builds, or why it cannot be built."""
+    try:
+        return build()
+    except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+        first, _, _ = str(error).strip().partition("\n")
+        return f"{what} could not be built: {type(error).__name__}: {first}"
 
 
 _kernels: dict[tuple[str, str, Task, str], Kernel] = {}
@@ -156,9 +170,9 @@ def _target(module: str) -> Target | str:
     """Return a target, or why it cannot be used here."""
     try:
         target: Target = import_module(module).TARGET
-    except Exception as error:  # noqa: BLE001 - Numba may raise anything beside another NumPy
+    except Exception as error:  # noqa: BLE001 - a compiler that does not fit may raise anything
         missing = isinstance(error, ModuleNotFoundError) and error.name == "llvmlite"
-        # There are platforms without Numba; one that is there and does not work is worth a warning.
+        # There are platforms without it; one that is there and does not work is worth a warning.
         log.log(
             logging.INFO if missing else logging.WARNING,
             "cells are not compiled and run slower: %s",

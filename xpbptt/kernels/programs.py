@@ -80,8 +80,8 @@ class Task(NamedTuple):
         The program.
     gates : int
         The number of gates G.
-    hidden : str
-        The buffer of the hidden state h.
+    states : tuple of str
+        The buffers of the state, that of the hidden state h first.
     carried : tuple of str
         The buffers of the state's gradient: the product, the direct part, then other parts.
     record : str
@@ -91,9 +91,14 @@ class Task(NamedTuple):
     kind: Kind
     program: Program
     gates: int
-    hidden: str
+    states: tuple[str, ...]
     carried: tuple[str, ...]
     record: str
+
+    @property
+    def hidden(self) -> str:
+        """The buffer of the hidden state h."""
+        return self.states[0]
 
 
 @once
@@ -240,7 +245,7 @@ def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
         kind,
         program,
         gates=len(cell.gates._fields),
-        hidden=states(cell)[0].name,
+        states=tuple(buffer.name for buffer in states(cell)),
         carried=tuple(buffer.name for buffer in back.carried),
         record="dv" if "dv" in records else "du",
     )

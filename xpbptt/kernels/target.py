@@ -71,12 +71,15 @@ class Loop(NamedTuple):
         steps are to be run.
     forward : callable
         ``forward(kernel, x, params, weights, buffers)`` runs all steps of x (T, B, I) in order. The
-        buffers of the states have T + 1 rows, the first of which is given.
+        buffers of the states have T + 1 rows, the first of which is given; if the loop
+        `alternates`, or two rows, which then hold the states of even and of odd steps.
     backward : callable
         ``backward(kernel, params, buffers, hand_back)`` runs all steps from the last to the first.
         The buffers that are carried hold the gradient of the state, before and after.
     at_once : int or None
         The largest buffer of the gates, in elements, of which `forward` makes good use.
+    alternates : bool
+        Whether `forward` can do with the states of two steps.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Loop(NamedTuple):
     forward: Callable[[Kernel, AnyArray, Any, Any, Buffers], None]
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
+    alternates: bool = False
 
 
 class Target(NamedTuple):
@@ -99,8 +103,8 @@ class Target(NamedTuple):
     loops : tuple of Loop
         How steps are run, the fastest first.
     single : callable
-        ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state after
-        the step to `new`.
+        ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state
+        after the step to `new`.
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable
@@ -114,8 +118,8 @@ class Target(NamedTuple):
         over all steps. Default: those of the recurrence.
     stream : callable or None
         ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
-        `x` and returns one of its `outputs`, `state` is a copy of the state and can be set. Default:
-        a stream goes from layer to layer.
+        `x` and returns one of its `outputs`, `state` is a copy of the state and can be set.
+        Default: a stream goes from layer to layer.
     """
 
     name: str

@@ -58,8 +58,9 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         self._first = copied(state, xp=xp)
         self._state = copied(state, xp=xp)
         self._copy = copy
-        self._batch = state[0][0].shape[0]
-        self._like = state[0][0]
+        first: Any = state[0]  # the state of the first layer
+        self._like = first[0]
+        self._batch = self._like.shape[0]
         self._shape = (self._batch, net.input_size)
         self._kind, self._dtype = type(self._like), self._like.dtype
         self._stepper = self._compiled()
@@ -91,17 +92,15 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         Returns
         -------
         y_t : array (B, H)
-            The output of the last layer. Without ``copy=True`` it is memory of the stream, not to be
-            written to, and the step after the next one overwrites it.
+            The output of the last layer. Without ``copy=True`` it is memory of the stream, not to
+            be written to, and the step after the next one overwrites it.
 
         Raises
         ------
         TypeError, ValueError
             Where `x_t` has the wrong shape, dtype, library or device.
         """
-        if not (
-            type(x_t) is self._kind and x_t.shape == self._shape and x_t.dtype == self._dtype  # type: ignore[attr-defined]
-        ):
+        if not (type(x_t) is self._kind and x_t.shape == self._shape and x_t.dtype == self._dtype):
             self._check(x_t, "x_t", "(B, I)", self._shape)
         stepper: Any = self._stepper
         if stepper is None:
@@ -139,7 +138,7 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             Where `x` has the wrong shape, dtype, library or device.
         """
         check.rank("x", x, "(T, B, I)")
-        self._check(x, "x", "(T, B, I)", (x.shape[0], *self._shape))  # type: ignore[attr-defined]
+        self._check(x, "x", "(T, B, I)", (x.shape[0], *self._shape))
         y, state = self._layer.infer(self._params, x, self.state, None, xp=self._xp)
         self._go_on_from(state)
         return y  # type: ignore[no-any-return]

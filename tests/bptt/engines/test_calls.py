@@ -44,7 +44,7 @@ def entered(call):
 
 @pytest.fixture
 def net(monkeypatch):
-    pytest.importorskip("numba", reason="counts the files of the compiled engine")
+    pytest.importorskip("llvmlite", reason="counts the files of the compiled engine")
     monkeypatch.delenv("XPBPTT_FUSE", raising=False)
     return xpbptt.LSTM(3, 5)
 

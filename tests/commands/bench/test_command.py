@@ -222,7 +222,7 @@ def test_cells_that_are_not_compiled_are_said(bench, monkeypatch):
     monkeypatch.delenv("XPBPTT_FUSE")
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
     _, out, _ = bench("--kind", "step", "--cell", "rnn", *NOTEBOOK)
-    assert "WARNING   Numba is not installed" in out
+    assert "WARNING   llvmlite is not installed" in out
 
 
 def test_ctrl_c_stops_it_with_one_line(bench, monkeypatch):

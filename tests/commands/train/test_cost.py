@@ -55,7 +55,7 @@ def test_the_memory_of_a_run_is_known_beforehand(cell, sizes):
     characters, shape = sizes
     settings = Settings(cell=cell, **shape)
     # Cells that are not compiled take up to an eighth more than is counted.
-    least = 0.95 if find_spec("numba") else 0.85
+    least = 0.95 if find_spec("llvmlite") else 0.85
     assert least < cost.training(settings, characters) / peak(settings, characters) < 1.25
 
 

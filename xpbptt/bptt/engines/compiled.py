@@ -1,7 +1,7 @@
 """The engines of compiled cells: the buffers around a loop over time, which is the target's.
 
-All steps share a few buffers, made beforehand, and the loop is given them whole. What is not kept is
-there for a chunk of steps only, in the same memory each time.
+All steps share a few buffers, made beforehand, and the loop is given them whole. What is not kept
+is there for a chunk of steps only, in the same memory each time.
 """
 
 from bisect import bisect_left
@@ -91,13 +91,16 @@ def _forward(
     """Run forward, at most `most` steps at once; return the states at the marks and the last one.
 
     `states` and `residuals` are the buffers of all steps that are kept. The other states are there
-    for a chunk only, in the same memory each time.
+    for a chunk only, in the same memory each time, or of two steps where nobody asks for more.
     """
     kernel, places = compiled.kernels[kind], compiled.forward.states
     length, size = inputs.x.shape[0], state[0].shape[-1]
+    if compiled.loop.alternates and not marks:
+        most = length
     pieces = [slice(0, length)] if 0 < length <= most else chunks(length, most)
     first = inputs if len(pieces) == 1 else inputs.part(slice(0, min(most, length)))
-    others = empty(places[len(states) :], first, size, xp=xp, more=1)
+    rows = 1 if compiled.loop.alternates and not marks else first.x.shape[0]
+    others = empty(places[len(states) :], inputs.part(slice(0, rows)), size, xp=xp, more=1)
     snapshots = []
     for steps in pieces:
         one = first if len(pieces) == 1 else inputs.part(steps)
@@ -110,7 +113,8 @@ def _forward(
         compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         snapshots += [_state(of, now, t - steps.start, xp=xp) for t in inside]
-        state = of.state(*[buffer[-1, ...] for buffer in now])
+        last = [buffer[count if len(buffer) > count else count % 2, ...] for buffer in now]
+        state = of.state(*last)
     return snapshots, of.state(*[xp.asarray(each, copy=True) for each in state])
 
 

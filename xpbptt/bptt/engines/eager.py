@@ -1,4 +1,4 @@
-"""The engine `eager`: the cell's functions as written, step by step, on any library.
+"""The engine `eager`: the cell's own functions, step by step, on any library.
 
 The recurrence is given copies of the caller's states and of their gradients: a write into one of
 them, which the check of its contract may not have seen, stays here.

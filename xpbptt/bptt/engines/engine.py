@@ -1,7 +1,8 @@
 """Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
 
 An engine is a value, chosen once for a pass by `choose`. `sequence` runs all steps in one compiled
-call, `stepwise` a product and a compiled kernel a step, and `eager` the cell's own functions.
+call, `stepwise` a product and a compiled kernel a step; `scan` compiles the loop for arrays of JAX;
+`eager` runs the cell's own functions.
 """
 
 import os
@@ -9,13 +10,16 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.engines import compiled, eager
+from xpbptt.bptt.engines import compiled, eager, scan
 from xpbptt.bptt.engines.compiled_back import rewind
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
+
+ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
+LOOPS = ("sequence", "stepwise")  # the fastest first
 
 
 class Engine(NamedTuple):
@@ -81,16 +85,19 @@ def choose(
     xp : namespace
         The namespace of the arrays.
     """
+    if getattr(xp, "__name__", "") == scan.NAMESPACE and 0 not in x.shape:
+        return _scanned(recurrence(cell) if isinstance(cell, Cell) else cell, params, x)
     if isinstance(cell, Recurrence):
         return _eager(cell, "a Recurrence is not compiled")
     if 0 in x.shape:
         return _eager(recurrence(cell), "there is nothing to compute")
     if getattr(xp, "__name__", "") not in TARGETS:  # its dtypes may have no hash
         return _eager(recurrence(cell), "cells are compiled for NumPy and CuPy only")
-    if os.environ.get(VARIABLE) == "0":
-        return _eager(recurrence(cell), f"{VARIABLE}=0 is set")
+    wanted = chosen()
+    if wanted == "eager":
+        return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
-    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp)
+    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp, wanted)
 
 
 @lru_cache(maxsize=512)
@@ -100,10 +107,17 @@ def _fastest(
     dtype: Any,
     masked: bool,  # noqa: FBT001 - a key of the cache
     xp: Namespace,
+    wanted: str,
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
-    found = find(cell, kinds, dtype, masked=masked, xp=xp)
-    return _eager(recurrence(cell), found) if isinstance(found, str) else _compiled(found)
+    reasons: list[str] = []
+    for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
+        found = find(cell, kinds, dtype, masked=masked, xp=xp, loop=loop)
+        if not isinstance(found, str):
+            return _compiled(found, "; ".join(reasons))
+        if found not in reasons:
+            reasons.append(found)
+    return _eager(recurrence(cell), "; ".join(reasons))
 
 
 @lru_cache
@@ -112,7 +126,42 @@ def _eager(of: Recurrence, reason: str) -> Engine:
     return Engine("eager", reason, *(partial(function, of) for function in functions))
 
 
-def _compiled(found: Compiled) -> Engine:
+def chosen() -> str:
+    """Return the engine that is chosen by hand; empty for the fastest.
+
+    Raises
+    ------
+    ValueError
+        Where the environment variable names no engine.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        return "eager"
+    wanted = os.environ.get(ENGINE, "")
+    if wanted and wanted not in ("eager", *LOOPS):
+        message = f"{ENGINE}={wanted} names no engine: set it to eager, stepwise or sequence"
+        raise ValueError(message)
+    return wanted
+
+
+def _scanned(of: Recurrence, params: Tree, x: Array) -> Engine:
+    """Return the fastest engine for arrays of JAX."""
+    if chosen() == "eager":
+        return _eager(of, "it was chosen by hand")
+    if not scan.pays(params, x):
+        return _eager(of, "the sequence is too short to compile a scan for it")
+    reason = scan.refusal(of, x.shape[-1], scan.width(params), x.dtype)
+    return _eager(of, reason) if reason else _scan(of)
+
+
+@lru_cache
+def _scan(of: Recurrence) -> Engine:
+    functions = scan.prepare, scan.advance, scan.record, scan.rewind, scan.step
+    return Engine("scan", "", *(partial(function, of) for function in functions))
+
+
+def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine(found.loop.name, "", *(partial(function, of, found) for function in functions))
+    return Engine(
+        found.loop.name, reason, *(partial(function, of, found) for function in functions)
+    )

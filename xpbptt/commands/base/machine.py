@@ -45,7 +45,7 @@ def describe(
 
 
 _PACKAGES = (
-    "numpy", "array-api-compat", "array-api-strict", "numba",
+    "numpy", "array-api-compat", "array-api-strict", "llvmlite",
     "cupy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "jaxlib",
     "onnx", "onnxruntime",
 )  # fmt: skip
@@ -74,9 +74,9 @@ def _not_compiled(backend: str) -> list[str]:
     """Say why the cells are not compiled where they could be."""
     if os.environ.get(kernels.VARIABLE) == "0":
         return [f"{kernels.VARIABLE}=0 is set: the cells are not compiled but run eagerly"]
-    if backend == "numpy" and find_spec("numba") is None:
-        how = "python -m pip install numba"
-        return [f"Numba is not installed: the cells are not compiled but run eagerly: {how}"]
+    if backend == "numpy" and find_spec("llvmlite") is None:
+        how = "python -m pip install llvmlite"
+        return [f"llvmlite is not installed: the cells are not compiled but run eagerly: {how}"]
     return []
 
 

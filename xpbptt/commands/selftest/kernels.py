@@ -28,8 +28,8 @@ def require_kernels(name: str, setup: Setup) -> None:
         reason = f"cells run eagerly on {setup.backend}"
     elif os.environ.get(VARIABLE) == "0":
         reason = f"{VARIABLE}=0 is set, so cells run eagerly"
-    elif setup.backend == "numpy" and find_spec("numba") is None:
-        reason = "Numba is not installed, so cells run eagerly"
+    elif setup.backend == "numpy" and find_spec("llvmlite") is None:
+        reason = "llvmlite is not installed, so cells run eagerly"
     elif name == EAGER:
         reason = "it has a second product in the step and runs eagerly everywhere"
     else:

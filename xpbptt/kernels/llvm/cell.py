@@ -99,7 +99,7 @@ def declarations(vector: Vector) -> str:
 
 
 def _function(name: str, vector: Vector) -> str:
-    graph, x, result = math.traced(name, vector.number)
+    graph, result = math.traced(name, vector.number)
     code = Code(name, (f"{vector.type} %x",), result=vector.type)
     found = values(code, vector, graph.nodes, live(graph.nodes, [result.place]), lambda _: "%x")
     return code.text(found[result.place])

@@ -68,7 +68,7 @@ class Code:
         self.do(f"store {kind} {value}, ptr {address}{aligned}")
 
     def whole(self, operation: str, left: Value, right: Value) -> str:
-        """Compute with two whole numbers: ``"add"``, ``"sub"``, ``"mul"``, ``"and"``, ``"udiv"``."""
+        """Compute with two whole numbers: ``"add"``, ``"sub"``, ``"mul"``, ``"udiv"``; …."""
         return self.let(f"{operation} i64 {left}, {right}")
 
     def total(self, *parts: Value) -> Value:

@@ -1,9 +1,9 @@
 """Compiled code kept on disk, in a folder of the user's own.
 
-A file holds the digest of what follows, so that a file that was cut short or changed is not used. It
+A file holds the digest of what follows, so that one that was cut short or changed is not used. It
 is written beside its place and then moved there: any number of processes may do so at once. Nothing
-is read from a folder or file that another user owns or may write to. A folder that cannot be used is
-no error: then everything is compiled in each process.
+is read from a folder or file that another user owns or may write to. A folder that cannot be used
+is no error: then everything is compiled in each process.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def _usual() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"
+    return Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache"
 
 
 def key(*parts: str) -> str:
@@ -76,9 +76,9 @@ def write(name: str, content: bytes) -> None:
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(hashlib.sha256(content).digest() + content)
-            os.replace(beside, place / name)
+            Path(beside).replace(place / name)
         except BaseException:
-            os.unlink(beside)
+            Path(beside).unlink()
             raise
 
 

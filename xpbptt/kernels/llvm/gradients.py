@@ -1,8 +1,8 @@
 """Products over all steps: the gradients of the weights and of the input.
 
-``du (R, N)`` are the records of R steps and sequences. The gradient of a weight is duᵀ·x, a sum over
-the rows: blocks of columns of du are packed, so that a tile reads both matrices without gaps. The
-gradient of the input is du·W, a product with packed weights.
+``du (R, N)`` are the records of R steps and sequences. The gradient of a weight is duᵀ·x, a sum
+over the rows: blocks of columns of du are packed, so that a tile reads both matrices without gaps.
+The gradient of the input is du·W, a product with packed weights.
 """
 
 from xpbptt.kernels.llvm.code import Code, Value
@@ -12,9 +12,7 @@ from xpbptt.kernels.llvm.vectors import Vector
 
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(
-    ("rows", "count", "stride", "inputs", "add"), ("records", "panels", "out", "block")
-)
+WEIGHT = Names(("rows", "count", "stride", "inputs", "add"), ("records", "panels", "out", "block"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
 
 
@@ -50,9 +48,7 @@ def weight(vector: Vector, shape: Tile) -> str:
     return f"{_outer(vector, shape)}\n{code.text()}"
 
 
-def _pack(
-    code: Code, vector: Vector, tall: int, frame: Frame, first: Value, count: Value
-) -> None:
+def _pack(code: Code, vector: Vector, tall: int, frame: Frame, first: Value, count: Value) -> None:
     """Write the copy of a block of columns, a tile's beside each other for each row."""
     number, rows = vector.number, frame["rows"]
     block = vector.first(code, tall)

@@ -9,7 +9,7 @@ import numpy as np
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, batch_axes, plain, words
+from xpbptt.kernels.llvm.frames import address, batch_axes, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     WIDE,
@@ -108,6 +108,8 @@ def forward(
         "x_step": x.strides[0] // size,
         "x_row": x.strides[1] // size,
     }
+    for name in kernel.task.states:  # all rows, or two in turn
+        numbers[f"rows_{name}"] = -1 if arrays[name].shape[0] > steps else 1
     frames, held = [], []
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
         width = rows.stop - rows.start
@@ -137,7 +139,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     arrays = {name: buffers[name] for name in run.names.addresses if name in buffers}
     arrays |= dict(zip(task.carried, carried, strict=True)) | {"weight_hh": weight_hh}
     apart = {name: arrays[name].strides[axis] for name, axis in run.axes.items()}
-    apart |= {name: carried.strides[1] for name in task.carried}
+    apart |= dict.fromkeys(task.carried, carried.strides[1])
     start = {name: address(array) for name, array in arrays.items()}
     limit = inf if hand_back.clip is None else float(hand_back.clip)
     numbers = {

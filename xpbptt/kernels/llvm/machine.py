@@ -30,13 +30,16 @@ def processor() -> str:
 def compiled(text: str) -> bytes:
     """Compile a module in LLVM's assembly language to an object file."""
     machine = _machine()
-    module = llvm.parse_assembly(text)
+    context = llvm.create_context()  # all that is made of the text goes with it
+    module = llvm.parse_assembly(text, context)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(LEVEL)
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return bytes(machine.emit_object(module))
+    code = bytes(machine.emit_object(module))
+    module.close()
+    return code
 
 
 class Library:

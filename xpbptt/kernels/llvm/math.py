@@ -97,9 +97,9 @@ class Functions:
         return xp.where(x < -limit, -limit, x)
 
 
-def traced(name: str, number: str) -> tuple[Graph, Symbol, Symbol]:
-    """Return the graph of a function of a type of number, with its argument and its value."""
+def traced(name: str, number: str) -> tuple[Graph, Symbol]:
+    """Return the graph of a function of a type of number, whose only load is x, and its value."""
     graph = Graph()
     x = graph.add("load", "x")
     function: Callable[[Symbol], Symbol] = getattr(Functions(FORMATS[number], graph), name)
-    return graph, x, function(x)
+    return graph, function(x)

@@ -62,13 +62,13 @@ def _tile(
     start = code.at(number, "%rows", code.times(first, "%stride"))
     rows = [code.at(number, start, code.times(r, "%stride") if r else 0) for r in range(shape.rows)]
     with code.loop(0, "%depth") as k:
-        weights = code.at(number, "%panel", code.times(k, columns))
+        panel = code.at(number, "%panel", code.times(k, columns))
         w = [
-            vector.load(code, code.at(number, weights, v * vector.lanes))
+            vector.load(code, code.at(number, panel, v * vector.lanes))
             for v in range(shape.vectors)
         ]
-        for row, total in zip(rows, sums, strict=True):
-            x = vector.spread(code, code.load(number, code.at(number, row, k)))
+        for left, total in zip(rows, sums, strict=True):
+            x = vector.spread(code, code.load(number, code.at(number, left, k)))
             for weight, each in zip(w, total, strict=True):
                 more = code.let(
                     f"call {kind} @llvm.fmuladd.{vector.suffix}({kind} {x}, {kind} {weight}, "
@@ -80,7 +80,7 @@ def _tile(
         for v, each in enumerate(row):
             value, place = code.load(kind, each), code.at(number, out, v * vector.lanes)
             if ragged:
-                left = code.whole("sub", "%columns", v * vector.lanes)
-                vector.store_some(code, value, place, vector.first(code, left))
+                rest = code.whole("sub", "%columns", v * vector.lanes)
+                vector.store_some(code, value, place, vector.first(code, rest))
             else:
                 vector.store(code, value, place)

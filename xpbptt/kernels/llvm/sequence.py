@@ -18,7 +18,7 @@ from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 
 WIDE = 4  # vectors of a tile, where the gates of a vector of units are fewer
-POINTERS = "x weight_ih weight_hh u v".split()
+POINTERS = "x", "weight_ih", "weight_hh", "u", "v"
 
 
 class Panel(NamedTuple):
@@ -73,7 +73,10 @@ class Names(NamedTuple):
 
 def forward_names(task: Task) -> Names:
     """Return the frame of the loop forward."""
-    numbers = "steps", "batch", "rows", "inputs", "hidden", "chunk", "x_step", "x_row"
+    numbers = (
+        *("steps", "batch", "rows", "inputs", "hidden", "chunk", "x_step", "x_row"),
+        *(f"rows_{name}" for name in task.states),
+    )
     own = tuple(name for name in task.program.names if name not in {"u", "v"})
     return Names(numbers, (*POINTERS, *own))
 
@@ -106,13 +109,18 @@ class Function:
         column = code.total(code.times(hidden, access.block) if access.block else 0, j)
         row: Value = 0
         if "t" in buffer.axes:
-            step = code.total(t, 1) if access.later else t
+            step = self.kept(buffer.name, code.total(t, 1) if access.later else t)
             row = code.times(step, self.frame["batch"])
         if "b" in buffer.axes:
             row = code.total(row, b)
         place = code.times(row, width) if row != 0 else 0
         kind = "i8" if buffer.logical else self.vector.number
         return code.at(kind, self.frame[buffer.name], place, column if "j" in buffer.axes else 0)
+
+    def kept(self, name: str, step: Value) -> Value:
+        """Return the row of a buffer that belongs to a step."""
+        del name
+        return step
 
     def units(self, address: Callable[[Access], str], j: Value) -> None:
         """Write the program for a vector of units, of which the last may not be there."""
@@ -132,6 +140,12 @@ class Forward(Function):
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, forward_names(task))
         self.panel = panel(task.gates)
+
+    def kept(self, name: str, step: Value) -> Value:
+        """Return the row of a buffer that belongs to a step: of a state, the rows may alternate."""
+        if name not in self.task.states:
+            return step
+        return self.code.whole("and", step, self.frame[f"rows_{name}"])
 
     def text(self) -> str:
         """Return the function."""
@@ -169,7 +183,8 @@ class Forward(Function):
                     )
             with code.loop(0, steps) as s:
                 t = code.total(start, s)
-                place = code.times(code.times(t, frame["batch"]), hidden)
+                row = self.kept(self.task.hidden, t)
+                place = code.times(code.times(row, frame["batch"]), hidden)
                 before = code.at(number, frame[self.task.hidden], place)
                 with code.loop(0, panels) as p:
                     weight = code.times(code.times(p, hidden), columns)
@@ -253,7 +268,6 @@ class Backward(Function):
         return address
 
 
-
 class Step(Function):
     """One step, whose arrays have no gaps."""
 
@@ -262,7 +276,7 @@ class Step(Function):
 
     def text(self) -> str:
         """Return the function."""
-        code, frame = self.code, self.frame
-        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], self.vector.lanes) as j:
+        code, frame, lanes = self.code, self.frame, self.vector.lanes
+        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], lanes) as j:
             self.units(lambda access: self.element(access, frame["step"], b, j), j)
         return code.text()

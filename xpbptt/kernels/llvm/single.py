@@ -29,7 +29,7 @@ quiet = np.errstate(all="ignore")
 def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, one function for one sequence; see `loops.single`."""
     several = quiet(loops.single(kernel, arguments))
-    kind, gates = vector(kernel.dtype, features()), kernel.task.gates
+    kind = vector(kernel.dtype, features())
     text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
     function = load("\n".join(text))
 
@@ -54,9 +54,8 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     return run
 
 
-def names(task: Task, arguments: tuple[str, ...]) -> Names:
+def names(arguments: tuple[str, ...]) -> Names:
     """Return the frame of the step."""
-    del task
     return Names(("inputs", "hidden"), arguments)
 
 
@@ -64,7 +63,7 @@ class Single(Function):
     """The step of a stream of one sequence."""
 
     def __init__(self, vector: Vector, task: Task, arguments: tuple[str, ...]) -> None:
-        super().__init__(vector, task, names(task, arguments))
+        super().__init__(vector, task, names(arguments))
 
     def text(self) -> str:
         """Return the function."""

@@ -1,6 +1,7 @@
 """A stream: every layer's step with weights that were packed once, in one call for all layers."""
 
 from ctypes import addressof, create_string_buffer
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,10 @@ class Layer(Function):
             with code.loop(0, rows) as b:
                 for k in range(self.panel.vectors):
                     j = code.total(code.times(p, width), k * lanes)
-                    self.units(lambda access, b=b, j=j, k=k: self._address(access, b, j, k), j)
+                    self.units(partial(self._address, b=b, j=j, k=k), j)
         return f"{code.text()}\n{_all_layers()}"
 
-    def _address(self, access: Access, b: Value, j: Value, k: int) -> str:
+    def _address(self, access: Access, *, b: Value, j: Value, k: int) -> str:
         if access.buffer.name not in {"u", "v"}:
             return self.element(access, 0, b, j)
         column = (access.block * self.panel.vectors + k) * self.vector.lanes
@@ -83,8 +84,8 @@ def _function(task: Task, dtype: str) -> Run:
 class Stepper:
     """The memory of a stream, and its step.
 
-    The state of every layer is there twice: a step reads one and writes the other, and the next step
-    does so the other way round.
+    The state of every layer is there twice: a step reads one and writes the other, and the next
+    step does so the other way round.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ class Stepper:
         return frames
 
     def step(self) -> AnyArray:
-        """Advance by one step, with the input in `x`; return the output, which is part of the state."""
+        """Advance by one step, with the input in `x`; return the output, a part of the state."""
         turn = self._turn
         self._function(self._calls[turn])
         self._turn = 1 - turn

@@ -1,7 +1,6 @@
 """The target LLVM, for NumPy's arrays: a whole sequence in one compiled call."""
 
 import logging
-from typing import Any
 
 import numpy as np
 
@@ -25,12 +24,12 @@ def _compile_step(task: Task, dtype: str) -> Run:
     return run
 
 
-SEQUENCE = Loop("sequence", loops.compile_, loops.pack, loops.forward, loops.backward)
+SEQUENCE = Loop(
+    "sequence", loops.compile_, loops.pack, loops.forward, loops.backward, alternates=True
+)
 
 _STEPWISE = stepwise.loop(_compile_step, plain, xp=np, at_once=2**19)
-STEPWISE = _STEPWISE._replace(
-    forward=quiet(_STEPWISE.forward), backward=quiet(_STEPWISE.backward)
-)
+STEPWISE = _STEPWISE._replace(forward=quiet(_STEPWISE.forward), backward=quiet(_STEPWISE.backward))
 
 
 @quiet

@@ -59,8 +59,6 @@ def run(function: Callable[..., None], arguments: list[Any]) -> None:
         each.result()
 
 
-
-
 @cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="xpbptt")
