@@ -88,14 +88,12 @@ def planted(monkeypatch, compiler, **functions):
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_kernel_that_cannot_be_built(
-    monkeypatch, compiler, make, caplog, as_written, assert_same
-):
+def test_a_kernel_that_cannot_be_built(monkeypatch, compiler, make, caplog, eagerly, assert_same):
     def broken(*_):
         message = "no such instruction\nsecond line"
         raise RuntimeError(message)
 
-    expected = as_written(run, xpbptt.GRU(3, 5), make)
+    expected = eagerly(run, xpbptt.GRU(3, 5), make)
     planted(monkeypatch, compiler, compile=broken)
     assert_same(run(xpbptt.GRU(3, 5), make), expected)
     assert "GRU runs eagerly, slower: the kernel GRU_record for float64 could not be" in caplog.text
@@ -146,7 +144,7 @@ def test_a_recurrence_with_a_step_of_its_own_is_not_compiled(make, compiler, cap
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_written, assert_same):
+def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, eagerly, assert_same):
     if compiler.name != "Numba":
         pytest.skip("only Numba compiles loops")
     loops = import_module("xpbptt.kernels.numba.loops")
@@ -162,7 +160,7 @@ def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_wri
         return y, net.backward(cache, of.dy), net.step(of.params, of.x[0, ...], of.state)
 
     net = xpbptt.GRU(3, 5)
-    expected = as_written(both, net, make)
+    expected = eagerly(both, net, make)
     target._whole.cache_clear()
     for name in ("forward", "backward", "single"):
         monkeypatch.setattr(loops, name, broken)
@@ -183,7 +181,7 @@ def test_a_loop_that_cannot_be_built(monkeypatch, compiler, make, caplog, as_wri
         (ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"), "WARNING"),
     ],
 )
-def test_where_numba_is_missing_or_does_not_work_cells_run_as_written(
+def test_where_numba_is_missing_or_does_not_work_cells_run_eagerly(
     monkeypatch, caplog, error, level
 ):
     finding = import_module("xpbptt.kernels.find")
