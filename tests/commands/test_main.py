@@ -100,7 +100,7 @@ def test_where_it_resumes_from_and_saves_to(workplace):
 
 def test_a_model_trained_on_one_library_goes_on_on_another(xp, monkeypatch):
     monkeypatch.setattr(
-        "xpbptt.commands.train.command._print_sample", lambda *_: None
+        "xpbptt.commands.train.command._print_sample", lambda *_, **__: None
     )  # slow on some libraries
     name = {"jax.numpy": "jax", "array_api_strict": "array-api-strict"}.get(
         xp.__name__, xp.__name__.removeprefix("array_api_compat.")
@@ -431,8 +431,11 @@ class FakeJob:
     def __init__(self, monkeypatch):
         self.now = 100.0
         self.trainer, self.start, self.evaluated = self, self, []
-        self.moments, self.step_number = self, 0
+        self.moments, self.step_number, self.norm = self, 0, 1.0
         monkeypatch.setattr(loop.time, "monotonic", lambda: self.now)
+
+    def rate(self, _):
+        return 0.01
 
     def step(self, _):
         self.now += 0.1

@@ -182,7 +182,7 @@ def compiled(monkeypatch, compiler, caplog):
 
 
 @pytest.fixture
-def as_written(monkeypatch):
+def eagerly(monkeypatch):
     """Call a function without kernels."""
 
     def call(function, *arguments, **options):

@@ -51,11 +51,11 @@ def test_laws_of_a_compiled_cell(name, law, cells, compiled, xp):
     compiled(laws.LAWS[law], xpbptt.Net(cells[name], I, H), xp=xp)
 
 
-def test_arrays_in_any_order(make, compiled, as_written, assert_same, compiler):
+def test_arrays_in_any_order(make, compiled, eagerly, assert_same, compiler):
     if compiler.name == "CUDA":
         pytest.skip("makes arrays as only NumPy has them")
     of = make(xpbptt.LSTM(I, H))
-    expected = as_written(train, of, KeepAll(), masked=True)
+    expected = eagerly(train, of, KeepAll(), masked=True)
     with tempfile.TemporaryDirectory() as folder:
 
         def mapped(array):
@@ -81,10 +81,10 @@ def test_arrays_in_any_order(make, compiled, as_written, assert_same, compiler):
             assert before == [leaf.tobytes() for _, leaf in leaves(other.params)]
 
 
-def test_the_switch_may_turn_between_the_passes(make, as_written, compiled, assert_same):
+def test_the_switch_may_turn_between_the_passes(make, eagerly, compiled, assert_same):
     of = make(xpbptt.LSTM(I, H))
     _, _, cache = compiled(of.net.forward, of.params, of.x, of.state, of.mask)
-    kept = as_written(of.net.forward, of.params, of.x, of.state, of.mask)[2]
-    expected = as_written(of.net.backward, kept, of.dy)
-    assert_same(as_written(of.net.backward, cache, of.dy), expected, "float64")
+    kept = eagerly(of.net.forward, of.params, of.x, of.state, of.mask)[2]
+    expected = eagerly(of.net.backward, kept, of.dy)
+    assert_same(eagerly(of.net.backward, cache, of.dy), expected, "float64")
     assert_same(compiled(of.net.backward, kept, of.dy), expected, "float64")

@@ -90,12 +90,12 @@ def test_pieces_cover_the_steps_and_none_is_empty(steps, most):
     max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 def test_any_sizes_by_any_limits(
-    net, steps, batch, rows, numbers, chunk, masked, bptt, trace, as_written, limits
+    net, steps, batch, rows, numbers, chunk, masked, bptt, trace, eagerly, limits
 ):
     given = make(net, steps, batch, masked=masked)
-    expected = as_written(everything, net, *given, bptt, trace=trace)
+    expected = eagerly(everything, net, *given, bptt, trace=trace)
     with limits(rows=rows, numbers=numbers, chunk=chunk):
-        for run in (lambda call, *args, **more: call(*args, **more), as_written):
+        for run in (lambda call, *args, **more: call(*args, **more), eagerly):
             assert_close(run(everything, net, *given, bptt, trace=trace), expected, 1e-13)
 
 
@@ -103,11 +103,11 @@ def test_any_sizes_by_any_limits(
     ("steps", "batch", "masked"),
     [(7, 1100, False), (3, 2000, True), (1, 1025, False), (4, 2048, False), (2, 4096, True)],
 )
-def test_large_batches(steps, batch, masked, as_written):
+def test_large_batches(steps, batch, masked, eagerly):
     net = xpbptt.LSTM(4, 128)
     given = make(net, steps, batch, masked=masked, dtype="float32")
     found = everything(net, *given, KeepAll())
-    assert_close(found, as_written(everything, net, *given, KeepAll()), 1e-5)
+    assert_close(found, eagerly(everything, net, *given, KeepAll()), 1e-5)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_infer_takes_no_more_pieces_than_forward(steps, batch, hidden, masked, m
     assert len(most_at_once) <= len(forward)
 
 
-def test_infer_as_written_takes_few_pieces():
+def test_infer_eagerly_takes_few_pieces():
     lengths, lstm = [], xpbptt.bptt.recurrence(xpbptt.cells.LSTM)
 
     def project(params, x, *, xp):

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     train_options.add_train(commands, train.train)
     train_options.add_sample(commands, train.sample)
+    train_options.add_plot(commands, train.plot)
     bench_options.add(commands, bench.run)
     selftest_options.add(commands, selftest.run)
     what = "list the array libraries, and what is usable here"

@@ -107,7 +107,7 @@ def test_a_signal_during_the_evaluation_is_acknowledged_and_ends_it(
     assert train(steps=50) == code
     out = capsys.readouterr().out
     assert "saved     model after step 1\n" in out
-    assert "go on     with --resume model\n" in out
+    assert "go on     python -m xpbptt train --text cats.txt --resume model\n" in out
     assert ("held out  " in out.split("saved")[1]) == (number == signal.SIGINT)
     assert (stored().held_out is None) == (number == signal.SIGTERM)
 

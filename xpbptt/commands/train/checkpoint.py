@@ -22,7 +22,7 @@ from xpbptt.commands.base.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.commands.base.terminal import plain
 from xpbptt.commands.train import layout, tensors
 from xpbptt.commands.train.model import CharModel, build
-from xpbptt.commands.train.settings import NAMES, Settings
+from xpbptt.commands.train.settings import ADDED, NAMES, Settings
 from xpbptt.commands.train.train import TrainState
 from xpbptt.optim import AdamState
 
@@ -117,8 +117,9 @@ def _load(path: Path) -> tuple[Checkpoint, bool]:
         message = f"{path} holds numbers that are not finite"
         raise UserError(message)
     params, mean, square, state = map_leaves(lambda place: found[place.name], places)
-    _, moments, _, position = checkpoint.progress
-    progress = TrainState(params, AdamState(moments.step, mean, square), state, position)
+    told = checkpoint.progress
+    moments = AdamState(told.moments.step, mean, square)
+    progress = TrainState(params, moments, state, told.position)
     return Checkpoint(**{**vars(checkpoint), "progress": progress}), has_digest
 
 
@@ -200,7 +201,7 @@ def _unchecked(
     held_out: float | None = None,
 ) -> Checkpoint:
     """Return a checkpoint from the metadata, its arrays still missing."""
-    if sorted(settings) != sorted(NAMES):
+    if not set(NAMES) - ADDED <= set(settings) <= set(NAMES):
         message = f"expected the settings {', '.join(NAMES)}, got {', '.join(settings)}"
         raise ValueError(message)
     if not all(isinstance(text, str) for text in (vocabulary, text_name, text_digest)):

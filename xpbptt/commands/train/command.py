@@ -2,9 +2,12 @@
 
 import argparse
 import itertools
+import math
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import NotFiniteError, UserError
 from xpbptt.commands.base.terminal import Lossy, plain, shown
-from xpbptt.commands.train import baselines, blas, checkpoint, cost, loop, memory, options
+from xpbptt.commands.train import baselines, blas, checkpoint, cost, curve, loop, memory, options
 from xpbptt.commands.train import sample as sampling
 from xpbptt.commands.train.checkpoint import Checkpoint
 from xpbptt.commands.train.display import Display
@@ -21,15 +24,19 @@ from xpbptt.commands.train.host import to_device
 from xpbptt.commands.train.interrupt import Interrupt
 from xpbptt.commands.train.job import Job, prepare
 from xpbptt.commands.train.keeper import Keeper
+from xpbptt.commands.train.log import Log, read
 from xpbptt.commands.train.settings import NAMES
+from xpbptt.commands.train.train import TrainState
 
+SAMPLE = 60  # characters of a line of `--samples`
 SIGNALLED = 128  # the exit code of a signal is this and its number, as in shells
 
 
 def sample(chosen: argparse.Namespace) -> int:
     """Print characters that a saved model finds likely; return the exit code."""
     stored = checkpoint.load(Path(chosen.model))
-    how = {name: getattr(chosen, name) for name in ("prompt", "length", "temperature", "seed")}
+    names = ("prompt", "length", "temperature", "seed", "top_k")
+    how = {name: getattr(chosen, name) for name in names}
     xp, _ = load_backend(chosen.backend)
     one = blas.current(xp) is not None and blas.small(stored.model, 1)
     with threads.limited(1 if one else None, "blas"):
@@ -48,6 +55,17 @@ def _print_sample(stored: Checkpoint, xp: Any, *, prompt: str = "", **how: Any) 
             print(shown(character), end="")
     finally:  # an error begins a line of its own
         print()
+
+
+def plot(chosen: argparse.Namespace) -> int:
+    """Draw the curve of a log; return the exit code."""
+    log = Path(chosen.log)
+    out = log.with_suffix(curve.SUFFIXES[0]) if chosen.out is None else Path(chosen.out)
+    entries = read(log)
+    curve.check(out)
+    curve.save(entries, out)
+    print(f"curve     {plain(str(out))}")
+    return 0
 
 
 def train(chosen: argparse.Namespace) -> int:
@@ -77,28 +95,63 @@ def _prepare_and_run(chosen: argparse.Namespace, out: Path) -> int:
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
         seconds = options.SECONDS
-    beside = _introduce(job)
-    job, reason = job.with_threads()
+    sampling.encode(chosen.prompt, job.corpus.vocabulary)  # told now if it cannot be
+    best = out.with_name(f"{out.stem}.best{out.suffix}") if chosen.keep_best else None
+    if best is not None:
+        checkpoint.check_writable(best, overwrite=chosen.overwrite or chosen.resume is not None)
+    if chosen.plot is not None:
+        curve.check(Path(chosen.plot))
+    compared = {"bigram": baselines.bigram(job.corpus), "unigram": baselines.unigram(job.corpus)}
+    path = None if chosen.log is None else Path(chosen.log)
+    complain = partial(print, file=sys.stderr, flush=True)
+    log = Log(path, compared, goes_on=chosen.resume is not None, complain=complain)
+    beside = _introduce(job, compared)
+    job, reason = job.with_threads(chosen.threads)
     if reason:
         print(f"threads   {job.threads}: {reason}", flush=True)
     with threads.limited(job.threads, "blas"):
-        return _run(job, loop.Budget(chosen.steps, seconds), out, beside)
+        code = _run(job, loop.Budget(chosen.steps, seconds), out, best, beside, log, chosen)
+    if chosen.plot is not None:
+        curve.save(log.entries, Path(chosen.plot))
+        print(f"curve     {plain(chosen.plot)}", flush=True)
+    return code
 
 
-def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
+def _run(
+    job: Job,
+    budget: loop.Budget,
+    out: Path,
+    best: Path | None,
+    beside: str,
+    log: Log,
+    chosen: argparse.Namespace,
+) -> int:
     atomic.sweep(out)
+    before = checkpoint.load(best).held_out if best is not None and best.exists() else None
+    before = math.inf if before is None or chosen.resume is None else before
+    patience = math.inf if chosen.patience is None else chosen.patience
     with (
         Display(sys.stderr, budget, beside) as display,
         Interrupt(display.acknowledge) as interrupt,
     ):
-        keeper = Keeper(job, out, complain=display.say)
+        keeper = Keeper(job, out, complain=display.say, best=best, before=before)
+
+        def keep(progress: TrainState, bits: float | None) -> None:
+            keeper.offer(progress, bits)
+            if chosen.samples and bits is not None:
+                display.say(_line(job, progress, chosen.prompt))
+
+        def show(report: loop.Report) -> None:
+            log.add(report)
+            display.show(report)
+
         try:
             progress = loop.run(
                 job,
                 budget,
-                stop=lambda: interrupt.requested,
-                show=display.show,
-                keep=keeper.offer,
+                stop=lambda: interrupt.requested or keeper.waited >= patience,
+                show=show,
+                keep=keep,
             )
             stored = keeper.save(progress)
         except NotFiniteError as error:
@@ -109,23 +162,36 @@ def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
             bits = job.held_out_bits(progress, lambda: interrupt.hurried)
             display.end(bits)
         if bits is not None:
-            keeper.save(progress, bits)
+            keeper.finish(progress, bits)
+            log.finish(bits)
     print(f"saved     {plain(str(out))} after step {progress.moments.step}", flush=True)
+    if keeper.waited >= patience:
+        print(f"stopped   {patience} numbers on the held-out text after the best one", flush=True)
     if bits is not None:
         print(f"held out  {bits:.2f} bits/char; {beside}", flush=True)
     if interrupt.signal is not None:
-        print(f"go on     with --resume {plain(shlex.quote(str(out)))}", flush=True)
+        text = [] if chosen.text is None else ["--text", chosen.text]
+        again = shlex.join(["python", "-m", "xpbptt", "train", *text, "--resume", str(out)])
+        print(f"go on     {plain(again)}", flush=True)
         return SIGNALLED + interrupt.signal
     print("sample", flush=True)
-    _print_sample(stored, job.trainer.xp)
+    _print_sample(stored, job.trainer.xp, prompt=chosen.prompt)
     return 0
 
 
-def _introduce(job: Job) -> str:
+def _line(job: Job, progress: TrainState, prompt: str) -> str:
+    """Return a line of what the model writes now."""
+    written = sampling.sample(
+        job.trainer.model, progress.params, job.corpus.vocabulary,
+        xp=job.trainer.xp, prompt=prompt, length=SAMPLE, seed=progress.moments.step,
+    )  # fmt: skip
+    return f"step {progress.moments.step}: {plain(prompt + ''.join(written))}"
+
+
+def _introduce(job: Job, compared: Mapping[str, float]) -> str:
     """Print what is about to happen, and return the baselines in words."""
     corpus, trainer = job.corpus, job.trainer
-    unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
-    beside = f"bigram {bigram:.2f}, unigram {unigram:.2f}"
+    beside = ", ".join(f"{name} {bits:.2f}" for name, bits in compared.items())
     characters, kinds = len(corpus), len(corpus.vocabulary)
     print(f"text      {plain(corpus.name)}: {characters} characters of {kinds} kinds")
     print(f"held out  the last {len(corpus.held_out) - 1} characters: {beside} bits/char")

@@ -31,8 +31,10 @@ class Job:
     # The threads of matrix products: of the model file, and then those chosen for this run.
     threads: int | None = None
 
-    def with_threads(self) -> tuple["Job", str]:
-        """Return the job with a number of threads chosen, and the reason in words."""
+    def with_threads(self, asked: int | None = None) -> tuple["Job", str]:
+        """Return the job with a number of threads, chosen if none is asked for, and the reason."""
+        if asked is not None:
+            return replace(self, threads=asked), "set by --threads"
 
         def probe(count: int) -> None:
             with threads.limited(count, "blas"):

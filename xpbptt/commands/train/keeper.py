@@ -26,14 +26,33 @@ class Keeper:
         The model file.
     complain : callable
         Called with a line where a saving failed and the run goes on.
+    best : Path, optional
+        Where the model with the best number on the held-out text is kept, beside the last one.
+    before : float, optional
+        The number of the model that is there.
+
+    Attributes
+    ----------
+    waited : int
+        How many numbers on the held-out text came after the best one.
     """
 
-    def __init__(self, job: Job, path: Path, *, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        path: Path,
+        *,
+        complain: Callable[[str], None],
+        best: Path | None = None,
+        before: float = math.inf,
+    ) -> None:
+        self.waited = 0
+        self._best_path = best
         self._job = job
         self._path = path
         self._complain = complain
         self._next = time.monotonic() + SAVE_SECONDS
-        self._best = math.inf
+        self._best = before
         self._bits: float | None = None  # on the held-out text, as last measured
         self._last: TrainState | None = None
         self._saved: int | None = None  # the step of the last saving
@@ -45,10 +64,12 @@ class Keeper:
         """
         self._bits = self._bits if bits is None else bits
         best = self._best if bits is None else min(self._best, bits)
+        if bits is not None:
+            self.waited = 0 if best < self._best else self.waited + 1
         if best < self._best or time.monotonic() >= self._next:
             began = time.monotonic()
             try:
-                self.save(progress, self._bits)
+                self.save(progress, self._bits, is_best=best < self._best)
             except NotFiniteError:
                 raise
             except TrainingError as error:  # the disk may have room the next time
@@ -57,7 +78,13 @@ class Keeper:
             self._next = now + max(SAVE_SECONDS, SAVE_TIMES * (now - began))
         self._best, self._last = best, progress
 
-    def save(self, progress: TrainState, bits: float | None = None) -> Checkpoint:
+    def finish(self, progress: TrainState, bits: float) -> None:
+        """Save once more, with what was measured of the finished model."""
+        self.save(progress, bits, is_best=bits < self._best)
+
+    def save(
+        self, progress: TrainState, bits: float | None = None, *, is_best: bool = False
+    ) -> Checkpoint:
         """Save, with the bits per character on the held-out text, and return what was saved.
 
         Raises TrainingError if it cannot be written; NotFiniteError if it has numbers that are not
@@ -66,6 +93,8 @@ class Keeper:
         stored = self._job.stored(progress, bits)
         checkpoint.save(self._path, stored)
         self._saved = progress.moments.step
+        if is_best and self._best_path is not None:
+            checkpoint.save(self._best_path, stored)
         return stored
 
     def rescue(self, error: NotFiniteError) -> TrainingError:

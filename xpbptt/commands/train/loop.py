@@ -47,6 +47,8 @@ class Report(NamedTuple):
     # The last bits per character on the held-out text; None before the first.
     held_out: float | None
     held_out_is_new: bool  # whether it was computed for this report
+    rate: float = math.nan  # the learning rate of the next step
+    norm: float = math.nan  # of the gradients of the last step, before it was clipped
 
 
 def run(
@@ -94,7 +96,9 @@ def _run(
         shown_at = time.monotonic()
         if fresh:
             evaluate_at = _next(started, now, shown_at)
-        show(Report(progress.moments.step, steps, shown_at - started, train, bits, fresh))
+        step = progress.moments.step
+        more = job.trainer.rate(step), float(progress.norm)
+        show(Report(step, steps, shown_at - started, train, bits, fresh, *more))
         if done:
             return progress
         window, total = 0, 0.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt._arrays.types import AnyArray, Namespace, Seed, Tree
 from xpbptt.commands.train.settings import Settings
 from xpbptt.losses import softmax_cross_entropy
 from xpbptt.nets import make as nets
@@ -39,11 +39,22 @@ class CharModel:
         }
 
     def loss_and_gradients(
-        self, params: Tree, inputs: AnyArray, targets: AnyArray, state: Tree, *, xp: Namespace
+        self,
+        params: Tree,
+        inputs: AnyArray,
+        targets: AnyArray,
+        state: Tree,
+        *,
+        xp: Namespace,
+        seed: Seed = 0,
     ) -> tuple[AnyArray, Tree, Tree]:
-        """Return the mean loss of a chunk, the gradients, and the state to carry on."""
+        """Return the mean loss of a chunk, the gradients, and the state to carry on.
+
+        What a net with dropout drops follows from `seed`.
+        """
+        dropping: dict[str, Any] = {"dropout_seed": seed} if self.net.dropout else {}
         x = self._one_hot(inputs, params, xp=xp)
-        y, state, net_cache = self.net.forward(params["net"], x, state)
+        y, state, net_cache = self.net.forward(params["net"], x, state, **dropping)
         logits, readout_cache = self.readout.forward(params["readout"], y)
         loss, dlogits = softmax_cross_entropy(logits, targets)
         readout = self.readout.backward(readout_cache, dlogits)
@@ -94,7 +105,8 @@ class CharModel:
 
 def build(settings: Settings, characters: int) -> CharModel:
     """Make the model of some settings for a vocabulary of so many characters."""
-    net = _NETS[settings.cell](characters, settings.hidden, settings.layers)
+    sizes = (characters, settings.hidden, settings.layers)
+    net = _NETS[settings.cell](*sizes, dropout=settings.dropout)
     return CharModel(net, Linear(settings.hidden, characters))
 
 

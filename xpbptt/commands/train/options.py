@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpbptt.commands.base.arguments import add_backend, number
-from xpbptt.commands.train import text
+from xpbptt.commands.train import curve, text
 from xpbptt.commands.train.settings import CELLS, Settings
 
 Command = Callable[[argparse.Namespace], int]
@@ -32,7 +32,11 @@ def add_train(commands: Any, run: Command) -> None:
     )
     train.set_defaults(run=run)
     add = train.add_argument
-    add("--text", metavar="FILE", help=f"a text in UTF-8 (default: {text.DEFAULT_NAME})")
+    add(
+        "--text",
+        metavar="FILE",
+        help=f"a text in UTF-8, - for standard input (default: {text.DEFAULT_NAME})",
+    )
     add_backend(train)
     _add_settings(train)
     about = "stop after so many more steps"
@@ -41,6 +45,21 @@ def add_train(commands: Any, run: Command) -> None:
     add("--seconds", type=number(float, 0, above=True), metavar="S", help=about)
     about = f"where to save the model (default: the file resumed from, or {OUT})"
     add("--out", metavar="FILE", help=about)
+    about = "stop when so many numbers on the held-out text have come after the best one"
+    add("--patience", type=number(int, 1), metavar="N", help=about)
+    about = "keep the best model on the held-out text, too, as MODEL.best beside the last"
+    add("--keep-best", action="store_true", help=about)
+    about = "threads of matrix products (default: the faster of one and all; as before on --resume)"
+    add("--threads", type=number(int, 1), metavar="N", help=about)
+    about = "write a line of JSON for each report to this file; `xpbptt plot` draws it"
+    add("--log", metavar="FILE", help=about)
+    about = f"draw the curve to this file at the end: {', '.join(curve.SUFFIXES)}"
+    add("--plot", metavar="FILE", help=about)
+    about = "show a line of what the model writes with each number on the held-out text"
+    add("--samples", action="store_true", help=about)
+    add(
+        "--prompt", default="", metavar="TEXT", help="the text that the sample at the end continues"
+    )
     about = "replace the model that is there"
     add("--overwrite", action="store_true", help=about)
     about = "go on with a saved model and its settings (default FILE: that of --out)"
@@ -59,6 +78,13 @@ def _add_settings(train: argparse.ArgumentParser) -> None:
         ("chunk", positive, "characters between two updates; gradients flow no further back"),
         ("learning_rate", number(float, 0, above=True), "learning rate of Adam"),
         ("seed", number(int, 0), "what the initial weights follow from"),
+        (
+            "halve",
+            number(int, 0),
+            "steps in which the learning rate halves; 0 for never",
+        ),
+        ("weight_decay", number(float, 0), "share of the learning rate by which matrices shrink"),
+        ("dropout", number(float, 0), "share of the numbers between two layers that is dropped"),
     ]:
         about = f"{what} (default: {getattr(default, name)})"
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=about)
@@ -77,5 +103,17 @@ def add_sample(commands: Any, run: Command) -> None:
     add("--temperature", type=number(float, 0), default=0.8, metavar="X", help=about)
     about = "what the draws follow from (default: %(default)s)"
     add("--seed", type=number(int, 0), default=0, metavar="N", help=about)
+    about = "draw from so many of the likeliest characters only"
+    add("--top-k", type=number(int, 1), metavar="K", help=about)
     add("--prompt", default="", metavar="TEXT", help="the text to continue")
     add_backend(sample)
+
+
+def add_plot(commands: Any, run: Command) -> None:
+    """Add the command that draws a log."""
+    about = "draw the curve of a training run from its log"
+    plot = commands.add_parser("plot", help=about, description=about, epilog=EPILOG)
+    plot.set_defaults(run=run)
+    plot.add_argument("log", metavar="LOG", help="what `xpbptt train --log LOG` wrote")
+    about = f"where to: {', '.join(curve.SUFFIXES)} (default: LOG{curve.SUFFIXES[0]})"
+    plot.add_argument("--out", metavar="FILE", help=about)

@@ -20,6 +20,7 @@ def sample(
     length: int = 500,
     temperature: float = 0.8,
     seed: int = 0,
+    top_k: int | None = None,
 ) -> Iterator[str]:
     """Return an iterator over characters that the model finds likely to follow.
 
@@ -34,7 +35,7 @@ def sample(
         for _ in range(length):
             with np.errstate(over="ignore", invalid="ignore"):  # `_finite` looks at it
                 logits, state = model.read(params, ids[:, None], state, xp=xp)
-            number = draw(_finite(to_host(logits)[-1, 0]), temperature, generator)
+            number = draw(_finite(to_host(logits)[-1, 0]), temperature, generator, top_k)
             ids = np.asarray([number], dtype=np.int32)
             yield vocabulary[number]
 
@@ -58,8 +59,18 @@ def _finite(logits: np.ndarray) -> np.ndarray:
     return logits
 
 
-def draw(logits: np.ndarray, temperature: float, generator: np.random.Generator) -> int:
-    """Return a number drawn from the softmax of ``logits / temperature``."""
+def draw(
+    logits: np.ndarray,
+    temperature: float,
+    generator: np.random.Generator,
+    top_k: int | None = None,
+) -> int:
+    """Return a number drawn from the softmax of the `top_k` largest of ``logits / temperature``."""
+    if top_k is not None and top_k < len(logits):
+        kept = np.argpartition(logits, -top_k)[-top_k:]
+        only = np.full_like(logits, -np.inf)
+        only[kept] = logits[kept]
+        logits = only
     if temperature == 0:
         return int(np.argmax(logits))
     with np.errstate(over="ignore"):  # a tiny temperature: the unlikely gets -inf, rightly

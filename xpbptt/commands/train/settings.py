@@ -23,6 +23,9 @@ class Settings:
     chunk: int = 64
     learning_rate: float = 1e-2  # the learning rate of Adam
     seed: int = 0  # what the initial weights follow from
+    halve: int = 0  # in so many steps the learning rate falls to its half; 0 for never
+    weight_decay: float = 0.0  # by what share of the learning rate matrices shrink in a step
+    dropout: float = 0.0  # the share of the numbers between two layers that a step drops
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
@@ -32,7 +35,14 @@ class Settings:
         if type(self.layers) is int and self.layers > LAYERS_MOST:
             message = f"`layers` must be at most {LAYERS_MOST}, got {self.layers}"
             raise ValueError(message)
-        for name, least in [("hidden", 1), ("layers", 1), ("batch", 1), ("chunk", 1), ("seed", 0)]:
+        for name, least in [
+            ("hidden", 1),
+            ("layers", 1),
+            ("batch", 1),
+            ("chunk", 1),
+            ("seed", 0),
+            ("halve", 0),
+        ]:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 message = f"`{name}` must be an integer of at least {least}, got {value!r}"
@@ -41,6 +51,17 @@ class Settings:
         if type(rate) is not float or not (math.isfinite(rate) and rate > 0):
             message = f"`learning_rate` must be a finite number above 0, got {rate!r}"
             raise ValueError(message)
+        for name, below in (("weight_decay", 1 / rate), ("dropout", 1.0)):
+            value = getattr(self, name)
+            if type(value) is not float or not 0 <= value < below:
+                message = (
+                    f"`{name}` must be a number of at least 0 and below {below}, got {value!r}"
+                )
+                raise ValueError(message)
+        if self.dropout and self.layers == 1:
+            message = "`dropout` is between two layers: `layers` must be at least 2, got 1"
+            raise ValueError(message)
 
 
 NAMES = tuple(field.name for field in fields(Settings))
+ADDED = {"halve", "weight_decay", "dropout"}  # not in files of older versions

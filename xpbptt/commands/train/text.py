@@ -4,7 +4,9 @@ import codecs
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,7 @@ from xpbptt.commands.train import memory
 from xpbptt.commands.train.bar import bar
 from xpbptt.commands.train.encode import Encoder
 
+STDIN = "-"
 DEFAULT_NAME = "pydoc_data.topics"
 HELD_OUT_SHARE = 10  # the last tenth of the text is held out,
 HELD_OUT_MOST = 100_000  # but never more than this many characters
@@ -92,12 +95,16 @@ def load(path: str | None) -> Corpus:
 
     Raises UserError if there is no such text, or it cannot be used.
     """
-    corpus = _default() if path is None else Corpus.encode(Path(path).name, _read(path))
+    corpus = _default() if path is None else Corpus.encode(_name(path), _read(path))
     if len(corpus) < HELD_OUT_SHARE:
         size = f"has only {len(corpus)} characters" if len(corpus) else "is empty"
         message = f"{corpus.name} {size}; take a longer text"
         raise UserError(message)
     return corpus
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == STDIN else Path(path).name
 
 
 def _default() -> Corpus:
@@ -112,18 +119,28 @@ def _default() -> Corpus:
 def _read(path: str) -> Iterator[str]:
     """Yield the text of a file in pieces, without byte order mark and with plain line breaks."""
     try:
-        with Path(path).open("rb") as file:
+        with _opened(path) as file:
             status = os.fstat(file.fileno())
             size = status.st_size if stat.S_ISREG(status.st_mode) else None  # a pipe has no size
             if size is not None:
                 what = f"--text {path}, a file of {memory.words(size)},"
                 memory.check(BYTES * size, what, SHORTER)
-            with bar(size, f"reading {Path(path).name}", "B") as shown:
+            with bar(size, f"reading {_name(path)}", "B") as shown:
                 yield from _decode(path, _chunks(file, shown))
     except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
         reason = getattr(error, "strerror", None) or error
         message = f"--text {path}: {reason}"
         raise UserError(message) from error
+
+
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    """Open a file, or standard input, which stays open."""
+    if path != STDIN:
+        return Path(path).open("rb")
+    if sys.stdin is None:
+        message = "--text -: standard input is closed"
+        raise UserError(message)
+    return nullcontext(sys.stdin.buffer)
 
 
 def _chunks(file: BinaryIO, shown: Any) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.commands.train.model import CharModel
 from xpbptt.commands.train.settings import Settings
@@ -22,6 +23,8 @@ class TrainState(NamedTuple):
     moments: AdamState  # the state of the optimiser; it also counts the steps taken
     state: Tree  # the net's state after the last chunk; None at the start of the text
     position: int  # where in each stream the next chunk starts
+    # The norm of the gradients of the last step before it was clipped; not stored.
+    norm: AnyArray = None
 
     def convert(self, convert: Callable[[Tree], Tree]) -> "TrainState":
         """Return the same with every tree of arrays converted, as by `to_host`."""
@@ -44,6 +47,11 @@ class Trainer:
         """The optimiser, which keeps nothing itself."""
         return adam(self.settings.learning_rate)
 
+    def rate(self, step: int) -> float:
+        """Return the learning rate after so many steps."""
+        halve = self.settings.halve
+        return self.settings.learning_rate * (0.5 ** (step / halve) if halve else 1.0)
+
     def start(self) -> TrainState:
         """Return the state before the first step."""
         params = self.model.init(self.settings.seed, xp=self.xp)
@@ -51,18 +59,22 @@ class Trainer:
 
     def step(self, before: TrainState) -> tuple[TrainState, AnyArray]:
         """Read one chunk and update the parameters."""
-        params, moments, state, position = before
-        chunk = self.settings.chunk
+        params, moments, state, position, _ = before
+        settings, rate = self.settings, self.rate(moments.step)
+        chunk = settings.chunk
         if position + chunk >= len(self.streams):  # the end of the text: start again
             position, state = 0, None
         window = np.ascontiguousarray(self.streams[position : position + chunk + 1], np.int32)
         ids = self.xp.asarray(window, dtype=self.xp.int32)
         loss, grads, state = self.model.loss_and_gradients(
-            params, ids[:-1, :], ids[1:, :], state, xp=self.xp
+            params, ids[:-1, :], ids[1:, :], state, xp=self.xp, seed=(settings.seed, moments.step)
         )
-        grads, _ = clip_by_global_norm(grads, MAX_NORM)
-        params, moments = self.optimizer.update(grads, moments, params)
-        return TrainState(params, moments, state, position + chunk), loss
+        grads, norm = clip_by_global_norm(grads, MAX_NORM)
+        if settings.weight_decay:
+            keep = 1 - rate * settings.weight_decay
+            params = map_leaves(lambda p: p * keep if len(p.shape) > 1 else p, params)
+        params, moments = adam(rate).update(grads, moments, params)
+        return TrainState(params, moments, state, position + chunk, norm), loss
 
     def probe(self, before: TrainState) -> None:
         """Do the passes of a few time steps and forget the result: something to time."""
