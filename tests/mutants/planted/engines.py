@@ -107,8 +107,8 @@ MUTANTS = [
     Mutant(
         "a chunk of a compiled pass starts from the state before the sequence",
         "bptt/engines/compiled.py",
-        "        state = of.state(*[buffer[-1, ...] for buffer in now])\n",
-        "        last = of.state(*[buffer[-1, ...] for buffer in now])\n    state = last\n",
+        "        state = of.state(*last)\n",
+        "        final = of.state(*last)\n    state = final\n",
         "tests/testing/test_laws.py::test_of_a_sequence_longer_than_what_is_computed_at_once",
     ),
     Mutant(

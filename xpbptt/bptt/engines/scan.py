@@ -135,7 +135,7 @@ def rewind(
     residuals = None if segment.residuals is None else segment.residuals.stacked()
     cuts = None
     if back.truncate is not None:
-        cuts = xp.asarray([back.cuts(t) for t in range(x.shape[0])])
+        cuts = xp.asarray([back.hand_back.cuts(t) for t in range(x.shape[0])])
     states = segment.states.stacked()
     rows = params, x, mask, states, residuals, back.dy, cuts, of.state(*dstate)
     dparams, dx, dbefore, trace = _compiled(_rewind)(of, back.watch.clip, back.watch.trace, rows)

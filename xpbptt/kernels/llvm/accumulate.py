@@ -56,13 +56,12 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
     inputs, size = x.shape[1], x.itemsize
     out = np.empty((width, inputs), dtype=x.dtype)
     run, tile = _weight(str(x.dtype))
-    right = panels.backward(x)
     frames, held = [], []
     for part in threads.parts(width, rows * width * inputs):
         count = part.stop - part.start
         block = np.zeros(rows * tile.rows * gradients.TILES, dtype=x.dtype)
         held.append(block)
-        start = address(records) + part.start * size, address(right)
+        start = address(records) + part.start * size, address(x)
         places = *start, address(out) + part.start * inputs * size, address(block)
         frames.append(words([rows, count, width, inputs, 0, *places]))
     threads.run(run, frames)

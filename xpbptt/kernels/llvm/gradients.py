@@ -1,7 +1,7 @@
 """Products over all steps: the gradients of the weights and of the input.
 
 ``du (R, N)`` are the records of R steps and sequences. The gradient of a weight is duᵀ·x, a sum
-over the rows: blocks of columns of du are packed, so that a tile reads both matrices without gaps.
+over the rows: blocks of columns of du are packed, so that a tile reads them without gaps.
 The gradient of the input is du·W, a product with packed weights.
 """
 
@@ -12,7 +12,7 @@ from xpbptt.kernels.llvm.vectors import Vector
 
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(("rows", "count", "stride", "inputs", "add"), ("records", "panels", "out", "block"))
+WEIGHT = Names(("rows", "count", "stride", "inputs", "add"), ("records", "x", "out", "block"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
 
 
@@ -20,7 +20,7 @@ def weight(vector: Vector, shape: Tile) -> str:
     """Return a function that writes duᵀ·x for some columns of du, or adds it.
 
     Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I, whether to `add`; the first
-    of the columns, x in panels, the result (count, I), and memory for a block.
+    of the columns, x (R, I), the result (count, I), and memory for a block.
     """
     code, number = Code("run", ("ptr %frame",), ""), vector.number
     frame = Frame(code, *WEIGHT)
@@ -33,14 +33,14 @@ def weight(vector: Vector, shape: Tile) -> str:
         tiles = code.whole("udiv", code.total(some, tall - 1), tall)
         _pack(code, vector, tall, frame, first, some)
         with code.loop(0, panels) as p:
-            panel = code.at(number, frame["panels"], code.times(code.times(p, rows), columns))
+            x = code.at(number, frame["x"], code.times(p, columns))
             wide = code.whole("sub", inputs, code.times(p, columns))
             with code.loop(0, tiles) as k:
                 at = code.times(k, tall)
                 row = code.times(code.total(first, at), inputs)
                 code.do(
                     f"call void @outer(ptr {code.at(number, frame['block'], code.times(k, size))}, "
-                    f"ptr {panel}, i64 {rows}, "
+                    f"ptr {x}, i64 {rows}, "
                     f"ptr {code.at(number, frame['out'], row, code.times(p, columns))}, "
                     f"i64 {inputs}, i64 {code.whole('sub', some, at)}, i64 {wide}, "
                     f"i64 {frame['add']})"
@@ -62,7 +62,7 @@ def _pack(code: Code, vector: Vector, tall: int, frame: Frame, first: Value, cou
 
 
 def _outer(vector: Vector, shape: Tile) -> str:
-    """Return a function that multiplies a packed tile of du by a panel of x."""
+    """Return a function that multiplies a packed tile of du by some columns of x."""
     arguments = (
         *("ptr %left", "ptr %right", "i64 %rows", "ptr %out", "i64 %gap"),
         *("i64 %tall", "i64 %wide", "i64 %add"),
@@ -71,10 +71,16 @@ def _outer(vector: Vector, shape: Tile) -> str:
     sums = [[code.slot(kind) for _ in range(shape.vectors)] for _ in range(shape.rows)]
     for each in (each for row in sums for each in row):
         code.store(kind, "zeroinitializer", each)
+    inside = [
+        vector.first(code, code.whole("sub", "%wide", v * lanes)) for v in range(shape.vectors)
+    ]
     with code.loop(0, "%rows") as r:
         left = code.at(number, "%left", code.times(r, shape.rows))
-        right = code.at(number, "%right", code.times(r, shape.vectors * lanes))
-        x = [vector.load(code, code.at(number, right, v * lanes)) for v in range(shape.vectors)]
+        right = code.at(number, "%right", code.times(r, "%gap"))
+        x = [
+            vector.load_some(code, code.at(number, right, v * lanes), inside[v])
+            for v in range(shape.vectors)
+        ]
         for n, row in enumerate(sums):
             du = vector.spread(code, code.load(number, code.at(number, left, n)))
             for value, each in zip(x, row, strict=True):
@@ -83,9 +89,6 @@ def _outer(vector: Vector, shape: Tile) -> str:
                     f"{kind} {code.load(kind, each)})"
                 )
                 code.store(kind, more, each)
-    inside = [
-        vector.first(code, code.whole("sub", "%wide", v * lanes)) for v in range(shape.vectors)
-    ]
     for n, row in enumerate(sums):
         with code.when(code.test("sgt", "%tall", n)):
             out = code.at(number, "%out", code.times(n, "%gap"))

@@ -9,7 +9,7 @@ import numpy as np
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, batch_axes, words
+from xpbptt.kernels.llvm.frames import address, batch_axes, plain, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     WIDE,
@@ -72,8 +72,8 @@ def step(program: Program, function: Run) -> Run:
 
     def run(t: int, *arrays: AnyArray) -> None:
         batch, width = arrays[place].shape[-2:]
-        frame = words([t, batch, width // sized.blocks, *map(address, arrays)])
-        function(frame)
+        held = [plain(array) for array in arrays]  # those that are written are plain
+        function(words([t, batch, width // sized.blocks, *map(address, held)]))
 
     return run
 
