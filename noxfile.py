@@ -64,7 +64,9 @@ def tests(session: nox.Session, backend: str) -> None:
     install(session, "test", backend)
     if backend == "cupy":
         skip_without_gpu(session)
-    session.run("pytest", "tests", "--backend", backend, *session.posargs)
+    # The others run beside one another in CI, or on a device that cannot be shared.
+    workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
+    session.run("pytest", "tests", "--backend", backend, *workers, *session.posargs)
 
 
 @nox.session
@@ -97,6 +99,14 @@ def mutants(session: nox.Session) -> None:
     install(session, "test")
     one_thread = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
     session.run("python", "-m", "mutants", *session.posargs, env=one_thread)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Run what needs Keras, onnxruntime or MPI: weights from elsewhere, many processes."""
+    install(session, "test", "torch", "peers")
+    folders = ("tests/interop", "tests/parallel")
+    session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
 
 
 @nox.session

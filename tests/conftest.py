@@ -8,18 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers import CELLS, flatten, map_arrays
 
 import xpbptt
 
 T, B, I, H = 6, 4, 3, 5  # pairwise distinct, so that a transposed matrix cannot hide
-
-CELLS = {
-    "rnn-tanh": xpbptt.RNN,
-    "rnn-relu": lambda *sizes, **options: xpbptt.RNN(*sizes, nonlinearity="relu", **options),
-    "lstm": xpbptt.LSTM,
-    "gru": xpbptt.GRU,
-    "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,19 +40,19 @@ class Case(NamedTuple):
     dstate: tuple
 
 
-# Every cell, number of layers and direction, each two of them together: half of all combinations.
-PAIRWISE = [
-    (name, layers, (k + layers) % 2 == 0) for k, name in enumerate(CELLS) for layers in (1, 2)
-]
+# Every cell, with each number of layers in one direction and in both.
+NETS = {
+    "rnn-tanh-1layer-forward": CELLS["rnn-tanh"](I, H),
+    "rnn-relu-2layer-forward": CELLS["rnn-relu"](I, H, 2),
+    "lstm-2layer-both": CELLS["lstm"](I, H, 2, bidirectional=True),
+    "gru-1layer-both": CELLS["gru"](I, H, bidirectional=True),
+    "gru-before-2layer-both": CELLS["gru-before"](I, H, 2, bidirectional=True),
+}
 
 
-@pytest.fixture(
-    params=PAIRWISE, ids=lambda p: f"{p[0]}-{p[1]}layer-{'both' if p[2] else 'forward'}"
-)
+@pytest.fixture(params=NETS)
 def net(request):
-    """Every cell with one and two layers, and in one direction and in both."""
-    cell, layers, both = request.param
-    return CELLS[cell](I, H, layers, bidirectional=both)
+    return NETS[request.param]
 
 
 @pytest.fixture
@@ -95,22 +88,6 @@ def make_case(xp, normal):
 @pytest.fixture
 def case(net, make_case):
     return make_case(net)
-
-
-def map_arrays(function, *trees):
-    """Apply a function to the leaves of trees, written again here so that tests stand alone."""
-    first = trees[0]
-    if not isinstance(first, tuple):
-        return function(*trees)
-    children = [map_arrays(function, *nodes) for nodes in zip(*trees, strict=True)]
-    return type(first)(*children) if hasattr(first, "_fields") else tuple(children)
-
-
-def flatten(tree):
-    """List the leaves of a tree."""
-    return (
-        [leaf for child in tree for leaf in flatten(child)] if isinstance(tree, tuple) else [tree]
-    )
 
 
 @pytest.fixture(scope="session")

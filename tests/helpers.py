@@ -1,10 +1,71 @@
 """What tests share."""
 
 from contextlib import ExitStack, contextmanager
+from itertools import combinations, product
 from unittest.mock import patch
 
+import numpy as np
+import pytest
+
+import xpbptt
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import stepwise, stepwise_back
+
+CELLS = {
+    "rnn-tanh": xpbptt.RNN,
+    "rnn-relu": lambda *sizes, **options: xpbptt.RNN(*sizes, nonlinearity="relu", **options),
+    "lstm": xpbptt.LSTM,
+    "gru": xpbptt.GRU,
+    "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
+}
+
+
+def cover(names, *axes, strength=2, **options):
+    """Parametrize a test so that every `strength` values of different axes come up together.
+
+    The rows are picked greedily: each next one has most of what has not come up. Two is pairwise;
+    with one, each value comes up at least once.
+    """
+    columns = list(combinations(range(len(axes)), strength))
+    rows = list(product(*(range(len(axis)) for axis in axes)))
+
+    def covered(row):
+        return {(column, tuple(row[k] for k in column)) for column in columns}
+
+    missing, picked = set().union(*map(covered, rows)), []
+    while missing:
+        best = max(rows, key=lambda row: len(covered(row) & missing))
+        missing -= covered(best)
+        picked.append(tuple(axis[k] for axis, k in zip(axes, best, strict=True)))
+    return pytest.mark.parametrize(names, picked, ids=_label, **options)
+
+
+def _label(value):
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "__name__", None)
+    return name or (None if isinstance(value, tuple) else repr(value))
+
+
+def host(array):
+    """Return an array of any library as NumPy's."""
+    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
+
+
+def map_arrays(function, *trees):
+    """Apply a function to the leaves of trees, written again here so that tests stand alone."""
+    first = trees[0]
+    if not isinstance(first, tuple):
+        return function(*trees)
+    children = [map_arrays(function, *nodes) for nodes in zip(*trees, strict=True)]
+    return type(first)(*children) if hasattr(first, "_fields") else tuple(children)
+
+
+def flatten(tree):
+    """List the leaves of a tree."""
+    return (
+        [leaf for child in tree for leaf in flatten(child)] if isinstance(tree, tuple) else [tree]
+    )
 
 
 @contextmanager

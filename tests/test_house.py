@@ -19,7 +19,7 @@ ROOMS = (
     ("commands",),  # `commands/base`, and the file that makes it a package
     ("__init__",),
     ("testing",),
-    ("interop", "plot"),
+    ("interop", "bridges", "plot", "parallel"),
     ("nets",),
     ("bptt",),  # `bptt/loop`, and the file that names what is public
     ("bptt/engines",),

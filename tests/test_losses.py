@@ -3,6 +3,7 @@ import math
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,10 +32,6 @@ def complex_step(loss, array):
         moved[p] += 1e-30j
         gradient[p] = loss(moved).imag / 1e-30
     return gradient
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 def example(seed=0, shape=(3, 2), classes=5):

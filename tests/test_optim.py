@@ -5,6 +5,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import cover, host
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +22,6 @@ OPTIMIZERS = {
 class Pair(NamedTuple):
     weight: object
     bias: object
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)  # CuPy's own way
 
 
 def tree(seed, xp=np, dtype="float64"):
@@ -280,8 +277,8 @@ def test_moments_in_half_precision_are_refused(half):
         adam().update(params, state, params)
 
 
-@pytest.mark.parametrize(
-    ("params", "grads"),
+@cover(
+    ("trees", "name"),
     [
         ({0: np.ones(2)}, [np.ones(2)]),
         ([np.ones(2)], {0: np.ones(2)}),
@@ -291,9 +288,11 @@ def test_moments_in_half_precision_are_refused(half):
         ({"w": np.ones(2)}, {"w": np.ones(2), "frozen": {}}),
         ((np.ones(2), ()), (np.ones(2),)),
     ],
+    list(OPTIMIZERS),
+    strength=1,
 )
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_trees_of_another_kind_are_refused(name, params, grads):
+def test_trees_of_another_kind_are_refused(name, trees):
+    params, grads = trees
     optimizer = OPTIMIZERS[name]()
     with pytest.raises(ValueError, match=r"`grads.*must be a tree like `params"):
         optimizer.update(grads, optimizer.init(params), params)

@@ -13,7 +13,9 @@ if _sys.orig_argv[1:3] == ["-m", "xpbptt"] and _signal.getsignal(2) is _signal.d
 
 
 from xpbptt import backends as backends
+from xpbptt import bridges as bridges
 from xpbptt import interop as interop
+from xpbptt import parallel as parallel
 from xpbptt import plot as plot
 from xpbptt import testing as testing
 from xpbptt._arrays.types import Array
@@ -30,6 +32,7 @@ from xpbptt.bptt import (
     Weights,
 )
 from xpbptt.cells import Cell
+from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
@@ -73,6 +76,7 @@ __all__ = [
     "adam",
     "clip_by_global_norm",
     "length_mask",
+    "load",
     "lstm_backward",
     "lstm_cell_backward",
     "lstm_cell_forward",
@@ -82,6 +86,7 @@ __all__ = [
     "rnn_cell_backward",
     "rnn_cell_forward",
     "rnn_forward",
+    "save",
     "sgd",
     "softmax_cross_entropy",
 ]

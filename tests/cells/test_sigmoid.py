@@ -5,6 +5,7 @@ import math
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 
 from xpbptt import cells, notebook
 
@@ -13,10 +14,6 @@ DTYPES = ["float32", "float64"]
 SPECIAL = [math.inf, -math.inf, 0.0, -0.0, math.nan, 1e4, -1e4]
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)
 
 
 def sample(dtype):
@@ -79,11 +76,11 @@ def test_special_values(sigmoid, xp, dtype):
     np.testing.assert_array_equal(host(found), np.repeat([1, 0, 0.5, 0.5, np.nan, 1, 0], 8))
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 3, 5)])
-def test_every_shape(sigmoid, xp, shape):
-    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
-    found = sigmoid(xp.asarray(x), xp=xp)
-    np.testing.assert_allclose(host(found), exact(x).astype("float32"), rtol=1e-6, strict=True)
+def test_every_shape(sigmoid, xp):
+    for shape in ((), (0,), (1,), (2, 0, 3), (2, 3, 5)):
+        x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        found = sigmoid(xp.asarray(x), xp=xp)
+        np.testing.assert_allclose(host(found), exact(x).astype("float32"), rtol=1e-6, strict=True)
 
 
 def test_the_argument_is_left_alone(sigmoid, xp, dtype):

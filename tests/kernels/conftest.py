@@ -7,6 +7,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 import pytest
+from helpers import host
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
@@ -216,10 +217,6 @@ def make(xp):
         return SimpleNamespace(net=net, **map_leaves(here, tree))
 
     return make
-
-
-def host(array):
-    return np.asarray(array.get() if hasattr(array, "get") else array)
 
 
 @pytest.fixture(scope="session")

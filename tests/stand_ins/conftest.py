@@ -116,6 +116,11 @@ def notebook_lstm(make):
     return a, y, c, xpbptt.lstm_backward(da, caches), one, cell
 
 
+def stream(make, net):
+    """All that is computed without a backward pass."""
+    return infer(make, net), () if net.bidirectional else step(make, net)
+
+
 NETS = {
     "rnn": xpbptt.RNN(I, H, 2),
     "rnn-relu": xpbptt.RNN(I, H, nonlinearity="relu"),
@@ -131,13 +136,8 @@ OPTIMIZERS = {
     "momentum": xpbptt.sgd(0.1, momentum=0.9),
     "adam": xpbptt.adam(0.1),
 }
-# Every strategy on one net, every other net with two of them.
-TRAINED = [
-    (name, bptt)
-    for k, name in enumerate(NETS)
-    for j, bptt in enumerate(STRATEGIES)
-    if name == "lstm-both" or j in (0, k % 5 + 1)
-]
+# Each net and each strategy, and two on the net that has both directions.
+TRAINED = [*zip(NETS, STRATEGIES, strict=True), ("lstm-both", KeepStates())]
 CALLS = {
     **{
         f"{name}-{bptt!r}": lambda make, net=NETS[name], bptt=bptt: forward_and_backward(
@@ -145,12 +145,7 @@ CALLS = {
         )
         for name, bptt in TRAINED
     },
-    **{f"{name}-infer": lambda make, net=net: infer(make, net) for name, net in NETS.items()},
-    **{
-        f"{name}-step": lambda make, net=net: step(make, net)
-        for name, net in NETS.items()
-        if not net.bidirectional
-    },
+    **{f"{name}-stream": lambda make, net=net: stream(make, net) for name, net in NETS.items()},
     "dropout": lambda make: forward_and_backward(make, DROPPING, dropout_seed=3),
     "losses": losses,
     "linear": linear,

@@ -1,1 +1,1 @@
-"""Arrays and trees of arrays: types, checks, namespaces, norms and initial weights."""
+"""Arrays and trees of arrays: types, checks, namespaces, norms, initial weights and files."""

@@ -83,8 +83,7 @@ def _forward(
         kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = engine.record(inputs.part(tail), state, xp=xp)
-        for t in range(plan.tail, steps):
-            outputs.write(t + 1, segment.states.read(t + 1 - plan.tail)[:1])
+        outputs.put(plan.tail + 1, segment.states.stacked(1)[:1])
     y = outputs.stacked(1)[0]
     # Without a tail the outputs are kept.
     if mask is not None:

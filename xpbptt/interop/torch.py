@@ -3,29 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
-
-import array_api_compat
-import numpy as np
+from typing import Any
 
 from xpbptt._arrays import check
-from xpbptt._arrays.host import to_numpy
-from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.types import AnyArray
 from xpbptt.cells.recurrence import Weights
+from xpbptt.interop.arrangement import MATRICES, Layout, Sizes
+from xpbptt.interop.layout import read_sizes, write_pairs
+from xpbptt.interop.tensors import check_rank, check_tensor
 
-KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
+KEY = re.compile(r"(?:weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9]\d*)(_reverse)?")
 FIELDS = Weights._fields[:4]  # without a cell's own parameters
-SUFFIXES = {False: "", True: "_reverse"}
+LAYOUT = Layout("torch.nn", tuple(f"{field}_l{{layer}}{{direction}}" for field in FIELDS))
+FITS = "the shape that fits the other tensors"
 Named = tuple[str, Any]
-
-
-class Place(NamedTuple):
-    """Where a tensor belongs: which field of which layer and direction."""
-
-    layer: int
-    reverse: bool
-    field: str
 
 
 def from_state_dict(
@@ -84,29 +75,31 @@ def from_state_dict(
         came = [prefix, *state_dict][:4]
         message = f"`prefix` and the keys of `state_dict` must be str, got {came}"
         raise TypeError(message)
-    xp = standard(np if xp is None else xp)
-    tensors = {
-        _place(key, prefix): (f"state_dict[{key!r}]", tensor)
-        for key, tensor in state_dict.items()
-        if key.startswith(prefix)
-    }
-    if not tensors:
+    keys = [key for key in state_dict if key.startswith(prefix)]
+    if not keys:
         message = f"`state_dict` has no key that starts with {prefix!r}: {list(state_dict)[:8]}"
         raise ValueError(message)
-    for name, tensor in tensors.values():
-        _check_tensor(name, tensor)
-    layers = max(place.layer for place in tensors) + 1
-    both = any(place.reverse for place in tensors)
-    directions = (False, True) if both else (False,)
-    entries = [[_entry(tensors, k, reverse) for reverse in directions] for k in range(layers)]
-    _check_sizes(entries)
-    arrays = [
-        [[(name, _convert(name, each, xp=xp, device=device)) for name, each in e] for e in layer]
-        for layer in entries
-    ]
-    check.one_namespace(named for layer in arrays for entry in layer for named in entry)
-    params = [[Weights(*(array for _, array in entry)) for entry in layer] for layer in arrays]
-    return tuple(tuple(layer) if both else layer[0] for layer in params)
+    places = [_place(key, prefix) for key in keys]
+    for key in keys:
+        check_tensor(f"state_dict[{key!r}]", state_dict[key])
+    first = [f"{prefix}{field}_l0" for field in FIELDS[:MATRICES]]
+    missing = [key for key in first if key not in state_dict]
+    if missing:
+        message = f"`state_dict` lacks {missing}"
+        raise ValueError(message)
+    matrices = [(f"state_dict[{key!r}]", state_dict[key]) for key in first]
+    layers = max(layer for layer, _ in places) + 1
+    sizes = _sizes(matrices, layers, 1 + any(reverse for _, reverse in places))
+    return read_sizes(
+        state_dict,
+        sizes,
+        LAYOUT,
+        xp=xp,
+        device=device,
+        prefix=prefix,
+        name="state_dict",
+        meaning=FITS,
+    )
 
 
 def to_state_dict(
@@ -152,13 +145,15 @@ def to_state_dict(
             )
             raise ValueError(message)
     check.one_namespace(tensor for pair in pairs for entry in pair for tensor in entry)
-    _check_sizes(pairs)
-    return {
-        f"{prefix}{field}_l{layer}{suffix}": array
-        for layer, pair in enumerate(pairs)
-        for suffix, entry in zip(SUFFIXES.values(), pair, strict=False)
-        for field, (_, array) in zip(FIELDS, entry, strict=True)
-    }
+    sizes = _sizes(pairs[0][0][:MATRICES], len(pairs), len(pairs[0]))
+    rows = len(sizes.gates) * sizes.hidden
+    for layer, pair in enumerate(pairs):
+        expected = [(rows, sizes.width(layer)), (rows, sizes.hidden), (rows,), (rows,)]
+        for entry in pair:
+            for (name, tensor), shape in zip(entry, expected, strict=True):
+                check.shape(name, tensor, shape, FITS)
+    weights = [[Weights(*(array for _, array in entry)) for entry in pair] for pair in pairs]
+    return write_pairs(weights, sizes, LAYOUT, prefix=prefix)
 
 
 def _pair(name: str, entry: Any) -> list[list[Named]]:
@@ -166,7 +161,7 @@ def _pair(name: str, entry: Any) -> list[list[Named]]:
     pair = {name: entry}
     if isinstance(entry, (tuple, list)) and not isinstance(entry, Weights):
         pair = {f"{name}[{direction}]": weights for direction, weights in enumerate(entry)}
-        if len(pair) != len(SUFFIXES):
+        if len(pair) != len(LAYOUT.directions):
             pair = {name: None}
     if not all(isinstance(weights, Weights) for weights in pair.values()):
         message = f"`{name}` must be Weights or a pair of Weights, got {entry!r:.80}"
@@ -180,7 +175,8 @@ def _pair(name: str, entry: Any) -> list[list[Named]]:
     ]
 
 
-def _place(key: str, prefix: str) -> Place:
+def _place(key: str, prefix: str) -> tuple[int, bool]:
+    """Return the layer of a key, and whether it is of the backward direction."""
     match = KEY.fullmatch(key.removeprefix(prefix))
     if match is None:
         message = (
@@ -190,88 +186,17 @@ def _place(key: str, prefix: str) -> Place:
             "another one pass its name as `prefix`"
         )
         raise ValueError(message)
-    field, layer, reverse = match.groups()
-    return Place(int(layer), reverse is not None, field)
+    return int(match[1]), match[2] is not None
 
 
-def _entry(
-    tensors: dict[Place, Named],
-    layer: int,
-    reverse: bool,  # noqa: FBT001 - private
-) -> list[Named]:
-    """Return the four named tensors of one layer and direction."""
-    entry = [tensors.get(Place(layer, reverse, field)) for field in FIELDS]
-    missing = [
-        f"{field}_l{layer}{SUFFIXES[reverse]}"
-        for field, tensor in zip(FIELDS, entry, strict=True)
-        if tensor is None
-    ]
-    biases = [name for name in missing if name.startswith("bias")]
-    if len(missing) > len(biases) or len(biases) == 1:
-        message = f"`state_dict` lacks {missing}"
+def _sizes(matrices: list[Named], layers: int, directions: int) -> Sizes:
+    """Return the sizes that follow from the matrices of the first layer."""
+    for name, tensor in matrices:
+        check_rank(name, tensor, 2)
+    (_, weight_ih), (name, weight_hh) = matrices
+    rows, hidden = weight_hh.shape
+    if not hidden or rows % hidden:
+        message = f"`{name}` has shape {(rows, hidden)}, expected (G·H, H)"
         raise ValueError(message)
-    if biases:
-        name, weight = entry[0] or ("", None)
-        _check_rank(name, weight, 2)
-        like: Any = weight if array_api_compat.is_array_api_obj(weight) else np.asarray(weight)
-        zeros = (name, array_api_compat.array_namespace(like).zeros_like(like[:, 0]))
-        entry[2:] = [zeros, zeros]
-    return [tensor for tensor in entry if tensor is not None]
-
-
-def _check_sizes(entries: list[list[list[Named]]]) -> None:
-    """Refuse tensors whose shapes do not fit one net."""
-    (name, first) = entries[0][0][1]
-    _check_rank(name, first, 2)
-    gates, hidden = first.shape
-    if not hidden or gates % hidden:
-        message = f"`{name}` has shape {tuple(first.shape)}, expected (G·H, H)"
-        raise ValueError(message)
-    _check_rank(*entries[0][0][0], 2)
-    size = entries[0][0][0][1].shape[1]
-    for entry in entries:
-        for weights in entry:
-            expected = [(gates, size), (gates, hidden), (gates,), (gates,)]
-            for (name, tensor), shape in zip(weights, expected, strict=True):
-                meaning = "the shape that fits the other tensors"
-                check.shape(name, tensor, shape, meaning)
-        size = len(entry) * hidden
-
-
-def _check_tensor(name: str, tensor: Any) -> None:
-    if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
-        message = (
-            f"`{name}` must be a tensor or an array of any library, got {type(tensor).__name__}: "
-            "numpy.asarray makes an array of lists of numbers"
-        )
-        raise TypeError(message)
-
-
-def _check_rank(name: str, tensor: Any, rank: int) -> None:
-    if len(getattr(tensor, "shape", ())) != rank:
-        message = f"`{name}` must have {rank} axes, got {getattr(tensor, 'shape', tensor)!r:.80}"
-        raise ValueError(message)
-
-
-def _convert(name: str, tensor: Any, *, xp: Any, device: Any) -> AnyArray:
-    """Return a copy of a tensor in `xp`, through the host if it is another library's."""
-    tensor = tensor.detach() if hasattr(tensor, "detach") else tensor
-    array_like = array_api_compat.is_array_api_obj(tensor)
-    own = array_like and array_api_compat.array_namespace(tensor) is xp
-    try:
-        source = tensor if own else to_numpy(tensor)
-        array = xp.asarray(source, device=device, copy=True)
-    except TypeError as error:
-        message = (
-            f"`{name}` has dtype {tensor.dtype} and cannot be converted by way of NumPy "
-            f"({error}): first move it to the host, or to a dtype that both libraries have"
-        )
-        raise TypeError(message) from error
-    kept = str(source.dtype).removeprefix("torch.") in str(array.dtype)
-    if not xp.isdtype(array.dtype, "real floating") or not kept:
-        message = (
-            f"`{name}` has dtype {source.dtype}, which became {array.dtype}; expected real "
-            "floating-point numbers that the library has (JAX: enable jax_enable_x64 for float64)"
-        )
-        raise TypeError(message)
-    return array
+    gates = tuple(map(str, range(rows // hidden)))  # names do not matter: nothing is rearranged
+    return Sizes(weight_ih.shape[1], hidden, gates, layers, directions)

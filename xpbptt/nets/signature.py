@@ -110,7 +110,7 @@ class Door:
         """Return the namespace, parameters, initial state and the key of dropout."""
         xp, params, start = self.infer(params, x, state, mask)
         check_strategy(bptt)
-        return xp, params, start, self._key(dropout_seed)
+        return xp, params, start, self.key(dropout_seed)
 
     def infer(
         self, params: Tree, x: Array, state: Tree, mask: Array | None
@@ -201,8 +201,8 @@ class Door:
         ]
         return tuple(zip(parts[::2], parts[1::2], strict=True) if net.bidirectional else parts)
 
-    def _key(self, seed: Seed) -> int:
-        """Return the number that dropout follows from."""
+    def key(self, seed: Seed) -> int:
+        """Return the number that dropout follows from; an integer of JAX is one already."""
         if not self.net.dropout or self.net.num_layers == 1:
             return 0
         if seed is None:
@@ -212,6 +212,8 @@ class Door:
                 "nothing"
             )
             raise ValueError(message)
+        if array_api_compat.is_jax_array(seed):
+            return seed  # type: ignore[return-value]
         return int(generator(seed, "dropout_seed").integers(2**31))
 
 

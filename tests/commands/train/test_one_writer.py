@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import xpbptt
-from xpbptt.commands.base import atomic
+from xpbptt._arrays import atomic
 from xpbptt.commands.main import main
 from xpbptt.commands.train import checkpoint, loop
 from xpbptt.commands.train.job import Job
@@ -64,7 +64,7 @@ def test_going_on_needs_no_leave_but_another_model_does(capsys):
 
 
 def test_two_processes_do_not_train_one_file(capsys):
-    code = "from xpbptt.commands.base import atomic; from pathlib import Path; import sys\n"
+    code = "from xpbptt._arrays import atomic; from pathlib import Path; import sys\n"
     code += "with atomic.locked(Path('model')): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code],

@@ -1,6 +1,6 @@
 """The mutants, a module for each part of the project."""
 
-from . import cells, doors, engines, files, train
+from . import cells, doors, ecosystem, engines, files, train
 
 MUTANTS = [
     *engines.MUTANTS,
@@ -8,4 +8,5 @@ MUTANTS = [
     *doors.MUTANTS,
     *files.MUTANTS,
     *train.MUTANTS,
+    *ecosystem.MUTANTS,
 ]

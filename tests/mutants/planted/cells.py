@@ -2,7 +2,9 @@
 
 from mutants.mutant import Mutant
 
-CLOSED = "tests/test_closed_gates.py::test_the_gradient_of_a_gate_in_float32_is_that_in_float64"
+CLOSED = (
+    "tests/cells/test_closed_gates.py::test_the_gradient_of_a_gate_in_float32_is_that_in_float64"
+)
 
 MUTANTS = [
     Mutant(
@@ -24,35 +26,35 @@ MUTANTS = [
         "notebook/maths.py",
         "return xp.where(negative, e_z, xp.ones_like(e_z)) / (1 + e_z)",
         "return (xp.tanh(z * 0.5) + 1) * 0.5",
-        "tests/test_closed_gates.py::test_the_notebook_keeps_it_too",
+        "tests/cells/test_closed_gates.py::test_the_notebook_keeps_it_too",
     ),
     Mutant(
         "a wrong cell is believed",
         "nets/signature.py",
         "contract.check(net.cell, net.input_size, net.hidden_size, x)",
         "pass",
-        "tests/test_cell_contract.py::test_what_backward_returns",
+        "tests/nets/test_contract.py::test_what_backward_returns",
     ),
     Mutant(
         "an array is believed to be the residuals",
         "nets/contract.py",
         'tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)',
         "pass",
-        "tests/test_cell_contract.py::test_what_forward_returns",
+        "tests/nets/test_contract.py::test_what_forward_returns",
     ),
     Mutant(
         "a cell that runs eagerly may write into the caller's gradient",
         "bptt/engines/eager.py",
         "    dstate = copied(dstate, xp=xp)\n",
         "",
-        "tests/test_cell_contract.py::test_a_write_that_the_small_step_does_not_make",
+        "tests/nets/test_contract.py::test_a_write_that_the_small_step_does_not_make",
     ),
     Mutant(
         "a cache cannot be pickled",
         "bptt/engines/tape.py",
         ' | {"xp": self.xp.__name__}',
         "",
-        "tests/test_copies.py::test_a_cache_of_no_steps",
+        "tests/nets/test_copies.py::test_a_cache_of_no_steps",
     ),
     Mutant(
         "the optimiser adam cannot be pickled",
@@ -61,7 +63,7 @@ MUTANTS = [
         "    return Optimizer(settings.init, settings.update)",
         "    settings = _Adam(rate, beta1, beta2, epsilon)\n"
         "    return Optimizer(lambda params: settings.init(params), settings.update)",
-        "tests/test_copies.py::test_an_optimizer",
+        "tests/nets/test_copies.py::test_an_optimizer",
     ),
     Mutant(
         "of two constants that are equal the sign of zero is lost",

@@ -22,20 +22,20 @@ MUTANTS = [
         "nets/lengths.py",
         "wrong = [number for number in numbers if not 0 <= number <= steps]",
         "wrong = []",
-        "tests/test_masks.py::test_length_mask_refuses",
+        "tests/nets/test_masks.py::test_length_mask_refuses",
     ),
     Mutant(
         "anything is taken for True",
         "nets/signature.py",
         '        check.true_or_false("trace", trace)\n',
         "",
-        "tests/test_bad_input.py::test_what_is_neither_true_nor_false",
+        "tests/nets/test_bad_input.py::test_what_is_neither_true_nor_false",
     ),
     Mutant(
         "dropout that does nothing says nothing",
         "nets/stack.py",
         "if self.dropout and self.num_layers == 1:\n            message",
         "if False:\n            message",
-        "tests/test_dropout.py::test_dropout_with_nothing_to_drop_warns_the_caller",
+        "tests/bptt/layers/test_dropout.py::test_dropout_with_nothing_to_drop_warns_the_caller",
     ),
 ]

@@ -8,28 +8,28 @@ MUTANTS = [
         "commands/train/encode.py",
         '("uint8", "uint16", "int32")',
         '("int32",)',
-        "tests/test_charlm_text.py::test_a_long_text_takes_few_bytes_a_character",
+        "tests/commands/train/test_text.py::test_a_long_text_takes_few_bytes_a_character",
     ),
     Mutant(
         "a text is read whole",
         "commands/train/text.py",
         "while chunk := file.read(PIECE):",
         "while chunk := file.read():",
-        "tests/test_charlm_text.py::test_a_long_text_takes_few_bytes_a_character",
+        "tests/commands/train/test_text.py::test_a_long_text_takes_few_bytes_a_character",
     ),
     Mutant(
         "a text that will not fit is read",
         "commands/train/text.py",
         "memory.check(BYTES * size, what, SHORTER)",
         "pass",
-        "tests/test_charlm_text.py::test_a_text_that_will_not_fit_is_refused_before_it_is_read",
+        "tests/commands/train/test_text.py::test_a_text_that_will_not_fit_is_refused_before_it_is_read",
     ),
     Mutant(
         "a model that will not fit is made",
         "commands/train/job.py",
         "        memory.check(cost.least(settings, characters), what, advice)\n",
         "",
-        "tests/test_charlm_cost.py"
+        "tests/commands/train/test_cost.py"
         "::test_a_model_that_will_not_fit_is_refused_before_anything_is_made",
     ),
     Mutant(
@@ -37,13 +37,13 @@ MUTANTS = [
         "commands/train/blas.py",
         "if small or now == 1:",
         "if now == 1:",
-        "tests/test_charlm_blas.py::test_what_is_known_beforehand_is_not_measured",
+        "tests/commands/train/test_blas.py::test_what_is_known_beforehand_is_not_measured",
     ),
     Mutant(
         "more threads are taken where they are not faster",
         "commands/train/blas.py",
         "count = now if GAIN * every < one else 1",
         "count = now",
-        "tests/test_charlm_blas.py::test_all_threads_are_taken_where_they_are_faster_by_a_tenth",
+        "tests/commands/train/test_blas.py::test_all_threads_are_taken_where_they_are_faster_by_a_tenth",
     ),
 ]

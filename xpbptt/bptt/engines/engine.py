@@ -1,7 +1,8 @@
 """Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
 
 An engine is a value, chosen once for a pass by `choose`. `stepwise` runs compiled cells, a product
-and a kernel a step; `eager` runs the cell's functions as they are written.
+and a kernel a step; `scan` compiles the loop for arrays of JAX; `eager` runs the cell's functions
+as they are written.
 """
 
 import os
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from xpbptt.bptt.engines import eager, stepwise
+from xpbptt.bptt.engines import eager, scan, stepwise
 from xpbptt.bptt.engines.stepwise_back import rewind
 from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.cell import Cell
@@ -81,6 +82,8 @@ def choose(
     xp : namespace
         The namespace of the arrays.
     """
+    if getattr(xp, "__name__", "") == scan.NAMESPACE and 0 not in x.shape:
+        return _scanned(recurrence(cell) if isinstance(cell, Cell) else cell, params, x)
     if isinstance(cell, Recurrence):
         return _eager(cell, "a Recurrence is not compiled")
     if 0 in x.shape:
@@ -110,6 +113,22 @@ def _fastest(
 def _eager(of: Recurrence, reason: str) -> Engine:
     functions = eager.prepare, eager.advance, eager.record, eager.rewind, eager.step
     return Engine("eager", reason, *(partial(function, of) for function in functions))
+
+
+def _scanned(of: Recurrence, params: Tree, x: Array) -> Engine:
+    """Return the fastest engine for arrays of JAX."""
+    if os.environ.get(VARIABLE) == "0":
+        return _eager(of, f"{VARIABLE}=0 is set")
+    if not scan.pays(params, x):
+        return _eager(of, "the sequence is too short to compile a scan for it")
+    reason = scan.refusal(of, x.shape[-1], scan.width(params), x.dtype)
+    return _eager(of, reason) if reason else _scan(of)
+
+
+@lru_cache
+def _scan(of: Recurrence) -> Engine:
+    functions = scan.prepare, scan.advance, scan.record, scan.rewind, scan.step
+    return Engine("scan", "", *(partial(function, of) for function in functions))
 
 
 def _stepwise(found: Compiled) -> Engine:

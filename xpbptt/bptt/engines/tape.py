@@ -1,12 +1,14 @@
 """What the steps of a loop produce, one (T, …) array for each part.
 
 Where the library can write into arrays, the (T, …) arrays are made once, at the first step, and
-every step copies its rows there. Where it cannot (JAX), the rows are collected and stacked.
+every step copies its rows there. Where it cannot (JAX), rows and arrays of rows are collected and
+joined.
 Nothing is written through a view, which the standard leaves open whether it is a copy.
 """
 
 from importlib import import_module
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import array_api_compat
 
@@ -76,12 +78,23 @@ class Tape:
         for part, row in zip(self._parts, rows, strict=True):
             part[place] = row
 
+    def put(self, t: int, arrays: Arrays) -> None:
+        """Keep arrays (n, …) of the rows of the steps from `t` on, on a tape that is begun."""
+        start = self._first + t
+        for part, array in zip(self._parts or (), arrays, strict=True):
+            rows = slice(start, start + array.shape[0])
+            if self._writable:
+                part[rows, ...] = array
+            else:
+                part[rows] = [Row(array, k) for k in range(array.shape[0])]
+
     def read(self, t: int) -> Arrays:
         """Return the rows of step `t`."""
         if self._parts is None:
             return ()
-        place = (self._first + t, ...) if self._writable else self._first + t
-        return tuple(part[place] for part in self._parts)
+        if self._writable:
+            return tuple(part[self._first + t, ...] for part in self._parts)
+        return tuple(_row(part[self._first + t]) for part in self._parts)
 
     def stacked(self, start: int = 0, stop: int | None = None) -> Arrays:
         """Return the steps from `start` to before `stop` as (T, …) arrays."""
@@ -91,7 +104,7 @@ class Tape:
             return ()
         if self._writable:
             return tuple([part[steps, ...] for part in self._parts])
-        return tuple(self._stack(part[steps], like=part[0]) for part in self._parts)
+        return tuple(self._stack(part[steps], like=_row(part[0])) for part in self._parts)
 
     def _allocate(self, row: Array) -> Any:
         device = array_api_compat.device(row)
@@ -101,9 +114,34 @@ class Tape:
 
     def _stack(self, rows: list[Array], *, like: Array) -> Array:
         if rows:
-            return self.xp.stack(rows, axis=0)
+            runs = [self._joined(list(run)) for _, run in groupby(rows, _origin)]
+            return runs[0] if len(runs) == 1 else self.xp.concat(runs, axis=0)
         device = array_api_compat.device(like)
         return self.xp.zeros((0, *like.shape), dtype=like.dtype, device=device)
+
+    def _joined(self, rows: list[Any]) -> Array:
+        """Return rows of one array, or arrays of a row each, as one array."""
+        if not isinstance(rows[0], Row):
+            return self.xp.stack(rows, axis=0)
+        array, first, last = rows[0].array, rows[0].place, rows[-1].place
+        whole = last - first + 1 == array.shape[0]
+        return array if whole else array[first : last + 1, ...]
+
+
+class Row(NamedTuple):
+    """A row of an array that was put on a tape which cannot be written to."""
+
+    array: Array
+    place: int
+
+
+def _row(entry: Any) -> Array:
+    return entry.array[entry.place, ...] if isinstance(entry, Row) else entry
+
+
+def _origin(entry: Any) -> int | None:
+    """Return what the rows of one array have in common, and single rows too."""
+    return id(entry.array) if isinstance(entry, Row) else None
 
 
 class Slab:

@@ -77,7 +77,7 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
 def dropped(x: Array, rate: float, key: int, *, xp: Namespace) -> Array:
     """Return `x` with some elements dropped, and the others divided by 1 - rate."""
     places = xp.arange(math.prod(x.shape), dtype=xp.int32, device=array_api_compat.device(x))
-    bits = mixed(mixed(places) ^ (key % 2**31))
+    bits = mixed(mixed(places) ^ (key & 0x7FFFFFFF))
     keep = xp.reshape((bits & 0x7FFFFFFF) >= min(round(rate * 2**31), 2**31 - 1), x.shape)
     return xp.where(keep, x / (1 - rate), xp.zeros_like(x))
 

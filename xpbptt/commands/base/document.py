@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from xpbptt.commands.base import atomic
+from xpbptt._arrays import atomic
 from xpbptt.commands.base.errors import TrainingError, UserError
 
 STDOUT = "-"

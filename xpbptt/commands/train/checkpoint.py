@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from xpbptt._arrays import atomic
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt._arrays.types import Tree
-from xpbptt.commands.base import atomic
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError, UserError
 from xpbptt.commands.base.terminal import plain
 from xpbptt.commands.train import layout, tensors

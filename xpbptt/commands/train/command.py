@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xpbptt.commands.base import atomic, threads
+from xpbptt._arrays import atomic
+from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import NotFiniteError, UserError
 from xpbptt.commands.base.terminal import Lossy, plain, shown

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from xpbptt.commands.base import atomic
+from xpbptt._arrays import atomic
 from xpbptt.commands.base.errors import TrainingError, UserError
 from xpbptt.commands.train.log import Entry
 

@@ -1,0 +1,271 @@
+"""The engine `scan`, for arrays of JAX: the cell inside ``jax.lax.scan``, compiled for all steps.
+
+The functions compute what those of the engine `eager` do. They are compiled once for each cell and
+shape, and take their place in the caller's program where ``jax.jit`` or ``jax.vmap`` is tracing it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from importlib import import_module
+from typing import Any
+
+from xpbptt._arrays.norms import clip, norm
+from xpbptt._arrays.once import once
+from xpbptt._arrays.tree import leaves, map_leaves, map_shapes
+from xpbptt._arrays.wide import narrowed
+from xpbptt.bptt.engines.chunks import chunks
+from xpbptt.bptt.engines.masks import blank, columns, held, taken
+from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+from xpbptt.cells.recurrence import Recurrence
+
+NAMESPACE = "jax.numpy"
+SOME = 4  # hidden units
+LONG = 32  # steps from which on it pays to compile, which takes most of a second for each shape
+
+log = logging.getLogger("xpbptt")
+
+
+def pays(params: Tree, x: Array) -> bool:
+    """Tell whether to compile: a long sequence, a step of a stream, or a program being traced."""
+    steps, *_ = x.shape
+    if len(x.shape) == 2 or steps >= LONG:  # noqa: PLR2004 - (B, I) of a step
+        return True
+    tracer = import_module("jax").core.Tracer
+    return any(isinstance(leaf, tracer) for _, leaf in leaves((params, x)))
+
+
+def width(params: Tree) -> int:
+    """Return the hidden units H, or some number where the parameters do not tell."""
+    weight = getattr(params, "weight_hh", None)
+    return SOME if weight is None else int(weight.shape[1])
+
+
+@once
+def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
+    """Return why JAX cannot trace a recurrence, or an empty string; it is also logged, once.
+
+    Both passes are traced on arrays without numbers, for two steps of two sequences.
+    """
+    jax = import_module("jax")
+
+    def zeros(*shape: int) -> Array:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    params = map_shapes(lambda shape: zeros(*shape), of.shapes(inputs, hidden))
+    state = of.state(*(zeros(2, hidden) for _ in of.state._fields))
+
+    def both(params: Tree, x: Array, state: Tree) -> Any:
+        states, residuals, last = _record(of, params, x, None, state)
+        if not jax.numpy.isdtype(dtype, "real floating"):
+            return last  # a complex step goes forward only
+        rows = params, x, None, states, residuals, states[0][1:, ...], None, last
+        return _rewind(of, None, False, rows)  # noqa: FBT003 - static
+
+    try:
+        jax.eval_shape(both, params, zeros(2, 2, inputs), state)
+    except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on tracers
+        first, _, _ = str(error).strip().partition("\n")
+        reason = f"tracing raised {type(error).__name__}: {first}"
+        log.warning("%s is not compiled but runs eagerly, slower: %s", of.name, reason)
+        return reason
+    return ""
+
+
+def prepare(of: Recurrence, params: Tree, steps: int, *, xp: Namespace) -> None:
+    """Prepare nothing: the compiled functions do so themselves; see `Engine`."""
+
+
+def advance(
+    of: Recurrence,
+    inputs: Inputs,
+    marks: Sequence[int],
+    state: Tree,
+    outputs: Tape | None,
+    most: int,
+    *,
+    xp: Namespace,  # noqa: ARG001 - the contract's
+) -> tuple[list[Tree], Tree]:
+    """Run forward; see `Engine`."""
+    snapshots = []
+    parts = len(state) if marks else 0 if outputs is None else outputs.parts
+    for steps in chunks(inputs.x.shape[0], most):
+        one = inputs.part(steps)
+        arguments = one.params, one.x, one.mask, of.state(*state)
+        states, last = _compiled(_advance)(of, parts, *arguments)
+        for t in marks:
+            if t == steps.start:
+                snapshots.append(of.state(*state))
+            elif steps.start < t < steps.stop:
+                row = t - steps.start - 1
+                snapshots.append(of.state(*(part[row, ...] for part in states)))
+        if outputs is not None:
+            outputs.put(steps.start + 1, states[: outputs.parts])
+        state = last
+    return snapshots, of.state(*state)
+
+
+def record(
+    of: Recurrence,
+    inputs: Inputs,
+    state: Tree,
+    *,
+    xp: Namespace,
+) -> tuple[Segment, Tree]:
+    """Run forward and keep everything; see `Engine`."""
+    params, x, mask, _ = inputs
+    states, residuals, last = _compiled(_record)(of, params, x, mask, of.state(*state))
+    return Segment(Tape.of(states, xp=xp), Tape.of(residuals, xp=xp)), last
+
+
+def rewind(
+    of: Recurrence,
+    inputs: Inputs,
+    segment: Segment,
+    back: Back,
+    dstate: Tree,
+    *,
+    xp: Namespace,
+) -> Rewound:
+    """Go back over a segment; see `Engine`."""
+    params, x, mask, _ = inputs
+    residuals = None if segment.residuals is None else segment.residuals.stacked()
+    cuts = None
+    if back.truncate is not None:
+        cuts = xp.asarray([back.cuts(t) for t in range(x.shape[0])])
+    states = segment.states.stacked()
+    rows = params, x, mask, states, residuals, back.dy, cuts, of.state(*dstate)
+    dparams, dx, dbefore, trace = _compiled(_rewind)(of, back.watch.clip, back.watch.trace, rows)
+    return Rewound(dparams, dx, dbefore, trace)
+
+
+def step(
+    of: Recurrence,
+    params: Tree,
+    x_t: Array,
+    state: Tree,
+    *,
+    xp: Namespace,  # noqa: ARG001 - the contract's
+) -> Tree:
+    """Advance by one step; see `Engine`."""
+    return _compiled(_step)(of, params, x_t, of.state(*state))
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of this file, compiled by JAX for each value of its static arguments."""
+    static = {_advance: (0, 1), _record: (0,), _rewind: (0, 1, 2), _step: (0,)}
+    compiled: Callable[..., Any] = import_module("jax").jit(
+        function, static_argnums=static[function]
+    )
+    return compiled
+
+
+def _advance(
+    of: Recurrence, parts: int, params: Tree, x: Array, mask: Array | None, state: Tree
+) -> tuple[tuple[Array, ...], Tree]:
+    """Return so many parts of the states after each step, and the last state."""
+    run = partial(_forward, of, params, lambda state, _: tuple(state)[:parts])
+    states, last = run(x, mask, state)
+    return states, last
+
+
+def _record(
+    of: Recurrence, params: Tree, x: Array, mask: Array | None, state: Tree
+) -> tuple[tuple[Array, ...], tuple[Array, ...], Tree]:
+    """Return the T + 1 states, the residuals of T steps, and the last state."""
+    xp = import_module(NAMESPACE)
+    run = partial(_forward, of, params, lambda state, residuals: (tuple(state), tuple(residuals)))
+    (states, residuals), last = run(x, mask, state)
+    pairs = zip(state, states, strict=True)
+    return tuple(xp.concat((first[None, ...], part)) for first, part in pairs), residuals, last
+
+
+def _forward(
+    of: Recurrence,
+    params: Tree,
+    kept: Callable[[Tree, Any], Tree],
+    x: Array,
+    mask: Array | None,
+    state: Tree,
+) -> tuple[Tree, Tree]:
+    """Run over all steps; `kept` chooses what to stack of each state and its residuals."""
+    xp, lax = import_module(NAMESPACE), import_module("jax").lax
+    weights = of.prepare(params, 1, xp=xp)
+    u = map_leaves(
+        lambda part: xp.reshape(part, (*x.shape[:2], *part.shape[1:])),
+        _projected(of, params, blank(x, mask, xp=xp), xp=xp),
+    )
+
+    def body(state: Tree, row: tuple[Any, Array | None]) -> tuple[Tree, Tree]:
+        u, column = row
+        new, residuals = of.step(weights, u, state, xp=xp)
+        after = of.state(*held(column, new, state, xp=xp))
+        return after, kept(after, residuals)
+
+    last, stacked = lax.scan(body, state, (u, columns(mask)))
+    return stacked, last
+
+
+def _projected(of: Recurrence, params: Tree, x: Array, *, xp: Namespace) -> Any:
+    """Return the inputs of all steps as those of one step with T·B rows."""
+    (u,) = of.project(params, xp.reshape(x, (1, -1, *x.shape[2:])), xp=xp)
+    return u
+
+
+def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tuple[Any, ...]:  # noqa: FBT001 - static
+    """Return the gradients of parameters, input and first state, and the norms or None."""
+    xp, lax = import_module(NAMESPACE), import_module("jax").lax
+    params, x, mask, states, residuals, dy, cuts, dstate = rows
+    x, dy, columns_ = blank(x, mask, xp=xp), blank(dy, mask, xp=xp), columns(mask)
+    before = tuple(part[:-1, ...] for part in states)
+    after = tuple(part[1:, ...] for part in states)
+    if residuals is None:
+        residuals = _recomputed(of, params, x, before, xp=xp)
+
+    def body(dstate: Tree, row: tuple[Any, ...]) -> tuple[Tree, Tree]:
+        residuals, before, after, dy_t, column, cut = row
+        dnew = of.state(dstate[0] + dy_t, *dstate[1:])
+        made, dbefore = of.step_backward(
+            params,
+            residuals,
+            of.state(*before),
+            of.state(*after),
+            of.state(*taken(column, dnew, xp=xp)),
+            xp=xp,
+        )
+        if limit is not None:
+            dbefore, _ = clip(list(dbefore), limit, -1, xp=xp)
+        dbefore = held(column, of.state(*dbefore), dnew, xp=xp)
+        if cut is not None:
+            dbefore = [xp.where(cut, xp.zeros_like(part), part) for part in dbefore]
+        norms = tuple(norm([part], xp=xp) for part in dnew) if trace else ()
+        return of.state(*dbefore), (tuple(made), norms)
+
+    steps = residuals, before, after, dy, columns_, cuts
+    dbefore, (records, norms) = lax.scan(body, dstate, steps, reverse=True)
+    dparams, dx = of.accumulate(params, x, before, records, xp=xp)
+    dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
+    of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if trace else None
+    return dparams, dx, dbefore, of_state
+
+
+def _recomputed(
+    of: Recurrence, params: Tree, x: Array, before: tuple[Array, ...], *, xp: Namespace
+) -> tuple[Array, ...]:
+    """Return the residuals of steps whose states are known, in one step of T·B rows."""
+    state = of.state(*(xp.reshape(part, (-1, *part.shape[2:])) for part in before))
+    u = _projected(of, params, x, xp=xp)
+    _, residuals = of.step(of.prepare(params, 1, xp=xp), u, state, xp=xp)
+    return tuple(xp.reshape(each, (*x.shape[:2], *each.shape[1:])) for each in residuals)
+
+
+def _step(of: Recurrence, params: Tree, x_t: Array, state: Tree) -> Tree:
+    """Return the state after one step."""
+    xp = import_module(NAMESPACE)
+    (u,) = of.project(params, x_t[None, ...], xp=xp)
+    new, _ = of.step(of.prepare(params, 1, xp=xp), u, state, xp=xp)
+    return of.state(*new)
