@@ -59,7 +59,8 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
     frames, held = [], []
     for part in threads.parts(width, rows * width * inputs):
         count = part.stop - part.start
-        block = np.zeros(rows * tile.rows * gradients.TILES, dtype=x.dtype)
+        tiles = min(gradients.TILES, -(-count // tile.rows))
+        block = np.empty(rows * tile.rows * tiles, dtype=x.dtype)
         held.append(block)
         start = address(records) + part.start * size, address(x)
         places = *start, address(out) + part.start * inputs * size, address(block)
