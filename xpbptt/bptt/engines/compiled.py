@@ -100,16 +100,21 @@ def _forward(
     pieces = [slice(0, length)] if 0 < length <= most else chunks(length, most)
     first = inputs if len(pieces) == 1 else inputs.part(slice(0, min(most, length)))
     rows = 1 if compiled.loop.alternates and not marks else first.x.shape[0]
-    others = empty(places[len(states) :], inputs.part(slice(0, rows)), size, xp=xp, more=1)
+    others = {}
+    if len(states) < len(places):
+        few = inputs.part(slice(0, rows))
+        others = empty(places[len(states) :], few, size, xp=xp, more=1)
     snapshots = []
     for steps in pieces:
         one = first if len(pieces) == 1 else inputs.part(steps)
         count = one.x.shape[0]
-        here = part(states, steps, 1) | part(others, slice(0, count), 1)
+        here = states if len(pieces) == 1 else part(states, steps, 1)
+        here = here | part(others, slice(0, count), 1) if others else here.copy()
         now = list(here.values())
         for buffer, before in zip(now, state, strict=True):
             buffer[0, ...] = before
-        here |= part(residuals, steps) | given(compiled, one)
+        here |= residuals if len(pieces) == 1 else part(residuals, steps)
+        here |= given(compiled, one)
         compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         snapshots += [_state(of, now, t - steps.start, xp=xp) for t in inside]

@@ -8,7 +8,7 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, gradients, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, plain, words
+from xpbptt.kernels.llvm.frames import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.product import Tile
 from xpbptt.kernels.llvm.sequence import WIDE
@@ -55,16 +55,16 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
     rows, width = records.shape
     inputs, size = x.shape[1], x.itemsize
     out = np.empty((width, inputs), dtype=x.dtype)
-    run, tile = _weight(str(x.dtype))
+    run, tile = _weight(x.dtype)
+    left, right, target = addresses((records, x, out))
     frames, held = [], []
     for part in threads.parts(width, rows * width * inputs):
         count = part.stop - part.start
         tiles = min(gradients.TILES, -(-count // tile.rows))
         block = np.empty(rows * tile.rows * tiles, dtype=x.dtype)
         held.append(block)
-        start = address(records) + part.start * size, address(x)
-        places = *start, address(out) + part.start * inputs * size, address(block)
-        frames.append(words([rows, count, width, inputs, 0, *places]))
+        start = left + part.start * size, right, target + part.start * inputs * size
+        frames.append(words((rows, count, width, inputs, 0, *start, address(block))))
     threads.run(run, frames)
     return out
 
@@ -73,31 +73,28 @@ def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
     """Return the gradient du·W (R, I) of records (R, N) and a weight (N, I)."""
     (rows, depth), inputs, size = records.shape, weight.shape[1], weight.itemsize
     out = np.empty((rows, inputs), dtype=weight.dtype)
-    run, right, frames = _input(str(weight.dtype)), panels.backward(weight), []
+    run, packed, frames = _input(weight.dtype), panels.backward(weight), []
+    left, right, target = addresses((records, packed, out))
     for part in threads.parts(rows, rows * depth * inputs):
-        places = (
-            address(records) + part.start * depth * size,
-            address(right),
-            address(out) + part.start * inputs * size,
-        )
-        frames.append(words([part.stop - part.start, depth, inputs, *places]))
+        places = left + part.start * depth * size, right, target + part.start * inputs * size
+        frames.append(words((part.stop - part.start, depth, inputs, *places)))
     threads.run(run, frames)
     return out
 
 
 @once
-def _weight(dtype: str) -> tuple[Run, Tile]:
+def _weight(dtype: Any) -> tuple[Run, Tile]:
     kind, tile = _shape(dtype)
     return load("\n".join([cell.declarations(kind), gradients.weight(kind, tile)])), tile
 
 
 @once
-def _input(dtype: str) -> Run:
+def _input(dtype: Any) -> Run:
     kind, tile = _shape(dtype)
     multiply = product.product("product", kind, tile, ragged=True)
     return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind, tile)]))
 
 
-def _shape(dtype: str) -> tuple[Vector, Tile]:
-    kind = vector(dtype, features())
+def _shape(dtype: Any) -> tuple[Vector, Tile]:
+    kind = vector(str(dtype), features())
     return kind, product.tile(kind, WIDE)

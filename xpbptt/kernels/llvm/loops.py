@@ -2,26 +2,26 @@
 
 import struct
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, batch_axes, plain, words
+from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
+    POINTERS,
     WIDE,
     Backward,
     Forward,
-    Names,
     Step,
     backward_names,
     forward_names,
     panel,
 )
-from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.llvm.vectors import vector
 from xpbptt.kernels.program import Program
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Run
@@ -36,18 +36,15 @@ class Compiled(NamedTuple):
     ----------
     function : callable
         It takes the address of its words.
-    names : Names
-        The words.
-    axes : dict of int
-        The axis of the sequences of each buffer that has one.
-    vector : Vector
-        The vectors that it computes with.
+    own : tuple of str
+        The buffers whose addresses are the last words, but for those that are carried.
+    axes : tuple of int or None
+        The axis of the sequences of all buffers whose addresses are the last words.
     """
 
     function: Run
-    names: Names
-    axes: dict[str, int]
-    vector: Vector
+    own: tuple[str, ...]
+    axes: tuple[int | None, ...]
 
 
 def compile_(task: Task, dtype: str) -> Any:
@@ -57,11 +54,14 @@ def compile_(task: Task, dtype: str) -> Any:
     if task.kind in {"record", "advance"}:
         text += [product.product("product", kind, product.tile(kind, panel(task.gates).tile))]
         text += [Forward(kind, task).text()]
-        return Compiled(load("\n".join(text)), forward_names(task), axes, kind)
+        own = forward_names(task).addresses[len(POINTERS) :]
+        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
     if task.kind in {"back", "watch"}:
         text += [product.product("product", kind, product.tile(kind, WIDE))]
         text += [Backward(kind, task).text()]
-        return Compiled(load("\n".join(text)), backward_names(task), axes, kind)
+        own = backward_names(task).addresses[1 + len(task.carried) :]
+        carried = (0,) * len(task.carried)
+        return Compiled(load("\n".join(text)), own, (*carried, *map(axes.get, own)))
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
 
 
@@ -73,7 +73,7 @@ def step(program: Program, function: Run) -> Run:
     def run(t: int, *arrays: AnyArray) -> None:
         batch, width = arrays[place].shape[-2:]
         held = [plain(array) for array in arrays]  # those that are written are plain
-        function(words([t, batch, width // sized.blocks, *map(address, held)]))
+        function(words([t, batch, width // sized.blocks, *addresses(held)]))
 
     return run
 
@@ -89,75 +89,62 @@ def forward(
     kernel: Kernel, x: AnyArray, params: Any, weights: tuple[AnyArray, AnyArray], buffers: Buffers
 ) -> None:
     """Run all steps in order; see `Loop`."""
-    run: Any = kernel.run
+    run, (weight_ih, weight_hh) = cast("Compiled", kernel.run), weights
     steps, batch, inputs = x.shape
     gates, hidden = params.weight_hh.shape
-    x, size = _readable(x, params.weight_hh.dtype), params.weight_hh.itemsize
-    weight_ih, weight_hh = weights
+    x = _readable(x, params.weight_hh.dtype)
+    size, (x_step, x_row, _) = x.itemsize, x.strides
     count, _, columns = weight_hh.shape
-    arrays = {name: buffers[name] for name in run.names.addresses if name in buffers}
-    arrays |= {"x": x, "weight_ih": weight_ih, "weight_hh": weight_hh}
-    apart = {name: arrays[name].strides[axis] for name, axis in run.axes.items() if name in arrays}
-    apart["x"] = x.strides[1]
-    start = {name: address(array) for name, array in arrays.items()}
-    numbers = {
-        "steps": steps,
-        "batch": batch,
-        "inputs": inputs,
-        "hidden": hidden,
-        "x_step": x.strides[0] // size,
-        "x_row": x.strides[1] // size,
-    }
-    for name in kernel.task.states:  # all rows, or two in turn
-        numbers[f"rows_{name}"] = -1 if arrays[name].shape[0] > steps else 1
+    own = [buffers[name] for name in run.own]
+    places = addresses([x, weight_ih, weight_hh, *own])
+    # The rows of a state are those of all steps, or of two in turn.
+    kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
     frames, held = [], []
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
-        width = rows.stop - rows.start
+        width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        scratch = np.empty(count * chunk * width * columns + width * columns, dtype=x.dtype)
-        here = {name: at + rows.start * apart.get(name, 0) for name, at in start.items()}
-        here["v"] = address(scratch)
-        here["u"] = here["v"] + width * columns * size
-        numbers |= {"rows": width, "chunk": chunk}
+        scratch = np.empty((count * chunk + 1) * width * columns, dtype=x.dtype)
         held.append(scratch)
-        frames.append(_frame(run.names, numbers, here))
+        v = address(scratch)
+        start, *panels_, others = (*places[:3], places[3:])
+        if first:
+            start, others = start + first * x_row, _moved(run, others, own, first)
+        numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
+        u = v + width * columns * size
+        frames.append(words((*numbers, start, *panels_, u, v, *others)))
     threads.run(run.function, frames)
 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
     """Run all steps from the last to the first; see `Loop`."""
-    run: Any = kernel.run
-    task, kind = kernel.task, run.vector
+    run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, gates = buffers[task.record].shape
     hidden = params.weight_hh.shape[1]
     weight_hh = panels.backward(params.weight_hh)
-    columns = WIDE * kind.lanes
-    padded = -(-hidden // columns) * columns
+    padded = weight_hh.shape[0] * weight_hh.shape[2]
     carried = np.zeros((len(task.carried), batch, padded), dtype=weight_hh.dtype)
     for row, name in zip(carried, task.carried, strict=True):
         row[:, :hidden] = buffers[name]
-    arrays = {name: buffers[name] for name in run.names.addresses if name in buffers}
-    arrays |= dict(zip(task.carried, carried, strict=True)) | {"weight_hh": weight_hh}
-    apart = {name: arrays[name].strides[axis] for name, axis in run.axes.items()}
-    apart |= dict.fromkeys(task.carried, carried.strides[1])
-    start = {name: address(array) for name, array in arrays.items()}
-    limit = inf if hand_back.clip is None else float(hand_back.clip)
-    numbers = {
-        "steps": steps,
-        "batch": batch,
-        "hidden": hidden,
-        "padded": padded,
-        "first": hand_back.first,
-        "truncate": hand_back.truncate or 0,
-        "limit": _bits(limit),
-    }
+    own = [*carried, *[buffers[name] for name in run.own]]
+    weight, *places = addresses([weight_hh, *own])
+    limit = _bits(inf if hand_back.clip is None else float(hand_back.clip))
+    options = hand_back.first, hand_back.truncate or 0, limit
     frames = []
     for rows in threads.parts(batch, steps * batch * gates * hidden):
-        here = {name: at + rows.start * apart.get(name, 0) for name, at in start.items()}
-        frames.append(_frame(run.names, numbers | {"rows": rows.stop - rows.start}, here))
+        others = _moved(run, places, own, rows.start) if rows.start else places
+        numbers = steps, batch, rows.stop - rows.start, hidden, padded, *options
+        frames.append(words((*numbers, weight, *others)))
     threads.run(run.function, frames)
     for row, name in zip(carried, task.carried, strict=True):
         buffers[name][...] = row[:, :hidden]
+
+
+def _moved(run: "Compiled", places: list[int], arrays: list[AnyArray], first: int) -> list[int]:
+    """Return the addresses of the arrays' rows from a sequence on."""
+    return [
+        place if axis is None else place + first * array.strides[axis]
+        for place, array, axis in zip(places, arrays, run.axes, strict=True)
+    ]
 
 
 def _readable(x: AnyArray, dtype: Any) -> AnyArray:
@@ -166,11 +153,6 @@ def _readable(x: AnyArray, dtype: Any) -> AnyArray:
     if last and x.flags.aligned and x.dtype == dtype:
         return x
     return np.ascontiguousarray(x, dtype=dtype)
-
-
-def _frame(names: Names, numbers: dict[str, int], addresses: dict[str, int]) -> Any:
-    counts = (numbers[name] for name in names.numbers)
-    return words([*counts, *(addresses[name] for name in names.addresses)])
 
 
 def _bits(number: float) -> int:

@@ -9,7 +9,7 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, pack
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, plain
+from xpbptt.kernels.llvm.frames import addresses, plain
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import WIDE, panel
 from xpbptt.kernels.llvm.vectors import Vector, vector
@@ -19,34 +19,38 @@ from xpbptt.kernels.target import Run
 def forward(weight: AnyArray, hidden: int) -> AnyArray:
     """Return W (G·H, K) in panels, for rows (…, K) to be multiplied by Wᵀ."""
     rows, depth = weight.shape
-    shape, lanes = panel(rows // hidden), vector(str(weight.dtype), features()).lanes
-    panels = -(-hidden // (shape.vectors * lanes))
-    out = np.empty((panels, depth, shape.tile * lanes), dtype=weight.dtype)
+    run, units, columns = _forward(weight.dtype, rows // hidden)
+    out = np.empty((-(-hidden // units), depth, columns), dtype=weight.dtype)
     weight = plain(weight)
-    _forward(str(weight.dtype), shape.gates)(address(weight), depth, hidden, address(out))
+    source, target = addresses((weight, out))
+    run(source, depth, hidden, target)
     return out
 
 
 def backward(weight: AnyArray) -> AnyArray:
     """Return W (K, H) in panels, for rows (…, K) to be multiplied by W."""
     depth, hidden = weight.shape
-    columns = WIDE * vector(str(weight.dtype), features()).lanes
+    run, columns = _backward(weight.dtype)
     out = np.empty((-(-hidden // columns), depth, columns), dtype=weight.dtype)
     weight = plain(weight)
-    _backward(str(weight.dtype))(address(weight), depth, hidden, address(out))
+    source, target = addresses((weight, out))
+    run(source, depth, hidden, target)
     return out
 
 
 @once
-def _forward(dtype: str, gates: int) -> Run:
-    kind = vector(dtype, features())
-    return _packer(kind, pack.forward(kind, gates))
+def _forward(dtype: Any, gates: int) -> tuple[Run, int, int]:
+    """Return what packs, and the units and columns of a panel."""
+    kind, shape = vector(str(dtype), features()), panel(gates)
+    run = _packer(kind, pack.forward(kind, gates))
+    return run, shape.vectors * kind.lanes, shape.tile * kind.lanes
 
 
 @once
-def _backward(dtype: str) -> Run:
-    kind = vector(dtype, features())
-    return _packer(kind, pack.backward(kind))
+def _backward(dtype: Any) -> tuple[Run, int]:
+    """Return what packs, and the columns of a panel."""
+    kind = vector(str(dtype), features())
+    return _packer(kind, pack.backward(kind)), WIDE * kind.lanes
 
 
 def _packer(kind: Vector, text: str) -> Run:

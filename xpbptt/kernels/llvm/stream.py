@@ -11,7 +11,7 @@ from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.code import Code, Value
-from xpbptt.kernels.llvm.frames import address, words
+from xpbptt.kernels.llvm.frames import addresses, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import POINTERS, Function, Names, panel
 from xpbptt.kernels.llvm.vectors import Vector, vector
@@ -132,7 +132,7 @@ class Stepper:
             arrays |= {f"new_{name}": part for name, part in zip(parts, after, strict=True)}
             arrays |= {"x": x, "u": self._scratch[0], "v": self._scratch[1]}
             arrays |= dict(zip(("weight_ih", "weight_hh"), weights, strict=True))
-            places = [address(arrays[name]) for name in order.addresses]
+            places = addresses([arrays[name] for name in order.addresses])
             frames.append(create_string_buffer(words([batch, x.shape[1], hidden, *places])))
             x = after[0]
         return frames

@@ -53,6 +53,9 @@ def parts(batch: int, work: int) -> list[slice]:
 def run(function: Callable[..., None], arguments: list[Any]) -> None:
     """Call a function for each of the arguments, the first one in this thread."""
     first, *others = arguments
+    if not others:
+        function(first)
+        return
     waiting = [_executor().submit(function, each) for each in others]
     function(first)
     for each in waiting:
