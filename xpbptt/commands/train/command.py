@@ -12,7 +12,7 @@ from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import NotFiniteError
 from xpbptt.commands.base.terminal import Lossy, plain, shown
-from xpbptt.commands.train import baselines, blas, checkpoint, loop, options
+from xpbptt.commands.train import baselines, blas, checkpoint, loop, options, ranks
 from xpbptt.commands.train import sample as sampling
 from xpbptt.commands.train.checkpoint import Checkpoint
 from xpbptt.commands.train.display import Display
@@ -20,6 +20,7 @@ from xpbptt.commands.train.host import to_device
 from xpbptt.commands.train.interrupt import Interrupt
 from xpbptt.commands.train.job import Job, prepare
 from xpbptt.commands.train.keeper import Keeper
+from xpbptt.commands.train.ranks import Ranks
 from xpbptt.commands.train.settings import NAMES
 
 SIGNALLED = 128  # the exit code of a signal is this and its number, as in shells
@@ -53,14 +54,17 @@ def train(chosen: argparse.Namespace) -> int:
     """Train, print what comes of it, and return the exit code."""
     # A run is not lost because nobody reads what it prints.
     with redirect_stdout(Lossy(sys.stdout)), redirect_stderr(Lossy(sys.stderr)):
+        together = ranks.find()
+        if together is not None and together.rank:
+            return ranks.follow(_shared(chosen, together), together)
         try:
-            return _prepare_and_run(chosen)
+            return _prepare_and_run(chosen, together)
         finally:
             sys.stdout.flush()
 
 
-def _prepare_and_run(chosen: argparse.Namespace) -> int:
-    out = Path(chosen.out or chosen.resume or options.OUT)
+def _shared(chosen: argparse.Namespace, together: Ranks | None) -> Job:
+    out = _out(chosen)
     job = prepare(
         {name: value for name in NAMES if (value := getattr(chosen, name)) is not None},
         text_path=chosen.text,
@@ -68,18 +72,27 @@ def _prepare_and_run(chosen: argparse.Namespace) -> int:
         resume=None if chosen.resume is None else Path(chosen.resume or out),
         out=out,
     )
+    return ranks.shared(job, together)
+
+
+def _out(chosen: argparse.Namespace) -> Path:
+    return Path(chosen.out or chosen.resume or options.OUT)
+
+
+def _prepare_and_run(chosen: argparse.Namespace, together: Ranks | None) -> int:
+    out, job = _out(chosen), _shared(chosen, together)
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
         seconds = options.SECONDS
-    beside = _introduce(job)
+    beside = _introduce(job, together)
     job, reason = job.with_threads()
     if reason:
         print(f"threads   {job.threads}: {reason}", flush=True)
     with threads.limited(job.threads, "blas"):
-        return _run(job, loop.Budget(chosen.steps, seconds), out, beside)
+        return _run(job, loop.Budget(chosen.steps, seconds), out, beside, together)
 
 
-def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
+def _run(job: Job, budget: loop.Budget, out: Path, beside: str, together: Ranks | None) -> int:
     atomic.sweep(out)
     with Interrupt() as interrupt, Display(sys.stderr, budget, beside) as display:
         keeper = Keeper(job, out, complain=display.say)
@@ -94,6 +107,9 @@ def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
             stored = keeper.save(progress)
         except NotFiniteError as error:
             raise keeper.rescue(error) from error
+        finally:
+            if together is not None:
+                together.tell(ranks.STOP)
     print(f"saved     {plain(str(out))} after step {progress.moments.step}", flush=True)
     if interrupt.signal is not None:
         return SIGNALLED + interrupt.signal
@@ -103,7 +119,7 @@ def _run(job: Job, budget: loop.Budget, out: Path, beside: str) -> int:
     return 0
 
 
-def _introduce(job: Job) -> str:
+def _introduce(job: Job, together: Ranks | None) -> str:
     """Print what is about to happen, and return the baselines in words."""
     corpus, trainer = job.corpus, job.trainer
     unigram, bigram = baselines.unigram(corpus), baselines.bigram(corpus)
@@ -114,6 +130,8 @@ def _introduce(job: Job) -> str:
     library = trainer.xp.__name__.removeprefix("array_api_compat.")
     net, readout = trainer.model.net, trainer.model.readout
     print(f"model     {net} and {readout} on {library}", flush=True)
+    if together is not None:
+        print(f"ranks     {together.size} share each batch", flush=True)
     if job.start.moments.step:
         print(f"resumed   after step {job.start.moments.step}", flush=True)
     return beside
