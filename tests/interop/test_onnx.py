@@ -81,20 +81,56 @@ def test_onnxruntime_gives_the_outputs_of_the_net_at_any_length(path, name, laye
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
-@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, True)])
-def test_what_torch_exports_is_read(torch, path, name, layers, both):
-    module = getattr(torch.nn, name)(I, H, layers, bidirectional=both)
-    x = normal(T, B, I)
+def exported(torch, module, x, path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an exporter that torch will replace
         given = (torch.from_numpy(x),)
         torch.onnx.export(module, given, str(path), dynamo=False, input_names=["x"])
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, True), (2, False)])
+def test_what_torch_exports_is_read(torch, path, name, layers, both):
+    module = getattr(torch.nn, name)(I, H, layers, bidirectional=both)
+    x = normal(T, B, I)
+    exported(torch, module, x, path)
     net, params = load(onnx.load(path))
     assert (net.num_layers, net.bidirectional, net.cell.name) == (layers, both, name)
     y, _ = net.infer(params, x)
     assert_close(session(path).run(None, {"x": x})[0], y)
     assert_close(module(torch.from_numpy(x))[0].detach().numpy(), y)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_batch_first_and_without_biases(torch, path, bias):
+    """The net itself has the time first."""
+    module = torch.nn.LSTM(I, H, batch_first=True, bias=bias)
+    x = normal(B, T, I)
+    exported(torch, module, x, path)
+    net, params = load(path)
+    y, _ = net.infer(params, x.swapaxes(0, 1))
+    assert_close(module(torch.from_numpy(x))[0].detach().numpy().swapaxes(0, 1), y)
+
+
+def shapes_of_the_trace(graph):
+    """Have the sizes of x and of the Reshape that follows a layer in numbers, as dynamo does."""
+    for dim, size in zip(graph.input[0].type.tensor_type.shape.dim[:2], (T, B), strict=True):
+        dim.dim_value = size
+    (stored,) = [each for each in graph.initializer if each.name == "width"]
+    stored.CopyFrom(onnx.numpy_helper.from_array(np.asarray([T, B, H]), "width"))
+
+
+def test_sizes_in_numbers(path):
+    net = xpbptt.LSTM(I, H, 2)
+    assert load(changed(path, shapes_of_the_trace))[0] == net
+
+    def other_way(graph):
+        shapes_of_the_trace(graph)
+        (stored,) = [each for each in graph.initializer if each.name == "width"]
+        stored.CopyFrom(onnx.numpy_helper.from_array(np.asarray([B, T, H]), "width"))
+
+    with pytest.raises(ValueError, match=r"by \['Transpose', 'Reshape'\], which is not"):
+        load(changed(path, other_way))
 
 
 def changed(path, change, net=None):

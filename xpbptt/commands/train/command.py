@@ -16,7 +16,17 @@ from xpbptt.commands.base import threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import NotFiniteError, UserError
 from xpbptt.commands.base.terminal import Lossy, plain, shown
-from xpbptt.commands.train import baselines, blas, checkpoint, cost, curve, loop, memory, options
+from xpbptt.commands.train import (
+    baselines,
+    blas,
+    checkpoint,
+    cost,
+    curve,
+    loop,
+    memory,
+    options,
+    ranks,
+)
 from xpbptt.commands.train import sample as sampling
 from xpbptt.commands.train.checkpoint import Checkpoint
 from xpbptt.commands.train.display import Display
@@ -25,6 +35,7 @@ from xpbptt.commands.train.interrupt import Interrupt
 from xpbptt.commands.train.job import Job, prepare
 from xpbptt.commands.train.keeper import Keeper
 from xpbptt.commands.train.log import Log, read
+from xpbptt.commands.train.ranks import Ranks
 from xpbptt.commands.train.settings import NAMES
 from xpbptt.commands.train.train import TrainState
 
@@ -74,8 +85,16 @@ def train(chosen: argparse.Namespace) -> int:
     with redirect_stdout(Lossy(sys.stdout)), redirect_stderr(Lossy(sys.stderr)):
         out = Path(chosen.out or chosen.resume or options.OUT)
         try:
+            together = ranks.find()
+            ranks.check(chosen.text, together)
+            if together is not None and together.rank:  # rank 0 locks, prints and saves
+                job = _prepare(chosen, out, together)
+                with threads.limited(chosen.threads, "blas"):
+                    return ranks.follow(job, together)
             with atomic.locked(out):
-                return _prepare_and_run(chosen, out)
+                job = _prepare(chosen, out, together)
+                with ranks.led(together):
+                    return _check_and_run(job, chosen, out, together)
         except BlockingIOError as error:
             message = f"another process is training {out}: wait for it, or give another --out"
             raise UserError(message) from error
@@ -83,7 +102,7 @@ def train(chosen: argparse.Namespace) -> int:
             sys.stdout.flush()
 
 
-def _prepare_and_run(chosen: argparse.Namespace, out: Path) -> int:
+def _prepare(chosen: argparse.Namespace, out: Path, together: Ranks | None) -> Job:
     job = prepare(
         {name: value for name in NAMES if (value := getattr(chosen, name)) is not None},
         text_path=chosen.text,
@@ -92,6 +111,10 @@ def _prepare_and_run(chosen: argparse.Namespace, out: Path) -> int:
         out=out,
         overwrite=chosen.overwrite,
     )
+    return ranks.shared(job, together)
+
+
+def _check_and_run(job: Job, chosen: argparse.Namespace, out: Path, together: Ranks | None) -> int:
     seconds = chosen.seconds
     if chosen.steps is None and seconds is None:
         seconds = options.SECONDS
@@ -105,7 +128,7 @@ def _prepare_and_run(chosen: argparse.Namespace, out: Path) -> int:
     path = None if chosen.log is None else Path(chosen.log)
     complain = partial(print, file=sys.stderr, flush=True)
     log = Log(path, compared, goes_on=chosen.resume is not None, complain=complain)
-    beside = _introduce(job, compared)
+    beside = _introduce(job, compared, together)
     job, reason = job.with_threads(chosen.threads)
     if reason:
         print(f"threads   {job.threads}: {reason}", flush=True)
@@ -188,7 +211,7 @@ def _line(job: Job, progress: TrainState, prompt: str) -> str:
     return f"step {progress.moments.step}: {plain(prompt + ''.join(written))}"
 
 
-def _introduce(job: Job, compared: Mapping[str, float]) -> str:
+def _introduce(job: Job, compared: Mapping[str, float], together: Ranks | None) -> str:
     """Print what is about to happen, and return the baselines in words."""
     corpus, trainer = job.corpus, job.trainer
     beside = ", ".join(f"{name} {bits:.2f}" for name, bits in compared.items())
@@ -200,6 +223,8 @@ def _introduce(job: Job, compared: Mapping[str, float]) -> str:
     count = cost.parameters(trainer.settings, kinds)
     size = f"{count} parameters, {memory.words(cost.BYTES * count)}"
     print(f"model     {net} and {readout} on {library}: {size}", flush=True)
+    if together is not None:
+        print(f"ranks     {together.size} share each batch", flush=True)
     if job.start.moments.step:
         print(f"resumed   after step {job.start.moments.step}", flush=True)
     return beside

@@ -7,7 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-_STOPPING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+STOPPING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class Interrupt:
@@ -46,7 +46,7 @@ class Interrupt:
     def __enter__(self) -> Self:
         """Take over the signals."""
         if threading.current_thread() is threading.main_thread():
-            for number in _STOPPING:
+            for number in STOPPING:
                 before = signal.getsignal(number)
                 if before not in (signal.SIG_IGN, None):
                     self._before[number] = before

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,8 @@ class Trainer:
     settings: Settings  # the settings; the sizes of the model among them
     streams: np.ndarray  # the numbers of the characters to train on, on the host
     xp: Namespace  # the library to train on
+    # How several processes compute the gradients of a batch together: see `Ranks.gradients`.
+    together: Callable[..., Any] | None = None
 
     @property
     def optimizer(self) -> Optimizer:
@@ -66,8 +69,11 @@ class Trainer:
             position, state = 0, None
         window = np.ascontiguousarray(self.streams[position : position + chunk + 1], np.int32)
         ids = self.xp.asarray(window, dtype=self.xp.int32)
-        loss, grads, state = self.model.loss_and_gradients(
-            params, ids[:-1, :], ids[1:, :], state, xp=self.xp, seed=(settings.seed, moments.step)
+        gradients = partial(self.model.loss_and_gradients, xp=self.xp)
+        if self.together is not None:
+            gradients = partial(self.together, gradients)
+        loss, grads, state = gradients(
+            params, ids[:-1, :], ids[1:, :], state, seed=(settings.seed, moments.step)
         )
         grads, norm = clip_by_global_norm(grads, MAX_NORM)
         if settings.weight_decay:
