@@ -172,7 +172,7 @@ def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, mon
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED          kernels are "
                                                                    "built, LSTM")]  # fmt: skip
     assert "could not be built: RuntimeError: no such instruction" in line
-    assert "logged a warning: LSTM runs eagerly" in out
+    assert "logged a warning: LSTM runs without the engine stepwise" in out
 
 
 def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch):
