@@ -57,7 +57,7 @@ grads = parallel.mean(
     lambda buffer: comm.Allreduce(MPI.IN_PLACE, buffer),
 )
 check(net, net.init(0, dtype="float64"), grads, np)
-print("agreed", comm.size)
+print(f"agreed {comm.size}\\n", end="")  # one piece, also where the ranks print at once
 """
 )
 
@@ -88,6 +88,7 @@ share = parallel.shard(problem(torch), rank, 2)
 grads = parallel.mean(gradients(net, params, *share), share[2].sum(), dist.all_reduce)
 check(net, net.init(0, xp=torch, dtype=torch.float64), grads, torch)
 print("agreed", dist.get_world_size())
+dist.destroy_process_group()  # its threads end before the process does
 """
 )
 
