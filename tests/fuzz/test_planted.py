@@ -37,10 +37,13 @@ def around(monkeypatch, owner, name, change):
 
 
 def compile_again(monkeypatch):
-    """Have what is compiled until the end of the test forgotten then, and nothing known before."""
+    """Have what is compiled until the end of the test forgotten then, and nothing known before.
+
+    Below a function that runs `once` are two caches.
+    """
     finding = import_module("xpbptt.kernels.find")
     monkeypatch.setattr(finding, "_kernels", {})
-    monkeypatch.setattr(finding, "_compiled", once(finding._compiled.__wrapped__))
+    monkeypatch.setattr(finding, "_compiled", once(finding._compiled.__wrapped__.__wrapped__))
     monkeypatch.setattr(engine, "_fastest", lru_cache(512)(engine._fastest.__wrapped__))
 
 
