@@ -64,7 +64,7 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
         block = np.empty(rows * tile.rows * tiles, dtype=x.dtype)
         held.append(block)
         start = left + part.start * size, right, target + part.start * inputs * size
-        frames.append(words((rows, count, width, inputs, 0, *start, address(block))))
+        frames.append(words((rows, count, width, inputs, *start, address(block))))
     threads.run(run, frames)
     return out
 

@@ -6,21 +6,21 @@ The gradient of the input is du·W, a product with packed weights.
 """
 
 from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.function import Frame, Names
 from xpbptt.kernels.llvm.product import Tile
-from xpbptt.kernels.llvm.sequence import Frame, Names
 from xpbptt.kernels.llvm.vectors import Vector
 
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(("rows", "count", "stride", "inputs", "add"), ("records", "x", "out", "block"))
+WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "x", "out", "block"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
 
 
 def weight(vector: Vector, shape: Tile) -> str:
-    """Return a function that writes duᵀ·x for some columns of du, or adds it.
+    """Return a function that writes duᵀ·x for some columns of du.
 
-    Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I, whether to `add`; the first
-    of the columns, x (R, I), the result (count, I), and memory for a block.
+    Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I; the first of the columns,
+    x (R, I), the result (count, I), and memory for a block.
     """
     code, number = Code("run", ("ptr %frame",), ""), vector.number
     frame = Frame(code, *WEIGHT)
@@ -42,8 +42,7 @@ def weight(vector: Vector, shape: Tile) -> str:
                     f"call void @outer(ptr {code.at(number, frame['block'], code.times(k, size))}, "
                     f"ptr {x}, i64 {rows}, "
                     f"ptr {code.at(number, frame['out'], row, code.times(p, columns))}, "
-                    f"i64 {inputs}, i64 {code.whole('sub', some, at)}, i64 {wide}, "
-                    f"i64 {frame['add']})"
+                    f"i64 {inputs}, i64 {code.whole('sub', some, at)}, i64 {wide})"
                 )
     return f"{_outer(vector, shape)}\n{code.text()}"
 
@@ -65,7 +64,7 @@ def _outer(vector: Vector, shape: Tile) -> str:
     """Return a function that multiplies a packed tile of du by some columns of x."""
     arguments = (
         *("ptr %left", "ptr %right", "i64 %rows", "ptr %out", "i64 %gap"),
-        *("i64 %tall", "i64 %wide", "i64 %add"),
+        *("i64 %tall", "i64 %wide"),
     )
     code, number, kind, lanes = Code("outer", arguments), vector.number, vector.type, vector.lanes
     sums = [[code.slot(kind) for _ in range(shape.vectors)] for _ in range(shape.rows)]
@@ -94,10 +93,6 @@ def _outer(vector: Vector, shape: Tile) -> str:
             out = code.at(number, "%out", code.times(n, "%gap"))
             for v, each in enumerate(row):
                 place = code.at(number, out, v * lanes)
-                with code.when(code.test("ne", "%add", 0)):
-                    before = vector.load_some(code, place, inside[v])
-                    more = code.let(f"fadd {kind} {before}, {code.load(kind, each)}")
-                    code.store(kind, more, each)
                 vector.store_some(code, code.load(kind, each), place, inside[v])
     return code.text()
 

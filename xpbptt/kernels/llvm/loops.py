@@ -10,13 +10,13 @@ from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, panels, product, threads
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, words
+from xpbptt.kernels.llvm.function import Step
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     POINTERS,
     WIDE,
     Backward,
     Forward,
-    Step,
     backward_names,
     forward_names,
     panel,

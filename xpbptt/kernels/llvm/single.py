@@ -13,8 +13,8 @@ from xpbptt.kernels.llvm import cell
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import address, plain, words
+from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.sequence import Function, Names
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task

@@ -12,8 +12,9 @@ from xpbptt.kernels.llvm import cell, panels, product
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import addresses, words
+from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.sequence import POINTERS, Function, Names, panel
+from xpbptt.kernels.llvm.sequence import POINTERS, panel
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task

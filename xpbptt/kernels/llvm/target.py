@@ -1,7 +1,5 @@
 """The target LLVM, for NumPy's arrays: a whole sequence in one compiled call."""
 
-import logging
-
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
@@ -13,7 +11,7 @@ from xpbptt.kernels.llvm.stream import Stepper
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Loop, Run, Target
 
-log = logging.getLogger("xpbptt")
+AT_ONCE = 2**19  # elements of the gates that stay in the cache, and are reused from chunk to chunk
 
 # BLAS may compute with memory beside a small matrix, and NumPy would warn of its values.
 quiet = np.errstate(all="ignore")
@@ -28,7 +26,7 @@ SEQUENCE = Loop(
     "sequence", loops.compile_, loops.pack, loops.forward, loops.backward, alternates=True
 )
 
-_STEPWISE = stepwise.loop(_compile_step, plain, xp=np, at_once=2**19)
+_STEPWISE = stepwise.loop(_compile_step, plain, xp=np, at_once=AT_ONCE)
 STEPWISE = _STEPWISE._replace(forward=quiet(_STEPWISE.forward), backward=quiet(_STEPWISE.backward))
 
 
@@ -46,7 +44,7 @@ TARGET = Target(
     multiply=multiply,
     empty=np.empty,
     plain=plain,
-    at_once=2**19,  # stays in the cache, and is reused from chunk to chunk
+    at_once=AT_ONCE,
     accumulate=accumulate,
     stream=Stepper,
 )

@@ -1,0 +1,107 @@
+"""A function around a program of a cell: its words, and the addresses of elements.
+
+A function takes a frame: an array of 8-byte words, whole numbers and addresses in the order of the
+function's names. A thread has a frame of its own, with the addresses of its rows of the batch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xpbptt.kernels.llvm.cell import cell
+from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.vectors import Vector
+from xpbptt.kernels.program import Access
+from xpbptt.kernels.programs import Task
+
+
+class Frame:
+    """The words that a function is given, by their names.
+
+    Parameters
+    ----------
+    code : Code
+        The function, whose argument is the frame.
+    numbers, addresses : tuple of str
+        The names of its words.
+    """
+
+    def __init__(self, code: Code, numbers: tuple[str, ...], addresses: tuple[str, ...]) -> None:
+        self._values = {
+            name: code.load("i64" if k < len(numbers) else "ptr", code.at("i64", "%frame", k))
+            for k, name in enumerate((*numbers, *addresses))
+        }
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of a word."""
+        return self._values[name]
+
+    def name(self, name: str, value: str) -> None:
+        """Give a name to a value that the function computes."""
+        self._values[name] = value
+
+
+class Names(NamedTuple):
+    """The words of the frame of a function: whole numbers, then addresses."""
+
+    numbers: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+class Function:
+    """What the loops over time share: a function, its frame, and the addresses of elements."""
+
+    def __init__(self, vector: Vector, task: Task, names: Names, name: str = "run") -> None:
+        self.code = Code(name, ("ptr %frame",), "")
+        self.vector = vector
+        self.task = task
+        self.frame = Frame(self.code, *names)
+
+    def element(self, access: Access, t: Value, b: Value, j: Value) -> str:
+        """Return the address of an element of an array without gaps."""
+        code, buffer, hidden = self.code, access.buffer, self.frame["hidden"]
+        width = code.times(hidden, buffer.blocks) if "j" in buffer.axes else 1
+        column = code.total(code.times(hidden, access.block) if access.block else 0, j)
+        row: Value = 0
+        if "t" in buffer.axes:
+            step = self.kept(buffer.name, code.total(t, 1) if access.later else t)
+            row = code.times(step, self.frame["batch"])
+        if "b" in buffer.axes:
+            row = code.total(row, b)
+        place = code.times(row, width) if row != 0 else 0
+        kind = "i8" if buffer.logical else self.vector.number
+        return code.at(kind, self.frame[buffer.name], place, column if "j" in buffer.axes else 0)
+
+    def kept(self, name: str, step: Value) -> Value:
+        """Return the row of a buffer that belongs to a step."""
+        del name
+        return step
+
+    def units(self, address: Callable[[Access], str], j: Value) -> None:
+        """Write the program for a vector of units, of which the last may not be there."""
+        code, hidden = self.code, self.frame["hidden"]
+        left = code.whole("sub", hidden, j)
+        whole = code.test("sge", left, self.vector.lanes)
+        with code.when(whole):
+            cell(code, self.vector, self.task.program, address)
+        some = code.let(f"xor i1 {whole}, true")
+        with code.when(code.let(f"and i1 {some}, {code.test('sgt', left, 0)}")):
+            cell(code, self.vector, self.task.program, address, left)
+
+
+class Step(Function):
+    """One step, whose arrays have no gaps."""
+
+    def __init__(self, vector: Vector, task: Task) -> None:
+        super().__init__(vector, task, step_names(task))
+
+    def text(self) -> str:
+        """Return the function."""
+        code, frame, lanes = self.code, self.frame, self.vector.lanes
+        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], lanes) as j:
+            self.units(lambda access: self.element(access, frame["step"], b, j), j)
+        return code.text()
+
+
+def step_names(task: Task) -> Names:
+    """Return the frame of one step."""
+    return Names(("step", "batch", "hidden"), task.program.names)
