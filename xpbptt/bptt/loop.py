@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpbptt._arrays.tree import copied, map_leaves
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
 from xpbptt.bptt.engines.engine import Engine, choose
@@ -18,7 +19,7 @@ from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
-from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
@@ -60,8 +61,8 @@ def unroll(cell: Cell | Recurrence) -> Layer:
 
 
 def _forward(
-    cell: Cell | Recurrence, params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-) -> tuple[Array, Tree, Any]:
+    cell: Cell | Recurrence, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+) -> tuple[AnyArray, Tree, Any]:
     mask, plan, _ = run
     kinds = _kinds_forward(plan)
     engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
@@ -101,7 +102,7 @@ def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
 def _backward(
     cell: Cell | Recurrence,
     cache: LoopCache,
-    dy: Array,
+    dy: AnyArray,
     dstate: Tree,
     watch: Watch,
     *,
@@ -149,12 +150,12 @@ def _backward(
 def _infer(
     cell: Cell | Recurrence,
     params: Tree,
-    x: Array,
+    x: AnyArray,
     state: Tree,
-    mask: Array | None,
+    mask: AnyArray | None,
     *,
     xp: Namespace,
-) -> tuple[Array, Tree]:
+) -> tuple[AnyArray, Tree]:
     engine = choose(cell, ("advance",), params, x, masked=mask is not None, xp=xp)
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs = Inputs(params, x, mask, engine.prepare(params, x.shape[0], xp=xp))
@@ -165,8 +166,8 @@ def _infer(
 
 
 def _step(
-    cell: Cell | Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
-) -> tuple[Array, Tree]:
+    cell: Cell | Recurrence, params: Tree, x_t: AnyArray, state: Tree, *, xp: Namespace
+) -> tuple[AnyArray, Tree]:
     state = choose(cell, ("single",), params, x_t, xp=xp).step(params, x_t, state, xp=xp)
     return state[0], state
 
@@ -221,7 +222,7 @@ def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
     return max(again, needs.advancing(one, sizes) if plan.sweeps else 0)
 
 
-def _blanked(y: Array, mask: Array | None, most: int, *, xp: Namespace) -> Array:
+def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) -> AnyArray:
     """Write zeros into `y` where the mask is False, `most` steps at once, if it can be written."""
     if mask is None or not array_api_compat.is_writeable_array(y):
         return blank(y, mask, xp=xp)

@@ -11,16 +11,13 @@ from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator
 from xpbptt._arrays.tree import map_leaves, map_shapes
-from xpbptt._arrays.types import ArrayT, NetT, Seed
+from xpbptt._arrays.types import AnyArray, ArrayT, Namespace, NetT, Seed, Tree
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.cells.recurrence import Weights
 from xpbptt.nets import contract
 from xpbptt.nets.stack import Stack
 
-Array = Any
-Namespace = Any
-Tree = Any
-Fit = Callable[[Tree, Array], bool]
+Fit = Callable[[Tree, AnyArray], bool]
 
 
 class Cache(NamedTuple, Generic[NetT, ArrayT]):
@@ -101,9 +98,9 @@ class Door:
     def forward(
         self,
         params: Tree,
-        x: Array,
+        x: AnyArray,
         state: Tree,
-        mask: Array | None,
+        mask: AnyArray | None,
         bptt: object,
         dropout_seed: Seed,
     ) -> tuple[Namespace, Tree, Tree, int]:
@@ -113,7 +110,7 @@ class Door:
         return xp, params, start, self.key(dropout_seed)
 
     def infer(
-        self, params: Tree, x: Array, state: Tree, mask: Array | None
+        self, params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None
     ) -> tuple[Namespace, Tree, Tree]:
         """Return the namespace, parameters and initial state."""
         xp, params, start = self._arguments(params, x, state, "x", "(T, B, I)")
@@ -122,7 +119,7 @@ class Door:
             check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
         return xp, params, start
 
-    def step(self, params: Tree, x_t: Array, state: Tree) -> tuple[Namespace, Tree, Tree]:
+    def step(self, params: Tree, x_t: AnyArray, state: Tree) -> tuple[Namespace, Tree, Tree]:
         """Return the namespace, parameters and the state before the step."""
         if self.net.bidirectional:
             message = (
@@ -142,7 +139,7 @@ class Door:
         return self.step(params, x_t, state)
 
     def backward(
-        self, cache: Any, dy: Array, dstate: Tree, trace: object, clip_step: object
+        self, cache: Any, dy: AnyArray, dstate: Tree, trace: object, clip_step: object
     ) -> tuple[Namespace, Tree, Watch]:
         """Return the namespace, the gradient of the final state and the options."""
         net = self.net
@@ -174,7 +171,7 @@ class Door:
         return xp, self._zeros(x, xp=xp) if dstate is None else dstate, watch
 
     def _arguments(
-        self, params: Tree, x: Array, state: Tree, name: str, axes: str
+        self, params: Tree, x: AnyArray, state: Tree, name: str, axes: str
     ) -> tuple[Namespace, Tree, Tree]:
         net = self.net
         xp = check.array_namespace(name, x)
@@ -200,7 +197,7 @@ class Door:
             known.add(kind)
         return xp, params, self._zeros(x, xp=xp) if state is None else state
 
-    def _zeros(self, x: Array, *, xp: Namespace) -> Tree:
+    def _zeros(self, x: AnyArray, *, xp: Namespace) -> Tree:
         """Return a state of zeros, for an input (T, B, I) or (B, I)."""
         net, device = self.net, array_api_compat.device(x)
         kind, shape = net.recurrence.state, (x.shape[-2], net.hidden_size)
@@ -246,7 +243,7 @@ def _limit(limit: object) -> float | None:
     return float(limit)
 
 
-def in_order(tree: Tree, x: Array) -> Tree:
+def in_order(tree: Tree, x: AnyArray) -> Tree:
     """Return results in the byte order of `x`, which NumPy's operations do not keep."""
     if getattr(x.dtype, "isnative", True):
         return tree

@@ -6,9 +6,9 @@ from typing import Any
 
 import array_api_compat
 
+from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
-from xpbptt.bptt.layers.layer import Array, Namespace
 from xpbptt.kernels import Buffer, Compiled
 
 Buffers = dict[str, Any]
@@ -36,7 +36,7 @@ def names(places: tuple[Buffer, ...]) -> tuple[str, ...]:
     return tuple(place.name for place in places)
 
 
-def named(places: tuple[Buffer, ...], arrays: Iterable[Array]) -> Buffers:
+def named(places: tuple[Buffer, ...], arrays: Iterable[AnyArray]) -> Buffers:
     """Return arrays by the names of their buffers."""
     return dict(zip(names(places), arrays, strict=True))
 

@@ -1,6 +1,6 @@
 """Chunks: steps that are run at once, so few that what they make stays in the cache."""
 
-from xpbptt.bptt.layers.layer import Tree
+from xpbptt._arrays.types import Tree
 
 CHUNK = 32  # steps that are run at once where memory counts
 ROWS = 1024  # of a product of matrices that make it worth its while

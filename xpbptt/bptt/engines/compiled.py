@@ -8,11 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, part
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.segment import Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import Compiled, Kind
 
@@ -63,7 +63,7 @@ def step(
     of: Recurrence,
     compiled: Compiled,
     params: Tree,
-    x_t: Array,
+    x_t: AnyArray,
     state: Tree,
     *,
     xp: Namespace,  # noqa: ARG001 - the contract's
@@ -123,6 +123,6 @@ def _forward(
     return snapshots, of.state(*[xp.asarray(each, copy=True) for each in state])
 
 
-def _state(of: Recurrence, states: Iterable[Array], t: int, *, xp: Namespace) -> Tree:
+def _state(of: Recurrence, states: Iterable[AnyArray], t: int, *, xp: Namespace) -> Tree:
     """Return a copy of the state before step `t`."""
     return of.state(*(xp.asarray(each[t, ...], copy=True) for each in states))

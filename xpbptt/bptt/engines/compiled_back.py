@@ -1,13 +1,13 @@
 """The way back of the engines of compiled cells."""
 
 from xpbptt._arrays.norms import norm
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence, flat
 from xpbptt.kernels import Compiled
 
@@ -83,7 +83,7 @@ def _residuals(
     compiled: Compiled,
     inputs: Inputs,
     segment: Segment,
-    before_each: tuple[Array, ...],
+    before_each: tuple[AnyArray, ...],
     *,
     xp: Namespace,
 ) -> Buffers:

@@ -10,6 +10,7 @@ from typing import Any
 
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.tree import copied, map_leaves
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt._arrays.wide import narrowed
 from xpbptt._arrays.writes import unseen
 from xpbptt.bptt.engines.chunks import chunks
@@ -17,7 +18,6 @@ from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence
 
 
@@ -119,8 +119,13 @@ def rewind(
 
 
 def recompute(
-    recurrence: Recurrence, params: Tree, x: Array, states: tuple[Array, ...], *, xp: Namespace
-) -> tuple[Array, ...]:
+    recurrence: Recurrence,
+    params: Tree,
+    x: AnyArray,
+    states: tuple[AnyArray, ...],
+    *,
+    xp: Namespace,
+) -> tuple[AnyArray, ...]:
     """Return the residuals (T, B, …) of steps whose states are known, in one step of T·B rows."""
     steps, batch, *_ = x.shape
     rows = steps * batch
@@ -130,7 +135,9 @@ def recompute(
     return tuple(xp.reshape(each, (steps, batch, *each.shape[1:])) for each in residuals)
 
 
-def step(recurrence: Recurrence, params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> Tree:
+def step(
+    recurrence: Recurrence, params: Tree, x_t: AnyArray, state: Tree, *, xp: Namespace
+) -> Tree:
     """Advance by one step; see `Engine`."""
     weights = recurrence.prepare(params, 1, xp=xp)
     (u,) = recurrence.project(params, x_t[None, ...], xp=xp)

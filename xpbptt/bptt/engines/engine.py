@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import compiled, eager, scan
 from xpbptt.bptt.engines.compiled_back import rewind
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
@@ -63,7 +63,7 @@ def choose(
     cell: Cell | Recurrence,
     kinds: tuple[Kind, ...],
     params: Tree,
-    x: Array,
+    x: AnyArray,
     *,
     masked: bool = False,
     xp: Namespace,
@@ -143,7 +143,7 @@ def chosen() -> str:
     return wanted
 
 
-def _scanned(of: Recurrence, params: Tree, x: Array) -> Engine:
+def _scanned(of: Recurrence, params: Tree, x: AnyArray) -> Engine:
     """Return the fastest engine for arrays of JAX."""
     if chosen() == "eager":
         return _eager(of, "it was chosen by hand")

@@ -10,22 +10,22 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt.bptt.layers.layer import Array, Namespace
+from xpbptt._arrays.types import AnyArray, Namespace
 
 
-def blank(array: Array, mask: Array | None, *, xp: Namespace) -> Array:
+def blank(array: AnyArray, mask: AnyArray | None, *, xp: Namespace) -> AnyArray:
     """Return `array` (T, B, …) with zeros where the mask (T, B) is False."""
     if mask is None:
         return array
     return xp.where(mask[..., None], array, _zero(array, xp=xp))
 
 
-def columns(mask: Array | None) -> Array | None:
+def columns(mask: AnyArray | None) -> AnyArray | None:
     """Return the mask as (T, B, 1), to be chosen by along the units."""
     return None if mask is None else mask[..., None]
 
 
-def held(column: Array | None, new: Any, state: Any, *, xp: Namespace) -> Any:
+def held(column: AnyArray | None, new: Any, state: Any, *, xp: Namespace) -> Any:
     """Return `new` where the step counts, and what `state` was where not.
 
     Forward these are the states after and before the step; backward they are the gradients of the
@@ -36,7 +36,7 @@ def held(column: Array | None, new: Any, state: Any, *, xp: Namespace) -> Any:
     return type(state)(*map(xp.where, (column,) * len(state), new, state))
 
 
-def taken(column: Array | None, dnew: Any, *, xp: Namespace) -> Any:
+def taken(column: AnyArray | None, dnew: Any, *, xp: Namespace) -> Any:
     """Return what of the gradient of the state after a step goes through the step."""
     if column is None:
         return dnew
@@ -44,5 +44,5 @@ def taken(column: Array | None, dnew: Any, *, xp: Namespace) -> Any:
     return type(dnew)(*(xp.where(column, part, zero) for part in dnew))
 
 
-def _zero(like: Array, *, xp: Namespace) -> Array:
+def _zero(like: AnyArray, *, xp: Namespace) -> AnyArray:
     return xp.zeros((1,), dtype=like.dtype, device=array_api_compat.device(like))

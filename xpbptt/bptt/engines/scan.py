@@ -13,13 +13,13 @@ from typing import Any
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.once import once
 from xpbptt._arrays.tree import leaves, map_leaves, map_shapes
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt._arrays.wide import narrowed
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence
 
 NAMESPACE = "jax.numpy"
@@ -29,7 +29,7 @@ LONG = 32  # steps from which on it pays to compile, which takes most of a secon
 log = logging.getLogger("xpbptt")
 
 
-def pays(params: Tree, x: Array) -> bool:
+def pays(params: Tree, x: AnyArray) -> bool:
     """Tell whether to compile: a long sequence, a step of a stream, or a program being traced."""
     steps, *_ = x.shape
     if len(x.shape) == 2 or steps >= LONG:  # noqa: PLR2004 - (B, I) of a step
@@ -52,13 +52,13 @@ def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
     """
     jax = import_module("jax")
 
-    def zeros(*shape: int) -> Array:
+    def zeros(*shape: int) -> AnyArray:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     params = map_shapes(lambda shape: zeros(*shape), of.shapes(inputs, hidden))
     state = of.state(*(zeros(2, hidden) for _ in of.state._fields))
 
-    def both(params: Tree, x: Array, state: Tree) -> Any:
+    def both(params: Tree, x: AnyArray, state: Tree) -> Any:
         states, residuals, last = _record(of, params, x, None, state)
         if not jax.numpy.isdtype(dtype, "real floating"):
             return last  # a complex step goes forward only
@@ -145,7 +145,7 @@ def rewind(
 def step(
     of: Recurrence,
     params: Tree,
-    x_t: Array,
+    x_t: AnyArray,
     state: Tree,
     *,
     xp: Namespace,  # noqa: ARG001 - the contract's
@@ -165,8 +165,8 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _advance(
-    of: Recurrence, parts: int, params: Tree, x: Array, mask: Array | None, state: Tree
-) -> tuple[tuple[Array, ...], Tree]:
+    of: Recurrence, parts: int, params: Tree, x: AnyArray, mask: AnyArray | None, state: Tree
+) -> tuple[tuple[AnyArray, ...], Tree]:
     """Return so many parts of the states after each step, and the last state."""
     run = partial(_forward, of, params, lambda state, _: tuple(state)[:parts])
     states, last = run(x, mask, state)
@@ -174,8 +174,8 @@ def _advance(
 
 
 def _record(
-    of: Recurrence, params: Tree, x: Array, mask: Array | None, state: Tree
-) -> tuple[tuple[Array, ...], tuple[Array, ...], Tree]:
+    of: Recurrence, params: Tree, x: AnyArray, mask: AnyArray | None, state: Tree
+) -> tuple[tuple[AnyArray, ...], tuple[AnyArray, ...], Tree]:
     """Return the T + 1 states, the residuals of T steps, and the last state."""
     xp = import_module(NAMESPACE)
     run = partial(_forward, of, params, lambda state, residuals: (tuple(state), tuple(residuals)))
@@ -188,8 +188,8 @@ def _forward(
     of: Recurrence,
     params: Tree,
     kept: Callable[[Tree, Any], Tree],
-    x: Array,
-    mask: Array | None,
+    x: AnyArray,
+    mask: AnyArray | None,
     state: Tree,
 ) -> tuple[Tree, Tree]:
     """Run over all steps; `kept` chooses what to stack of each state and its residuals."""
@@ -200,7 +200,7 @@ def _forward(
         _projected(of, params, blank(x, mask, xp=xp), xp=xp),
     )
 
-    def body(state: Tree, row: tuple[Any, Array | None]) -> tuple[Tree, Tree]:
+    def body(state: Tree, row: tuple[Any, AnyArray | None]) -> tuple[Tree, Tree]:
         u, column = row
         new, residuals = of.step(weights, u, state, xp=xp)
         after = of.state(*held(column, new, state, xp=xp))
@@ -210,7 +210,7 @@ def _forward(
     return stacked, last
 
 
-def _projected(of: Recurrence, params: Tree, x: Array, *, xp: Namespace) -> Any:
+def _projected(of: Recurrence, params: Tree, x: AnyArray, *, xp: Namespace) -> Any:
     """Return the inputs of all steps as those of one step with T·B rows."""
     (u,) = of.project(params, xp.reshape(x, (1, -1, *x.shape[2:])), xp=xp)
     return u
@@ -254,8 +254,8 @@ def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tup
 
 
 def _recomputed(
-    of: Recurrence, params: Tree, x: Array, before: tuple[Array, ...], *, xp: Namespace
-) -> tuple[Array, ...]:
+    of: Recurrence, params: Tree, x: AnyArray, before: tuple[AnyArray, ...], *, xp: Namespace
+) -> tuple[AnyArray, ...]:
     """Return the residuals of steps whose states are known, in one step of T·B rows."""
     state = of.state(*(xp.reshape(part, (-1, *part.shape[2:])) for part in before))
     u = _projected(of, params, x, xp=xp)
@@ -263,7 +263,7 @@ def _recomputed(
     return tuple(xp.reshape(each, (*x.shape[:2], *each.shape[1:])) for each in residuals)
 
 
-def _step(of: Recurrence, params: Tree, x_t: Array, state: Tree) -> Tree:
+def _step(of: Recurrence, params: Tree, x_t: AnyArray, state: Tree) -> Tree:
     """Return the state after one step."""
     xp = import_module(NAMESPACE)
     (u,) = of.project(params, x_t[None, ...], xp=xp)

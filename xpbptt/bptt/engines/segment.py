@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree, Watch
+from xpbptt.bptt.layers.layer import Watch
 from xpbptt.kernels.target import HandBack
 
 
@@ -24,8 +25,8 @@ class Inputs(NamedTuple):
     """
 
     params: Tree
-    x: Array
-    mask: Array | None
+    x: AnyArray
+    mask: AnyArray | None
     weights: Any = None
 
     def part(self, steps: slice) -> "Inputs":
@@ -68,7 +69,7 @@ class Back(NamedTuple):
         The options of the backward pass.
     """
 
-    dy: Array
+    dy: AnyArray
     first: int
     truncate: int | None
     watch: Watch
@@ -87,6 +88,6 @@ class Rewound(NamedTuple):
     """The gradients that come out of a segment, and the norms on the way if they are wanted."""
 
     params: Tree
-    x: Array
+    x: AnyArray
     state: Tree
     trace: Trace | None = None

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-Array = Any
-Arrays = tuple[Array, ...]
+from xpbptt._arrays.types import AnyArray, Arrays
 
 
 class Tape:
@@ -106,20 +105,20 @@ class Tape:
             return tuple([part[steps, ...] for part in self._parts])
         return tuple(self._stack(part[steps], like=_row(part[0])) for part in self._parts)
 
-    def _allocate(self, row: Array) -> Any:
+    def _allocate(self, row: AnyArray) -> Any:
         device = array_api_compat.device(row)
         array = self.xp.empty((self.length, *row.shape), dtype=row.dtype, device=device)
         self._writable = array_api_compat.is_writeable_array(array)
         return array if self._writable else [None] * self.length
 
-    def _stack(self, rows: list[Array], *, like: Array) -> Array:
+    def _stack(self, rows: list[AnyArray], *, like: AnyArray) -> AnyArray:
         if rows:
             runs = [self._joined(list(run)) for _, run in groupby(rows, _origin)]
             return runs[0] if len(runs) == 1 else self.xp.concat(runs, axis=0)
         device = array_api_compat.device(like)
         return self.xp.zeros((0, *like.shape), dtype=like.dtype, device=device)
 
-    def _joined(self, rows: list[Any]) -> Array:
+    def _joined(self, rows: list[Any]) -> AnyArray:
         """Return rows of one array, or arrays of a row each, as one array."""
         if not isinstance(rows[0], Row):
             return self.xp.stack(rows, axis=0)
@@ -131,11 +130,11 @@ class Tape:
 class Row(NamedTuple):
     """A row of an array that was put on a tape which cannot be written to."""
 
-    array: Array
+    array: AnyArray
     place: int
 
 
-def _row(entry: Any) -> Array:
+def _row(entry: Any) -> AnyArray:
     return entry.array[entry.place, ...] if isinstance(entry, Row) else entry
 
 
@@ -157,13 +156,13 @@ class Slab:
 
     __slots__ = ("_like", "_parts", "_whole", "xp")
 
-    def __init__(self, like: Array, *, xp: Any) -> None:
+    def __init__(self, like: AnyArray, *, xp: Any) -> None:
         self.xp = xp
         self._like = like
-        self._whole: Array | None = None
-        self._parts: dict[int, Array] = {}
+        self._whole: AnyArray | None = None
+        self._parts: dict[int, AnyArray] = {}
 
-    def write(self, steps: slice, part: Array) -> None:
+    def write(self, steps: slice, part: AnyArray) -> None:
         """Put `part` where it belongs; one that is the whole is taken as it is."""
         if part.shape == self._like.shape:
             self._whole = part
@@ -176,7 +175,7 @@ class Slab:
         else:
             self._whole[steps, ...] = part
 
-    def whole(self) -> Array:
+    def whole(self) -> AnyArray:
         """Return the array."""
         if self._parts:
             return self.xp.concat([self._parts[start] for start in sorted(self._parts)], axis=0)

@@ -4,11 +4,11 @@ from functools import partial
 from typing import Any
 
 from xpbptt._arrays.tree import map_leaves
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt._arrays.wide import narrowed, wide_dtype, widened
 from xpbptt.bptt.engines.segment import Rewound
 from xpbptt.bptt.engines.tape import Slab
 from xpbptt.bptt.engines.trace import Trace, joined
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
 
 
 class Totals:
@@ -22,7 +22,7 @@ class Totals:
         Its namespace.
     """
 
-    def __init__(self, x: Array, *, xp: Namespace) -> None:
+    def __init__(self, x: AnyArray, *, xp: Namespace) -> None:
         self.xp = xp
         self._params: Tree = None
         self._dtype = x.dtype
@@ -51,11 +51,11 @@ class Totals:
         return Rewound(dparams, self._x.whole(), self._state, trace)
 
 
-def _sum_from(first: Array, *, xp: Namespace) -> Array:
+def _sum_from(first: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return a new array to add to, wide enough for a sum."""
     return xp.astype(first, wide_dtype(first.dtype, xp=xp), copy=True)
 
 
-def _add(total: Array, more: Array, *, xp: Namespace) -> Array:
+def _add(total: AnyArray, more: AnyArray, *, xp: Namespace) -> AnyArray:
     total += widened(more, xp=xp)
     return total

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.norms import norm
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.bptt.layers.layer import Array, Namespace, Tree
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.cells.recurrence import Recurrence
 
 
@@ -25,7 +25,7 @@ class Trace(NamedTuple):
     gates: Tree
 
 
-def gate_norms(cell: Recurrence, records: tuple[Array, ...], *, xp: Namespace) -> Tree:
+def gate_norms(cell: Recurrence, records: tuple[AnyArray, ...], *, xp: Namespace) -> Tree:
     """Return the norms (T,) of the gates that the records (T, B, G·H) of all steps hold."""
     gates = cell.gates(records[0])
     return map_leaves(lambda gate: norm([gate], (1, 2), xp=xp)[:, 0, 0], gates)

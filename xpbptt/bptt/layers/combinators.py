@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.tree import map_leaves
-from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
 
@@ -14,22 +15,22 @@ def reverse(layer: Layer) -> Layer:
     """Run `layer` from the last time step to the first; ``y[t]`` still belongs to ``x[t]``."""
 
     def forward(
-        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Any]:
         run = run._replace(mask=flipped(run.mask, xp=xp))
         y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, run, xp=xp)
         return xp.flip(y, axis=0), state, cache
 
     def backward(
-        cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+        cache: Any, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         grads, trace = layer.backward(cache, xp.flip(dy, axis=0), dstate, watch, xp=xp)
         trace = map_leaves(lambda norms: xp.flip(norms, axis=0), trace)
         return grads._replace(x=xp.flip(grads.x, axis=0)), trace
 
     def infer(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree]:
         y, state = layer.infer(params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp)
         return xp.flip(y, axis=0), state
 
@@ -39,7 +40,7 @@ def reverse(layer: Layer) -> Layer:
     return Layer(forward, backward, infer, step=None, memory=memory)
 
 
-def flipped(mask: Array | None, *, xp: Namespace) -> Array | None:
+def flipped(mask: AnyArray | None, *, xp: Namespace) -> AnyArray | None:
     """Return the mask of the sequence from its end."""
     return None if mask is None else xp.flip(mask, axis=0)
 
@@ -59,15 +60,15 @@ def concatenate(first: Layer, second: Layer) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Any]:
         y1, state1, cache1 = first.forward(params[0], x, state[0], run, xp=xp)
         y2, state2, cache2 = second.forward(params[1], x, state[1], run, xp=xp)
         cache = PairCache(cache1, cache2, y1.shape[-1])
         return xp.concat((y1, y2), axis=-1), (state1, state2), cache
 
     def backward(
-        cache: PairCache, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+        cache: PairCache, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         dy1, dy2 = dy[..., : cache.width], dy[..., cache.width :]
         grads1, trace1 = first.backward(cache.first, dy1, dstate[0], watch, xp=xp)
@@ -82,8 +83,8 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         return grads, (trace1, trace2)
 
     def infer(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree]:
         y1, state1 = first.infer(params[0], x, state[0], mask, xp=xp)
         y2, state2 = second.infer(params[1], x, state[1], mask, xp=xp)
         return xp.concat((y1, y2), axis=-1), (state1, state2)
@@ -121,8 +122,8 @@ def chain(layers: Sequence[Layer]) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Any]:
         states, caches = [], []
         for layer, weights, initial in zip(layers, params, state, strict=True):
             x, final, cache = layer.forward(weights, x, initial, run, xp=xp)
@@ -131,7 +132,7 @@ def chain(layers: Sequence[Layer]) -> Layer:
         return x, tuple(states), tuple(caches)
 
     def backward(
-        cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+        cache: Any, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         dparams, dstates, traces = [], [], []
         for layer, kept, dfinal in reversed(list(zip(layers, cache, dstate, strict=True))):
@@ -143,8 +144,8 @@ def chain(layers: Sequence[Layer]) -> Layer:
         return grads, tuple(reversed(traces))
 
     def infer(
-        params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree]:
         states = []
         for layer, weights, initial in zip(layers, params, state, strict=True):
             x, final = layer.infer(weights, x, initial, mask, xp=xp)
@@ -153,7 +154,7 @@ def chain(layers: Sequence[Layer]) -> Layer:
 
     steps = [layer.step for layer in layers if layer.step is not None]
 
-    def step(params: Tree, x_t: Array, state: Tree, *, xp: Namespace) -> tuple[Array, Tree]:
+    def step(params: Tree, x_t: AnyArray, state: Tree, *, xp: Namespace) -> tuple[AnyArray, Tree]:
         states = []
         for k, one in enumerate(steps):
             x_t, after = one(params[k], x_t, state[k], xp=xp)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpbptt.bptt.layers.layer import Array, Gradients, Layer, Namespace, Run, Tree, Watch
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
 
@@ -48,14 +49,14 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
     """
 
     def forward(
-        params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Any]:
         key = run.key + number
         y, state, cache = layer.forward(params, dropped(x, rate, key, xp=xp), state, run, xp=xp)
         return y, state, DropoutCache(cache, key)
 
     def backward(
-        cache: DropoutCache, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+        cache: DropoutCache, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         grads, trace = layer.backward(cache.layer, dy, dstate, watch, xp=xp)
         return grads._replace(x=dropped(grads.x, rate, cache.key, xp=xp)), trace
@@ -74,7 +75,7 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
     return layer._replace(forward=forward, backward=backward, memory=memory)
 
 
-def dropped(x: Array, rate: float, key: int, *, xp: Namespace) -> Array:
+def dropped(x: AnyArray, rate: float, key: int, *, xp: Namespace) -> AnyArray:
     """Return `x` with some elements dropped, and the others divided by 1 - rate."""
     places = xp.arange(math.prod(x.shape), dtype=xp.int32, device=array_api_compat.device(x))
     bits = mixed(mixed(places) ^ (key & 0x7FFFFFFF))
@@ -82,7 +83,7 @@ def dropped(x: Array, rate: float, key: int, *, xp: Namespace) -> Array:
     return xp.where(keep, x / (1 - rate), xp.zeros_like(x))
 
 
-def mixed(bits: Array) -> Array:
+def mixed(bits: AnyArray) -> AnyArray:
     """Hash 32-bit integers; products wrap around, shifts fill with zeros."""
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * FIRST
     bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * SECOND

@@ -5,13 +5,9 @@ The functions of a layer check nothing: a net does so once, before it calls them
 
 from typing import Any, Generic, NamedTuple, Protocol
 
-from xpbptt._arrays.types import ArrayT, ParamsTreeT, StateTreeT
+from xpbptt._arrays.types import AnyArray, ArrayT, Namespace, ParamsTreeT, StateTreeT, Tree
 from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.strategies import Plan
-
-Array = Any
-Namespace = Any
-Tree = Any
 
 
 class Gradients(NamedTuple, Generic[ParamsTreeT, ArrayT, StateTreeT]):
@@ -45,7 +41,7 @@ class Run(NamedTuple):
         What dropout follows from.
     """
 
-    mask: Array | None
+    mask: AnyArray | None
     plan: Plan
     key: int = 0
 
@@ -69,8 +65,8 @@ class LayerForward(Protocol):
     """``params, x (T, B, I), state, run → y (T, B, O), state, cache``."""
 
     def __call__(
-        self, params: Tree, x: Array, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+        self, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree, Any]:
         """Run over the sequence and keep in `cache` what the backward pass needs, as planned."""
 
 
@@ -78,7 +74,7 @@ class LayerBackward(Protocol):
     """``cache, dy (T, B, O), dstate, watch → gradients, trace``."""
 
     def __call__(
-        self, cache: Any, dy: Array, dstate: Tree, watch: Watch, *, xp: Namespace
+        self, cache: Any, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         """Carry the gradients of the outputs and of the final state back through the sequence."""
 
@@ -87,8 +83,8 @@ class LayerInfer(Protocol):
     """``params, x (T, B, I), state, mask (T, B) or None → y (T, B, O), state``."""
 
     def __call__(
-        self, params: Tree, x: Array, state: Tree, mask: Array | None, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+        self, params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree]:
         """Run over the sequence and keep nothing."""
 
 
@@ -96,8 +92,8 @@ class LayerStep(Protocol):
     """``params, x_t (B, I), state → y_t (B, O), state``."""
 
     def __call__(
-        self, params: Tree, x_t: Array, state: Tree, *, xp: Namespace
-    ) -> tuple[Array, Tree]:
+        self, params: Tree, x_t: AnyArray, state: Tree, *, xp: Namespace
+    ) -> tuple[AnyArray, Tree]:
         """Advance by one time step."""
 
 

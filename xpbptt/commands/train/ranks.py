@@ -17,12 +17,11 @@ import numpy as np
 
 from xpbptt import parallel
 from xpbptt._arrays.tree import map_leaves
+from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.commands.base.errors import UserError
 from xpbptt.commands.train.interrupt import STOPPING
 from xpbptt.commands.train.job import Job
 
-Array = Any
-Tree = Any
 STEP, STOP = 1.0, 0.0  # what rank 0 tells the others
 
 
@@ -32,8 +31,8 @@ class Ranks:
 
     rank: int
     size: int
-    all_reduce: Callable[[Array], None]  # sums an array over all processes, in place
-    bcast: Callable[[Array], None]  # copies that of rank 0 to all, in place
+    all_reduce: Callable[[AnyArray], None]  # sums an array over all processes, in place
+    bcast: Callable[[AnyArray], None]  # copies that of rank 0 to all, in place
 
     def tell(self, what: float) -> None:
         """Tell the others what comes next; only rank 0 does."""
@@ -49,12 +48,12 @@ class Ranks:
         self,
         function: Callable[..., Any],
         params: Tree,
-        x: Array,
-        targets: Array,
+        x: AnyArray,
+        targets: AnyArray,
         state: Tree,
         *,
         seed: tuple[int, ...],
-    ) -> tuple[Array, Tree, Tree]:
+    ) -> tuple[AnyArray, Tree, Tree]:
         """Return loss, gradients and state of a whole batch (T, B), each process doing its share.
 
         `function` takes the parameters, a share of the rest and a seed for this share, and returns
@@ -69,7 +68,7 @@ class Ranks:
         loss, grads, after = function(params, *shares, of_state, seed=(*seed, self.rank))
         loss, grads = parallel.mean((np.asarray(loss), grads), len(mine), self.all_reduce)
 
-        def joined(part: Array) -> Array:
+        def joined(part: AnyArray) -> AnyArray:
             whole = np.zeros((batch, *part.shape[1:]), part.dtype)
             whole[mine] = part
             self.all_reduce(whole)
