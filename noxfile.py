@@ -89,7 +89,7 @@ def eager(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Compare compiled runs with eager ones on random cases, for a minute from a fresh seed."""
-    install(session)
+    install(session, "test")
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
 
 

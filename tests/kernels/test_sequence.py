@@ -115,6 +115,19 @@ def compare(net, dtype, steps, batch, *, masked=False, change=lambda x: x, **opt
     assert_close(everything(net, params, x, mask, **options), expected, dtype)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+def test_the_state_after_infer(steps):
+    """Of what is not kept for all steps, that of even and that of odd steps are kept in turn."""
+    net = xpbptt.LSTM(3, 5, num_layers=2)
+    params = net.init(0, dtype="float64")
+    x = np.random.default_rng(steps).standard_normal((steps, 2, 3))
+    y, state, _ = net.forward(params, x)
+    found, last = net.infer(params, x)
+    np.testing.assert_allclose(found, y, atol=1e-14)
+    for mine, expected in zip(last, state, strict=True):
+        np.testing.assert_allclose(np.stack(mine), np.stack(expected), atol=1e-14)
+
+
 def test_numpy_runs_the_loop_of_a_whole_sequence(limits):
     from xpbptt.bptt.engines import engine  # noqa: PLC0415
     from xpbptt.kernels.llvm.target import SEQUENCE  # noqa: PLC0415
