@@ -8,7 +8,10 @@ import signal as _signal
 import sys as _sys
 
 # The command line: Ctrl-C before its own code has begun ends it without a traceback.
-if _sys.orig_argv[1:3] == ["-m", "xpbptt"] and _signal.getsignal(2) is _signal.default_int_handler:
+if (
+    _sys.orig_argv[1:3] == ["-m", "xpbptt"]
+    or "".join(_sys.argv[:1]).endswith(("/xpbptt", "xpbptt.exe"))
+) and _signal.getsignal(2) is _signal.default_int_handler:
     _signal.signal(2, _signal.SIG_DFL)
 
 

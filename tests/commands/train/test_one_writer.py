@@ -138,12 +138,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.mark.parametrize(
     "name", ["numpy", "xpbptt.nets.net", "xpbptt.commands.main", "xpbptt.commands.train.command"]
 )
-def test_ctrl_c_while_it_starts_leaves_no_traceback(name, tmp_path):
+@pytest.mark.parametrize("script", [False, True], ids=["module", "script"])
+def test_ctrl_c_while_it_starts_leaves_no_traceback(name, script, tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     (place / "sitecustomize.py").write_text(AT_IMPORT)
+    (tmp_path / "xpbptt").write_text("from xpbptt.commands.main import main\nmain()\n")
+    command = [str(tmp_path / "xpbptt")] if script else ["-m", "xpbptt"]  # as pip installs it
     done = subprocess.run(
-        [sys.executable, "-m", "xpbptt", "backends"],
+        [sys.executable, *command, "backends"],
         env={**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{HOME}", "PRESS_AT": name},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
