@@ -51,16 +51,24 @@ def key(*parts: str) -> str:
 def read(name: str) -> bytes | None:
     """Return what is kept under a name, or None."""
     place = folder()
-    if place is None or not _own(place, stat.S_ISDIR):
+    if place is None:
         return None
-    path = place / name
     with suppress(OSError):
-        if _own(path, stat.S_ISREG):
-            whole = path.read_bytes()
-            digest, content = whole[:DIGEST], whole[DIGEST:]
-            if hashlib.sha256(content).digest() == digest:
-                return content
+        if not _own(place.lstat(), stat.S_ISDIR):
+            return None
+        # Asked of what was opened: between two looks at a path another file may come there.
+        with open(place / name, "rb", opener=_opened) as file:
+            if _own(os.fstat(file.fileno()), stat.S_ISREG):
+                whole = file.read()
+                digest, content = whole[:DIGEST], whole[DIGEST:]
+                if hashlib.sha256(content).digest() == digest:
+                    return content
     return None
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file that is no symbolic link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def write(name: str, content: bytes) -> None:
@@ -70,7 +78,7 @@ def write(name: str, content: bytes) -> None:
         return
     with suppress(OSError):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _own(place, stat.S_ISDIR):
+        if not _own(place.lstat(), stat.S_ISDIR):
             return
         number, beside = tempfile.mkstemp(dir=place, prefix=".")
         try:
@@ -82,12 +90,8 @@ def write(name: str, content: bytes) -> None:
             raise
 
 
-def _own(path: Path, kind: Callable[[int], bool]) -> bool:
+def _own(found: os.stat_result, kind: Callable[[int], bool]) -> bool:
     """Tell whether a folder or file is the user's own, and nobody else may write to it."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return False
     if not kind(found.st_mode):
         return False
     if not hasattr(os, "getuid"):
