@@ -52,12 +52,12 @@ def compile_(task: Task, dtype: str) -> Any:
     kind, program = vector(dtype, features()), task.program
     text, axes = [cell.library(kind)], batch_axes(program)
     if task.kind in {"record", "advance"}:
-        text += [product.product("product", kind, product.tile(kind, panel(task.gates).tile))]
+        text += [product.product("product", kind, panel(task.gates).tile)]
         text += [Forward(kind, task).text()]
         own = forward_names(task).addresses[len(POINTERS) :]
         return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
     if task.kind in {"back", "watch"}:
-        text += [product.product("product", kind, product.tile(kind, WIDE))]
+        text += [product.product("product", kind, WIDE)]
         text += [Backward(kind, task).text()]
         own = backward_names(task).addresses[1 + len(task.carried) :]
         carried = (0,) * len(task.carried)

@@ -77,8 +77,8 @@ def _all_layers() -> str:
 @once
 def _function(task: Task, dtype: str) -> Run:
     kind = vector(dtype, features())
-    shape = product.tile(kind, panel(task.gates).tile)
-    text = [cell.library(kind), product.product("product", kind, shape), Layer(kind, task).text()]
+    multiply = product.product("product", kind, panel(task.gates).tile)
+    text = [cell.library(kind), multiply, Layer(kind, task).text()]
     return load("\n".join(text))
 
 
