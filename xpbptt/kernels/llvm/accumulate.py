@@ -12,7 +12,7 @@ from xpbptt.kernels.llvm.frames import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.product import Tile
 from xpbptt.kernels.llvm.sequence import WIDE
-from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.llvm.vectors import vector
 from xpbptt.kernels.target import Run
 
 
@@ -28,7 +28,7 @@ def accumulate(
     x : array (T, B, I)
         The input.
     before : array (T, B, H)
-        The hidden state before each step.
+        The part of the state that the product reads, before each step.
     records : tuple of arrays
         du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
         parameters.
@@ -36,14 +36,14 @@ def accumulate(
     own = len(params.extra)
     rows = x.shape[0] * x.shape[1]
     du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
-    dv = rest[0] if rest else du
-    dbias_hh = dv.sum(axis=0)
-    dparams = params._replace(
-        weight_ih=weight(du, plain(x).reshape(rows, -1)),
-        weight_hh=weight(dv, plain(before).reshape(rows, -1)),
-        bias_ih=du.sum(axis=0) if rest else dbias_hh.copy(),
-        bias_hh=dbias_hh,
-    )
+    dbias_ih = du.sum(axis=0)
+    dparams = params._replace(weight_ih=weight(du, plain(x).reshape(rows, -1)), bias_ih=dbias_ih)
+    if not isinstance(params.weight_hh, tuple):
+        dv = rest[0] if rest else du
+        dparams = dparams._replace(
+            weight_hh=weight(dv, plain(before).reshape(rows, -1)),
+            bias_hh=dv.sum(axis=0) if rest else dbias_ih.copy(),
+        )
     if own:
         sums = (each.sum(axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
@@ -55,8 +55,9 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
     rows, width = records.shape
     inputs, size = x.shape[1], x.itemsize
     out = np.empty((width, inputs), dtype=x.dtype)
-    run, tile = _weight(x.dtype)
-    left, right, target = addresses((records, x, out))
+    run, tile, columns = _weight(x.dtype)
+    packed = _columns(x, columns)
+    left, right, target = addresses((records, packed, out))
     frames, held = [], []
     for part in threads.parts(width, rows * width * inputs):
         count = part.stop - part.start
@@ -66,6 +67,18 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
         start = left + part.start * size, right, target + part.start * inputs * size
         frames.append(words((rows, count, width, inputs, *start, address(block))))
     threads.run(run, frames)
+    return out
+
+
+def _columns(x: AnyArray, wide: int) -> AnyArray:
+    """Return x (R, I) in panels (R, wide) of its columns; those beyond I are zero."""
+    rows, inputs = x.shape
+    full = inputs // wide
+    out = np.empty((-(-inputs // wide), rows, wide), dtype=x.dtype)
+    out[:full] = x[:, : full * wide].reshape(rows, full, wide).transpose(1, 0, 2)
+    if inputs % wide:
+        out[full, :, : inputs % wide] = x[:, full * wide :]
+        out[full, :, inputs % wide :] = 0
     return out
 
 
@@ -83,18 +96,17 @@ def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
 
 
 @once
-def _weight(dtype: Any) -> tuple[Run, Tile]:
-    kind, tile = _shape(dtype)
-    return load("\n".join([cell.declarations(kind), gradients.weight(kind, tile)])), tile
+def _weight(dtype: Any) -> tuple[Run, Tile, int]:
+    """Return what multiplies, its tile, and the columns of a panel of x."""
+    kind = vector(str(dtype), features())
+    tile = gradients.tile(kind)
+    run = load("\n".join([cell.declarations(kind), gradients.weight(kind, tile)]))
+    return run, tile, tile.vectors * kind.lanes
 
 
 @once
 def _input(dtype: Any) -> Run:
-    kind, tile = _shape(dtype)
+    kind = vector(str(dtype), features())
+    tile = product.tile(kind, WIDE)
     multiply = product.product("product", kind, tile, ragged=True)
     return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind, tile)]))
-
-
-def _shape(dtype: Any) -> tuple[Vector, Tile]:
-    kind = vector(str(dtype), features())
-    return kind, product.tile(kind, WIDE)

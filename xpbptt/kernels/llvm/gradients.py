@@ -1,8 +1,8 @@
 """Products over all steps: the gradients of the weights and of the input.
 
 ``du (R, N)`` are the records of R steps and sequences. The gradient of a weight is duᵀ·x, a sum
-over the rows: blocks of columns of du are packed, so that a tile reads them without gaps.
-The gradient of the input is du·W, a product with packed weights.
+over the rows: blocks of columns of du are packed, and x in panels (R, C) of C columns, so that a
+tile reads both without gaps. The gradient of the input is du·W, a product with packed weights.
 """
 
 from xpbptt.kernels.llvm.code import Code, Value
@@ -12,15 +12,20 @@ from xpbptt.kernels.llvm.vectors import Vector
 
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "x", "out", "block"))
+WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "panels", "out", "block"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
+
+
+def tile(vector: Vector) -> Tile:
+    """Return a tile of sums whose columns of x and one number of du fit beside it."""
+    return Tile(6, vector.registers // 8)
 
 
 def weight(vector: Vector, shape: Tile) -> str:
     """Return a function that writes duᵀ·x for some columns of du.
 
     Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I; the first of the columns,
-    x (R, I), the result (count, I), and memory for a block.
+    x in panels, the result (count, I), and memory for a block.
     """
     code, number = Code("run", ("ptr %frame",), ""), vector.number
     frame = Frame(code, *WEIGHT)
@@ -33,7 +38,7 @@ def weight(vector: Vector, shape: Tile) -> str:
         tiles = code.whole("udiv", code.total(some, tall - 1), tall)
         _pack(code, vector, tall, frame, first, some)
         with code.loop(0, panels) as p:
-            x = code.at(number, frame["x"], code.times(p, columns))
+            x = code.at(number, frame["panels"], code.times(code.times(p, rows), columns))
             wide = code.whole("sub", inputs, code.times(p, columns))
             with code.loop(0, tiles) as k:
                 at = code.times(k, tall)
@@ -49,19 +54,22 @@ def weight(vector: Vector, shape: Tile) -> str:
 
 def _pack(code: Code, vector: Vector, tall: int, frame: Frame, first: Value, count: Value) -> None:
     """Write the copy of a block of columns, a tile's beside each other for each row."""
-    number, rows = vector.number, frame["rows"]
-    block = vector.first(code, tall)
+    number, rows, lanes = vector.number, frame["rows"], vector.lanes
     with code.loop(0, rows) as r:
         source = code.at(number, frame["records"], code.times(r, frame["stride"]), first)
         row = code.at(number, frame["block"], code.times(r, tall))
         with code.loop(0, count, tall) as n:
             some = code.least(tall, code.whole("sub", count, n))
-            value = vector.load_some(code, code.at(number, source, n), vector.first(code, some))
-            vector.store_some(code, value, code.at(number, row, code.times(n, rows)), block)
+            place = code.at(number, row, code.times(n, rows))
+            for k in range(0, tall, lanes):  # a tile may be higher than a vector
+                inside = vector.first(code, code.whole("sub", some, k))
+                value = vector.load_some(code, code.at(number, source, code.total(n, k)), inside)
+                block = vector.first(code, min(lanes, tall - k))
+                vector.store_some(code, value, code.at(number, place, k), block)
 
 
 def _outer(vector: Vector, shape: Tile) -> str:
-    """Return a function that multiplies a packed tile of du by some columns of x."""
+    """Return a function that multiplies a packed tile of du by a panel of x."""
     arguments = (
         *("ptr %left", "ptr %right", "i64 %rows", "ptr %out", "i64 %gap"),
         *("i64 %tall", "i64 %wide"),
@@ -75,11 +83,8 @@ def _outer(vector: Vector, shape: Tile) -> str:
     ]
     with code.loop(0, "%rows") as r:
         left = code.at(number, "%left", code.times(r, shape.rows))
-        right = code.at(number, "%right", code.times(r, "%gap"))
-        x = [
-            vector.load_some(code, code.at(number, right, v * lanes), inside[v])
-            for v in range(shape.vectors)
-        ]
+        right = code.at(number, "%right", code.times(r, shape.vectors * lanes))
+        x = [vector.load(code, code.at(number, right, v * lanes)) for v in range(shape.vectors)]
         for n, row in enumerate(sums):
             du = vector.spread(code, code.load(number, code.at(number, left, n)))
             for value, each in zip(x, row, strict=True):
