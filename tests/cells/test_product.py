@@ -126,7 +126,9 @@ def test_a_product_with_the_memory_cell_is_that_of_an_lstm_whose_output_is_its_c
 
 
 def _sum(one, other):
-    return type(one)(*(a if isinstance(a, tuple) else a + b for a, b in zip(one, other, strict=True)))
+    return type(one)(
+        *(a if isinstance(a, tuple) else a + b for a, b in zip(one, other, strict=True))
+    )
 
 
 REFUSED = [

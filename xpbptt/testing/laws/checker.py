@@ -90,7 +90,8 @@ def input_gradient_through_the_hidden_slice(r: Recurrence) -> Recurrence:
     """Take the gradient of x through columns of W_hh."""
 
     def change(params: Any, dparams: Any, dx: Any, records: Any, _xp: Any) -> Any:
-        return dparams, records[0] @ params.weight_hh[:, : dx.shape[2]]
+        weight = params.weight_hh[:, : dx.shape[2]]
+        return dparams, records[0][..., : weight.shape[0]] @ weight
 
     return _with_gradients(r, change)
 
