@@ -200,7 +200,7 @@ def mutants(net: Any, *, xp: ModuleType | None = None, seed: int = 0) -> None:
         else:
             check_gradients(Whole(chain([one]), of.xp), *case)
             first = of.params[0]
-            absent = WITH_W_HH if isinstance(first.weight_hh, tuple) else ()
+            absent: tuple[Change, ...] = WITH_W_HH if isinstance(first.weight_hh, tuple) else ()
             if first.weight_ih.shape[0] == HIDDEN_SIZE:
                 absent += (bias_from_the_wrong_gate,)
             layers = {
