@@ -22,7 +22,8 @@ class Weights(NamedTuple):
     weight_ih : array (G·H, I)
         From the input to the gates.
     weight_hh : array (G·H, H)
-        From the state to the gates.
+        From the state to the gates; of a cell that names some gates in `recurrent`, the rows of
+        those, and an empty tuple where it names none.
     bias_ih, bias_hh : array (G·H,)
         The biases of the two products.
     extra : named tuple of arrays

@@ -5,16 +5,13 @@ from typing import Any, Literal, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
+from xpbptt.cells.product import read, recurrent, shared, spread, taken
+from xpbptt.kernels import places
+from xpbptt.kernels.places import DOUTPUT, MASK, PRODUCT, SIZE, STEP
 from xpbptt.kernels.program import Access, Buffer, Program, Store
 from xpbptt.kernels.symbols import Graph, Symbol, Tracing, Untraceable
 
 Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
-
-STEP = "tbj"
-MASK = Buffer("mask", "tb", logical=True)
-DOUTPUT = Buffer("dy", STEP)
-PRODUCT = Buffer("dh", "bj", spent=True)
-SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
 
 
 class Forward(NamedTuple):
@@ -29,7 +26,7 @@ class Forward(NamedTuple):
     states : tuple of Buffer
         The buffers of the states.
     products : tuple of Buffer
-        The buffers of the products u and v of all gates.
+        The buffers of the products: u, and v if a gate has one.
     extras : tuple of Buffer
         The buffers of the cell's own parameters.
     """
@@ -54,9 +51,10 @@ class Backward(NamedTuple):
         The record of every step: du; dv, where it differs from du; the gradients of the cell's
         own parameters for each sequence.
     direct : bool
-        Whether the gradient of the output before the step has a part that is not a product.
+        Whether the gradient of the part that the product reads has a part that is not a product.
     carried : tuple of Buffer
-        The gradient of the state: of the output its product and its direct part, then other parts.
+        The gradient of the state: of the part that the product reads its product and its direct
+        part, then other parts; without a product one for each part.
     arrivals : tuple of Buffer
         The gradient that arrives at the state after each step.
     """
@@ -78,12 +76,15 @@ class Task(NamedTuple):
         Which program of its cell it is.
     program : Program
         The program.
-    gates : int
-        The number of gates G.
+    gates, recurrent : int
+        The number of gates G, and of those that have a product with W_hh.
     states : tuple of str
-        The buffers of the state, that of the hidden state h first.
+        The buffers of the state.
+    read : str
+        The buffer of the part of the state that W_hh multiplies.
     carried : tuple of str
-        The buffers of the state's gradient: the product, the direct part, then other parts.
+        The buffers of the state's gradient: the product, the direct part, then other parts;
+        without a product one for each part.
     record : str
         The buffer of the gradient that is multiplied by W_hh.
     """
@@ -91,44 +92,42 @@ class Task(NamedTuple):
     kind: Kind
     program: Program
     gates: int
+    recurrent: int
     states: tuple[str, ...]
+    read: str
     carried: tuple[str, ...]
     record: str
-
-    @property
-    def hidden(self) -> str:
-        """The buffer of the hidden state h."""
-        return self.states[0]
 
 
 @once
 def forward(cell: Cell, *, masked: bool) -> Forward:
     """Trace the step forward."""
     graph = Graph()
-    before, new, kept = _forward(cell, graph, products(cell), states(cell))
+    before, new, kept = _forward(cell, graph, places.products(cell), places.states(cell))
     held = new
     if masked:
         keep = _load(graph, MASK.at())
         held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
     stores = [
         Store(buffer.at(later=True), graph.number(part).place)
-        for buffer, part in zip(states(cell), held, strict=True)
+        for buffer, part in zip(places.states(cell), held, strict=True)
     ]
-    places = [
+    residuals = [
         Buffer(f"residual_{k}", STEP, logical=graph.is_truth_value(part))
         for k, part in enumerate(kept)
     ]
     kept_too = [
-        Store(place.at(), graph.lift(part).place) for place, part in zip(places, kept, strict=True)
+        Store(place.at(), graph.lift(part).place)
+        for place, part in zip(residuals, kept, strict=True)
     ]
     return Forward(
         record=_program(cell, "record", graph, stores + kept_too, masked=masked),
         advance=_program(cell, "advance", graph, stores, masked=masked),
         recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
-        residuals=tuple(places),
-        states=tuple(states(cell)),
-        products=products(cell),
-        extras=tuple(extras(cell)),
+        residuals=tuple(residuals),
+        states=tuple(places.states(cell)),
+        products=places.products(cell),
+        extras=tuple(places.extras(cell)),
     )
 
 
@@ -136,28 +135,27 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
 def single(cell: Cell) -> Program:
     """Trace the step forward of a stream, whose buffers are those of one step."""
     graph = Graph()
-    u, v = (buffer._replace(axes="bj") for buffer in products(cell))
-    before = [buffer._replace(axes="bj") for buffer in states(cell)]
-    _, new, _ = _forward(cell, graph, (u, v), before)
+    blocks = tuple(buffer._replace(axes="bj") for buffer in places.products(cell))
+    before = [buffer._replace(axes="bj") for buffer in places.states(cell)]
+    _, new, _ = _forward(cell, graph, blocks, before)
     stores = [
         Store(place.at(), graph.number(part).place)
-        for place, part in zip(followers(cell), new, strict=True)
+        for place, part in zip(places.followers(cell), new, strict=True)
     ]
     return _program(cell, "single", graph, stores, masked=False)
 
 
 def _forward(
-    cell: Cell, graph: Graph, blocks: tuple[Buffer, Buffer], before: list[Buffer]
+    cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], before: list[Buffer]
 ) -> tuple[Any, Any, Any]:
     """Trace a cell's `forward`; return the state before and after it, and the residuals."""
-    u, v = (
-        cell.gates(
-            *(_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks))
-        )
-        for block, bias in zip(blocks, biases(cell), strict=True)
+    u, *v = (
+        [_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks)]
+        for block, bias in zip(blocks, places.biases(cell), strict=True)
     )
     state = cell.state(*(_load(graph, part.at()) for part in before))
-    new, kept = cell.forward(u, v, state, xp=Tracing(graph), **_own(cell, graph))
+    given = cell.gates(*u), spread(cell, v[0] if v else [])
+    new, kept = cell.forward(*given, state, xp=Tracing(graph), **_own(cell, graph))
     for part in kept:
         if not isinstance(part, Symbol):  # the eager engine refuses it
             message = f"a residual is a {type(part).__name__}, not an array"
@@ -168,68 +166,73 @@ def _forward(
 @once
 def backward(cell: Cell, *, masked: bool) -> Backward:
     """Trace the step back."""
-    found = _backward(cell, masked=masked, direct=masked)
-    if masked:
+    needed = masked or not recurrent(cell)
+    found = _backward(cell, masked=masked, direct=needed)
+    if needed:
         return found
     return _backward(cell, masked=masked, direct=True) if found.direct else found
 
 
 def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
-    """Trace the step back, with or without a direct part of the output's gradient.
+    """Trace the step back, with or without a direct part of the gradient of what is multiplied.
 
     If `direct` is False, that of the result tells whether the cell needs one.
     """
-    graph = Graph()
+    graph, product = Graph(), read(cell) if recurrent(cell) else None
     before, after = (
-        cell.state(*(_load(graph, part.at(later=later)) for part in states(cell)))
+        cell.state(*(_load(graph, part.at(later=later)) for part in places.states(cell)))
         for later in (False, True)
     )
-    kept = tuple(_load(graph, part.at()) for part in residuals(cell))
+    residuals = forward(cell, masked=False).residuals
+    kept = tuple(_load(graph, part.at()) for part in residuals)
     keep = _load(graph, MASK.at()) if masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
         return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
 
-    carried = [_load(graph, part.at()) for part in gradients(cell)]
-    dh, dy = _load(graph, PRODUCT.at()), _load(graph, DOUTPUT.at())
-    whole = cell.state(dh + carried[0] if direct else dh, *carried[1:])
-    dnew = whole._replace(
-        **{cell.state._fields[0]: whole[0] + dy}
-    )  # dy of a masked step may be NaN
+    parts = [_load(graph, part.at()) for part in places.gradients(cell)]
+    dy = _load(graph, DOUTPUT.at())
+    if product is not None:
+        dh = _load(graph, PRODUCT.at())
+        parts[product] = dh + parts[product] if direct else dh
+    whole = cell.state(*parts)
+    dnew = cell.state(whole[0] + dy, *whole[1:])  # dy of a masked step may be NaN
     du, dv, dbefore, *dextra = cell.backward(
         kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
     )
-    names = ("du",) if du is dv else ("du", "dv")
-    blocks = [Buffer(name, STEP, len(gates)) for name, gates in zip(names, (du, dv), strict=False)]
+    records = {"du": du} if shared(cell, du, dv) else {"du": du, "dv": taken(cell, dv)}
+    blocks = [Buffer(name, STEP, len(gates)) for name, gates in records.items()]
     writes = [
         (block.at(k), chosen(gate))
-        for block, gates in zip(blocks, (du, dv), strict=False)
+        for block, gates in zip(blocks, records.values(), strict=True)
         for k, gate in enumerate(gates)
     ]
-    own = extras(cell, gradient=True)
+    own = places.extras(cell, gradient=True)
     writes += [
         (part.at(), chosen(value))
         for named in dextra
         for part, value in zip(own, named, strict=True)
     ]
-    past = (0 if dbefore[0] is None else dbefore[0], *dbefore[1:])
-    passed = zip(gradients(cell), past, whole, strict=True)
+    past = [0 if part is None else part for part in dbefore]
+    passed = zip(places.gradients(cell), past, whole, strict=True)
     writes += [
         (part.at(), chosen(value, unchanged))
-        for part, value, unchanged in list(passed)[0 if direct else 1 :]
+        for k, (part, value, unchanged) in enumerate(passed)
+        if direct or k != product
     ]
     stores = [Store(access, value.place) for access, value in writes]
     arriving = (whole[0] + chosen(dy), *dnew[1:])
     watched = [
-        Store(part.at(), value.place) for part, value in zip(arrivals(cell), arriving, strict=True)
+        Store(part.at(), value.place)
+        for part, value in zip(places.arrivals(cell), arriving, strict=True)
     ]
     return Backward(
         back=_program(cell, "back", graph, stores, masked=masked),
         watch=_program(cell, "watch", graph, stores + watched, masked=masked),
         records=(*blocks, *own),
-        direct=direct or dbefore[0] is not None,
-        carried=(PRODUCT, *gradients(cell)),
-        arrivals=tuple(arrivals(cell)),
+        direct=direct or dbefore[product or 0] is not None,
+        carried=places.carried(cell),
+        arrivals=tuple(places.arrivals(cell)),
     )
 
 
@@ -245,67 +248,12 @@ def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
         kind,
         program,
         gates=len(cell.gates._fields),
-        states=tuple(buffer.name for buffer in states(cell)),
+        recurrent=len(recurrent(cell)),
+        states=tuple(buffer.name for buffer in places.states(cell)),
+        read=places.states(cell)[read(cell)].name,
         carried=tuple(buffer.name for buffer in back.carried),
         record="dv" if "dv" in records else "du",
     )
-
-
-def states(cell: Cell) -> list[Buffer]:
-    """Return the buffers of the states."""
-    return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
-
-
-def followers(cell: Cell) -> list[Buffer]:
-    """Return the buffers of the state after a step of a stream."""
-    return [Buffer(f"new_{name}", "bj") for name in cell.state._fields]
-
-
-def arguments(cell: Cell) -> tuple[str, ...]:
-    """Return the arguments of the step of a stream: input, parameters, state before and after."""
-    buffers = (*biases(cell), *extras(cell), *states(cell), *followers(cell))
-    return ("x", "weight_ih", "weight_hh", *(buffer.name for buffer in buffers))
-
-
-def residuals(cell: Cell) -> tuple[Buffer, ...]:
-    """Return the buffers of the residuals."""
-    return forward(cell, masked=False).residuals
-
-
-def products(cell: Cell) -> tuple[Buffer, Buffer]:
-    """Return the buffers of the two products of all gates, that of the input and the state's."""
-    count = len(cell.gates._fields)
-    return Buffer("u", STEP, count, spent=True), Buffer("v", "bj", count, spent=True)
-
-
-def biases(cell: Cell) -> tuple[Buffer, Buffer]:
-    """Return the buffers of the biases of the two products."""
-    count = len(cell.gates._fields)
-    return Buffer("bias_ih", "j", count), Buffer("bias_hh", "j", count)
-
-
-def gradients(cell: Cell) -> list[Buffer]:
-    """Return the buffers of the state's gradient without the product with W_hh."""
-    return [Buffer(f"dstate_{name}", "bj") for name in cell.state._fields]
-
-
-def arrivals(cell: Cell) -> list[Buffer]:
-    """Return the buffers of the gradient that arrives at the state after each step."""
-    return [Buffer(f"dnew_{name}", STEP) for name in cell.state._fields]
-
-
-def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
-    """Return the buffers of the cell's own parameters, or of their gradients for each sequence."""
-    if cell.extra is None:
-        return []
-    shapes = cell.extra(SIZE)  # noqa: S610 - not a query
-    for field, shape in zip(shapes._fields, shapes, strict=True):
-        if tuple(shape) != (SIZE,):
-            message = f"its own parameter `{field}` is not of shape (H,)"
-            raise Untraceable(message)
-    if gradient:
-        return [Buffer(f"dextra_{field}", STEP) for field in shapes._fields]
-    return [Buffer(f"extra_{field}", "j") for field in shapes._fields]
 
 
 def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
@@ -313,7 +261,7 @@ def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
     if cell.extra is None:
         return {}
     named = type(cell.extra(SIZE))  # noqa: S610 - not a query
-    return {"extra": named(*(_load(graph, part.at()) for part in extras(cell)))}
+    return {"extra": named(*(_load(graph, part.at()) for part in places.extras(cell)))}
 
 
 def _load(graph: Graph, access: Access) -> Symbol:

@@ -8,6 +8,7 @@ from typing import Any
 from xpbptt._arrays import check
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
+from xpbptt.cells.product import check as check_product
 from xpbptt.cells.recurrence import Recurrence
 
 
@@ -49,6 +50,8 @@ class Stack:
         if not isinstance(self.cell, (Cell, Recurrence)):
             message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
             raise TypeError(message)
+        if isinstance(self.cell, Cell):
+            check_product(self.cell)
         check.whole("input_size", self.input_size)
         check.whole("hidden_size", self.hidden_size)
         check.whole("num_layers", self.num_layers)

@@ -8,6 +8,7 @@ from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.cells.product import read
 from xpbptt.cells.recurrence import Recurrence, flat
 from xpbptt.kernels import Compiled
 
@@ -48,6 +49,7 @@ def _backward(
 ) -> Rewound:
     """Go back over a chunk."""
     watch, made, target = back.watch, compiled.backward, compiled.target
+    part_read = read(compiled.cell)
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
@@ -59,10 +61,12 @@ def _backward(
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
 
-    dh, direct, *rest = carried.values()
-    direct[...] = 0
-    for buffer, part in zip((dh, *rest), dstate, strict=True):
+    parts = [carried[f"dstate_{name}"] for name in of.state._fields]
+    for buffer, part in zip(parts, dstate, strict=True):
         buffer[...] = part
+    if kernel.task.recurrent:  # the first step back reads it as a product
+        dh, direct = carried["dh"], parts[part_read]
+        dh[...], direct[...] = direct, 0
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
@@ -70,12 +74,14 @@ def _backward(
     if target.accumulate is None:
         dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
     else:
-        dparams, dx = target.accumulate(inputs.params, x, before_each[0], made_records)
+        dparams, dx = target.accumulate(inputs.params, x, before_each[part_read], made_records)
+    if kernel.task.recurrent:
+        parts[part_read] = dh + direct
     trace = None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
-    return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)
+    return Rewound(dparams, dx, of.state(*parts), trace)
 
 
 def _residuals(
@@ -99,10 +105,12 @@ def _residuals(
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
     residuals = empty(places, one, size, xp=xp)
-    u, v = empty(compiled.forward.products, one, size, xp=xp).values()
-    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, u[0, ...])
-    target.multiply(state[0], inputs.params.weight_hh.T, v)
-    buffers = residuals | {"u": u, "v": v} | given(compiled, one)
+    products = empty(compiled.forward.products, one, size, xp=xp)
+    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
+    if kernel.task.recurrent:
+        before = state[read(compiled.cell)]
+        target.multiply(before, inputs.params.weight_hh.T, products["v"])
+    buffers = residuals | products | given(compiled, one)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

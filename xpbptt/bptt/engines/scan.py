@@ -40,8 +40,8 @@ def pays(params: Tree, x: AnyArray) -> bool:
 
 def width(params: Tree) -> int:
     """Return the hidden units H, or some number where the parameters do not tell."""
-    weight = getattr(params, "weight_hh", None)
-    return SOME if weight is None else int(weight.shape[1])
+    weight = getattr(params, "weight_hh", ())
+    return SOME if isinstance(weight, tuple) else int(weight.shape[1])
 
 
 @once

@@ -27,7 +27,7 @@ def accumulate(
     x : array (T, B, I)
         The input.
     before : array (T, B, H)
-        The hidden state before each step.
+        The part of the state that the product reads, before each step.
     records : tuple of arrays
         du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
         parameters.
@@ -35,14 +35,14 @@ def accumulate(
     own = len(params.extra)
     rows = x.shape[0] * x.shape[1]
     du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
-    dv = rest[0] if rest else du
-    dbias_hh = dv.sum(axis=0)
-    dparams = params._replace(
-        weight_ih=weight(du, plain(x).reshape(rows, -1)),
-        weight_hh=weight(dv, plain(before).reshape(rows, -1)),
-        bias_ih=du.sum(axis=0) if rest else dbias_hh.copy(),
-        bias_hh=dbias_hh,
-    )
+    dbias_ih = du.sum(axis=0)
+    dparams = params._replace(weight_ih=weight(du, plain(x).reshape(rows, -1)), bias_ih=dbias_ih)
+    if not isinstance(params.weight_hh, tuple):
+        dv = rest[0] if rest else du
+        dparams = dparams._replace(
+            weight_hh=weight(dv, plain(before).reshape(rows, -1)),
+            bias_hh=dv.sum(axis=0) if rest else dbias_ih.copy(),
+        )
     if own:
         sums = (each.sum(axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))

@@ -51,13 +51,14 @@ def _clip(loop: Any, b: Value, limit: str) -> None:
     code, vector, padded = loop.code, loop.vector, loop.frame["padded"]
     number, kind = vector.number, vector.type
     row = code.times(b, padded)
-    dh, direct, *rest = (code.at(number, loop.frame[name], row) for name in loop.task.carried)
-    with code.loop(0, padded, vector.lanes) as j:
-        here, there = code.at(number, dh, j), code.at(number, direct, j)
-        whole = code.let(f"fadd {kind} {vector.load(code, here)}, {vector.load(code, there)}")
-        vector.store(code, whole, here)
-        vector.store(code, "zeroinitializer", there)
-    parts = [dh, *rest]
+    parts = [code.at(number, loop.frame[name], row) for name in loop.task.carried]
+    if loop.task.recurrent:  # the product takes in the direct part
+        dh, direct = parts[0], parts.pop(1)
+        with code.loop(0, padded, vector.lanes) as j:
+            here, there = code.at(number, dh, j), code.at(number, direct, j)
+            whole = code.let(f"fadd {kind} {vector.load(code, here)}, {vector.load(code, there)}")
+            vector.store(code, whole, here)
+            vector.store(code, "zeroinitializer", there)
     unit = _largest(code, vector, parts, padded)
     with code.when(code.let(f"fcmp ogt {number} {unit}, {vector.literal(0)}")):
         units = vector.spread(code, unit)

@@ -13,13 +13,15 @@ from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, wo
 from xpbptt.kernels.llvm.function import Step
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
-    POINTERS,
     WIDE,
     Backward,
     Forward,
     backward_names,
+    beside,
     forward_names,
     panel,
+    pointers,
+    products,
 )
 from xpbptt.kernels.llvm.vectors import vector
 from xpbptt.kernels.program import Program
@@ -52,14 +54,14 @@ def compile_(task: Task, dtype: str) -> Any:
     kind, program = vector(dtype, features()), task.program
     text, axes = [cell.library(kind)], batch_axes(program)
     if task.kind in {"record", "advance"}:
-        text += [product.product("product", kind, panel(task.gates).tile)]
-        text += [Forward(kind, task).text()]
-        own = forward_names(task).addresses[len(POINTERS) :]
+        text += [products(kind, task), Forward(kind, task).text()]
+        own = forward_names(task).addresses[len(pointers(task)) :]
         return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
     if task.kind in {"back", "watch"}:
-        text += [product.product("product", kind, WIDE)]
+        if task.recurrent:
+            text += [product.product("product", kind, WIDE)]
         text += [Backward(kind, task).text()]
-        own = backward_names(task).addresses[1 + len(task.carried) :]
+        own = backward_names(task).addresses[bool(task.recurrent) + len(task.carried) :]
         carried = (0,) * len(task.carried)
         return Compiled(load("\n".join(text)), own, (*carried, *map(axes.get, own)))
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
@@ -78,40 +80,45 @@ def step(program: Program, function: Run) -> Run:
     return run
 
 
-def pack(params: Any, steps: int) -> tuple[AnyArray, AnyArray]:  # noqa: ARG001 - the contract's
-    """Return both weights in panels."""
-    hidden = params.weight_hh.shape[1]
-    weight_ih = panels.forward(params.weight_ih, hidden)
-    return weight_ih, panels.forward(params.weight_hh, hidden)
+def pack(gates: int, params: Any, steps: int) -> tuple[AnyArray, ...]:  # noqa: ARG001 - the contract's
+    """Return the weights in panels."""
+    weight_ih, weight_hh, *_ = params
+    packed = panels.forward(weight_ih, panel(gates))
+    if isinstance(weight_hh, tuple):  # no gate has a product
+        return (packed,)
+    recurrent = weight_hh.shape[0] // (weight_ih.shape[0] // gates)
+    return packed, panels.forward(weight_hh, beside(gates, recurrent))
 
 
 def forward(
-    kernel: Kernel, x: AnyArray, params: Any, weights: tuple[AnyArray, AnyArray], buffers: Buffers
+    kernel: Kernel, x: AnyArray, params: Any, weights: tuple[AnyArray, ...], buffers: Buffers
 ) -> None:
     """Run all steps in order; see `Loop`."""
-    run, (weight_ih, weight_hh) = cast("Compiled", kernel.run), weights
+    run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, inputs = x.shape
-    gates, hidden = params.weight_hh.shape
-    x = _readable(x, params.weight_hh.dtype)
+    gates, hidden = params.weight_ih.shape[0], buffers[task.read].shape[2]
+    x = _readable(x, params.weight_ih.dtype)
     size, (x_step, x_row, _) = x.itemsize, x.strides
-    count, _, columns = weight_hh.shape
+    (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:])
     own = [buffers[name] for name in run.own]
-    places = addresses([x, weight_ih, weight_hh, *own])
+    places = addresses([x, *weights, *own])
     # The rows of a state are those of all steps, or of two in turn.
-    kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
+    kept = [-1 if buffers[name].shape[0] > steps else 1 for name in task.states]
     frames, held = [], []
-    for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
+    work = gates * inputs + task.recurrent * hidden * hidden
+    for rows in threads.parts(batch, steps * batch * work):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        scratch = np.empty((count * chunk + 1) * width * columns, dtype=x.dtype)
+        scratch = np.empty((count * chunk * columns + wide) * width, dtype=x.dtype)
         held.append(scratch)
-        v = address(scratch)
-        start, *panels_, others = (*places[:3], places[3:])
+        start, panels_, others = places[0], places[1 : 1 + len(weights)], places[1 + len(weights) :]
         if first:
             start, others = start + first * x_row, _moved(run, others, own, first)
         numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
-        u = v + width * columns * size
-        frames.append(words((*numbers, start, *panels_, u, v, *others)))
+        v = address(scratch)
+        u = v + wide * width * size
+        rows_of = (u, v) if task.recurrent else (u,)
+        frames.append(words((*numbers, start, *panels_, *rows_of, *others)))
     threads.run(run.function, frames)
 
 
@@ -119,21 +126,23 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     """Run all steps from the last to the first; see `Loop`."""
     run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, gates = buffers[task.record].shape
-    hidden = params.weight_hh.shape[1]
-    weight_hh = panels.backward(params.weight_hh)
-    padded = weight_hh.shape[0] * weight_hh.shape[2]
-    carried = np.zeros((len(task.carried), batch, padded), dtype=weight_hh.dtype)
+    like = buffers[task.carried[0]]
+    hidden, dtype = like.shape[1], like.dtype
+    weights = [panels.backward(params.weight_hh)] if task.recurrent else []
+    padded = panels.padded(hidden, dtype)
+    carried = np.zeros((len(task.carried), batch, padded), dtype=dtype)
     for row, name in zip(carried, task.carried, strict=True):
         row[:, :hidden] = buffers[name]
     own = [*carried, *[buffers[name] for name in run.own]]
-    weight, *places = addresses([weight_hh, *own])
+    places = addresses([*weights, *own])
+    weight, places = places[: len(weights)], places[len(weights) :]
     limit = _bits(inf if hand_back.clip is None else float(hand_back.clip))
     options = hand_back.first, hand_back.truncate or 0, limit
     frames = []
     for rows in threads.parts(batch, steps * batch * gates * hidden):
         others = _moved(run, places, own, rows.start) if rows.start else places
         numbers = steps, batch, rows.stop - rows.start, hidden, padded, *options
-        frames.append(words((*numbers, weight, *others)))
+        frames.append(words((*numbers, *weight, *others)))
     threads.run(run.function, frames)
     for row, name in zip(carried, task.carried, strict=True):
         buffers[name][...] = row[:, :hidden]
