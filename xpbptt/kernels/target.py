@@ -108,7 +108,7 @@ class Target(NamedTuple):
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable
-        ``empty(shape, dtype) → array``, not initialised.
+        ``empty(shape, dtype, like=array) → array``, not initialised, on the device of `like`.
     plain : callable
         ``plain(array) → array`` in the layout that `run` takes, copied if necessary.
     at_once : int or None

@@ -53,9 +53,9 @@ def _backward(
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
-    records = empty(made.records, inputs, size, xp=xp)
-    arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
-    carried = empty(made.carried, inputs, size, xp=xp)
+    records = empty(target, made.records, inputs, size, xp=xp)
+    arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
+    carried = empty(target, made.carried, inputs, size, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs)
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
@@ -104,8 +104,8 @@ def _residuals(
     one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
-    residuals = empty(places, one, size, xp=xp)
-    products = empty(compiled.forward.products, one, size, xp=xp)
+    residuals = empty(target, places, one, size, xp=xp)
+    products = empty(target, compiled.forward.products, one, size, xp=xp)
     target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
     if kernel.task.recurrent:
         before = state[read(compiled.cell)]
