@@ -15,6 +15,7 @@ GREEK = "alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma t
 LINKS = {ast.Add: "+", ast.Sub: "-", ast.Mult: r"\odot", ast.MatMult: "", ast.Div: "/"}
 RANKS = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.MatMult: 2, ast.Div: 2, ast.Pow: 4}
 UNARY, ATOM = 3, 5
+SIZE = 24  # of a hidden state, to ask a cell for the names of its own parameters
 SIGNS = {ast.Gt: ">", ast.GtE: r"\geq", ast.Lt: "<", ast.LtE: r"\leq", ast.Eq: "="}
 
 
@@ -58,7 +59,8 @@ def backward(cell: Any) -> list[str]:
         lines.append(rf"{d}{_symbol(name)}_{{t-1}} &= {' + '.join(terms) or '0'}")
     for each in dextra:
         made = write.made(each)
-        lines += [f"{d}{_symbol(name)} &= {write(p)}" for name, p in _arguments(made).items()]
+        own = cell.extra(SIZE)._fields
+        lines += [f"{d}{_symbol(name)} &= {write(p)}" for name, p in _arguments(made, own).items()]
     return lines
 
 
@@ -188,11 +190,11 @@ def _part(of: str, field: str) -> str:
     return _symbol(field)
 
 
-def _arguments(node: ast.expr | None, fields: tuple[str, ...] | None = None) -> dict[str, Any]:
+def _arguments(node: ast.expr | None, fields: tuple[str, ...]) -> dict[str, Any]:
     """Return what a named tuple is made of by its fields."""
     if not isinstance(node, ast.Call):
         raise Untranslatable("" if node is None else ast.unparse(node))
-    found = dict(zip(fields or [ast.unparse(each) for each in node.args], node.args, strict=False))
+    found = dict(zip(fields, node.args, strict=False))
     return found | {str(keyword.arg): keyword.value for keyword in node.keywords}
 
 

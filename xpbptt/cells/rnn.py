@@ -1,4 +1,9 @@
-"""The simple recurrent network of Elman (1990): h' = φ(u + v), with φ = tanh or relu."""
+"""The simple recurrent network of Elman (1990): h' = φ(u + v), with φ = tanh or relu.
+
+References
+----------
+.. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+"""
 
 from typing import Any, NamedTuple
 
