@@ -10,6 +10,7 @@ What follows ``--`` goes to pytest: ``nox -s "tests(numpy)" -- -k lstm``; to the
 run: ``nox -s fuzz -- --seconds 600``.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,9 +135,22 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def doctest(session: nox.Session) -> None:
-    """Run the examples of the README and of the docstrings."""
+    """Run the examples of the README, of the pages in docs/ and of the docstrings."""
     install(session, "test")
-    session.run("pytest", "README.md", "xpbptt", *session.posargs)
+    session.run("pytest", "README.md", "docs", "xpbptt", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages, run the course and the gallery; a warning or a dead link is an error."""
+    session.install(".[docs]")
+    shutil.rmtree("docs/generated", ignore_errors=True)  # pages of what has gone are warnings
+    folder = Path(session.posargs[0] if session.posargs else "docs/_build")
+    shutil.rmtree(folder, ignore_errors=True)
+    one_thread = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    options = ("--fail-on-warning", "--keep-going", "--nitpicky", "--quiet")
+    session.run("sphinx-build", *options, "docs", str(folder), env=one_thread)
+    session.log(f"open {(folder / 'index.html').resolve()}")
 
 
 @nox.session

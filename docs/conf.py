@@ -12,10 +12,13 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
 
-import figures  # noqa: E402 - found by the line above, as the next two
+import cell_pages  # noqa: E402 - found by the line above, as the next ones
+import figures  # noqa: E402
 import links  # noqa: E402
-import xpbptt  # noqa: E402
+import public  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
+
+import xpbptt  # noqa: E402
 
 project = "xpbptt"
 author = "The xpbptt authors"
@@ -30,8 +33,6 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "names",
-    "public",
-    "cell_pages",
 ]
 exclude_patterns = ["_*", "course", "gallery", "**/*.ipynb", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
@@ -39,11 +40,13 @@ default_role = "maybe"
 nitpicky = True
 suppress_warnings = [
     "config.cache",  # the gallery's options have functions among them
-    "ref.citation",  # the source of a whole module is cited nowhere in its text
+    "ref.footnote",  # the source of a whole module need not be cited in its text
 ]
 
+cell_pages.generate(HERE)
+
 # The reference: numpydoc's sections say the types, so signatures do not.
-autosummary_generate = True
+autosummary_generate = public.generate(HERE)
 autodoc_typehints = "none"
 autodoc_mock_imports = ["torch", "jax"]
 numpydoc_show_class_members = False
@@ -64,7 +67,10 @@ html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {  # not where code needs the room
+        pages: ["page-toc"]
+        for pages in ("*", "cookbook/*", "generated/cells/*", "generated/reference/**")
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "tango",

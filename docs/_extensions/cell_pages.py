@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import array_api_compat.numpy as xp
 import equations
 from public import ROOT, write
-from sphinx.application import Sphinx
 
 import xpbptt
 from xpbptt.bptt.engines.engine import choose
@@ -18,6 +17,7 @@ from xpbptt.kernels import programs
 from xpbptt.kernels.symbols import Untraceable
 from xpbptt.nets import signature
 
+REFERENCES = "References\n----------\n"
 I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart
 
 
@@ -46,13 +46,23 @@ class Page(NamedTuple):
         return ", ".join(cell.name for cell in self.cells.values())
 
     @property
+    def words(self) -> str:
+        """The module's docstring without its references."""
+        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[0]
+
+    @property
+    def references(self) -> str:
+        """The references of the module's docstring."""
+        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[2] + "\n"
+
+    @property
     def summary(self) -> str:
         """The first line of the module's docstring."""
         return (self.module.__doc__ or "").strip().partition("\n")[0]
 
 
 def found() -> list[Page]:
-    """Return the modules of ``xpbptt.cells`` that define cells, those of elementwise maths first."""
+    """Return the modules of ``xpbptt.cells`` with cells, those of elementwise maths first."""
     kinds = (xpbptt.Cell, xpbptt.Recurrence)
     pages, seen = [], set()
     for kind in kinds:
@@ -149,8 +159,10 @@ def _maths(cell: Any, page: Page) -> str:
         logging.getLogger(__name__).info("no equations of %s: %s", cell.name, error)
         return ""
     first, *more = cell.gates._fields
-    gates = f"the gate {first}" if not more else (
-        f"split into the gates {', '.join((first, *more))} in the order of the weights' rows"
+    gates = (
+        f"the gate {first}"
+        if not more
+        else (f"split into the gates {', '.join((first, *more))} in the order of the weights' rows")
     )
     return f"""
 With :math:`u = W_{{ih}} x_t + b_{{ih}}` and :math:`v = W_{{hh}} h_{{t-1}} + b_{{hh}}`, {gates}:
@@ -172,8 +184,10 @@ def _block(lines: list[str]) -> str:
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (heads, *rows):
-        lines += [f"   {'-' if k else '* -'} {text}".replace("   - ", "     - ", 1)
-                  for k, text in enumerate(row)]
+        lines += [
+            f"   {'-' if k else '* -'} {text}".replace("   - ", "     - ", 1)
+            for k, text in enumerate(row)
+        ]
     return "\n".join(lines)
 
 
@@ -182,7 +196,8 @@ def text(page: Page) -> str:
     made = " and ".join(f":func:`xpbptt.{name}`" for name in makers(page))
     parts = [
         f"{page.title}\n{'=' * 80}\n",
-        f".. automodule:: xpbptt.cells.{page.name}\n   :no-members:\n",
+        f".. py:module:: xpbptt.cells.{page.name}\n",
+        page.words,
         f"Made by {made}.\n" if made else "",
     ]
     for cell in page.cells.values():
@@ -193,6 +208,7 @@ def text(page: Page) -> str:
     parts += [
         f"Shapes\n{'-' * 80}\n\n{_shapes(first)}\n",
         *(f"{_head('Engines', cell, page)}\n{_engines(cell)}\n" for cell in page.cells.values()),
+        f"{REFERENCES}\n{page.references}",
         f"Source\n{'-' * 80}\n",
         "The equations, the derivative and the kernels above come from these lines.\n",
         f".. literalinclude:: /../xpbptt/cells/{page.name}.py\n   :language: python\n",
@@ -224,9 +240,8 @@ made from the modules in ``xpbptt/cells``; a cell of your own is
 {hidden}"""
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the pages, before Sphinx looks for what there is to read."""
+def generate(docs: Path) -> None:
+    """Write the pages."""
     pages = found()
     texts = {page.name: text(page) for page in pages}
-    write(Path(app.srcdir) / "generated" / "cells", {"index": index(pages), **texts})
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    write(docs / "generated" / "cells", {"index": index(pages), **texts})

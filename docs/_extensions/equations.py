@@ -59,7 +59,7 @@ def backward(cell: Any) -> list[str]:
         lines.append(rf"{d}{_symbol(name)}_{{t-1}} &= {' + '.join(terms) or '0'}")
     for each in dextra:
         made = write.made(each)
-        own = cell.extra(SIZE)._fields
+        own = cell.extra(SIZE)._fields  # noqa: S610 - not a query
         lines += [f"{d}{_symbol(name)} &= {write(p)}" for name, p in _arguments(made, own).items()]
     return lines
 
@@ -115,7 +115,7 @@ class Writer:
         """Return what a name of a named tuple stands for."""
         return self.kept.get(node.id, node) if isinstance(node, ast.Name) else node
 
-    def _write(self, node: ast.expr) -> tuple[str, int]:
+    def _write(self, node: ast.expr) -> tuple[str, int]:  # noqa: PLR0911
         """Return an expression and how tightly it is bound."""
         match node:
             case ast.Name(name):
@@ -145,7 +145,7 @@ class Writer:
         text, own = self._write(node)
         return text if own >= rank else f"({text})"
 
-    def _call(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:
+    def _call(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:  # noqa: PLR0911
         if name in {"zeros_like", "ones_like"}:
             return str(int(name == "ones_like")), ATOM
         parts = [self(each) for each in arguments]

@@ -19,7 +19,7 @@ def inline(translator: HTML5Translator, node: nodes.math) -> None:
 
 def block(translator: HTML5Translator, node: nodes.math_block) -> None:
     """Write an equation on lines of its own, which scroll where the window is narrow."""
-    translator.body.append(f'<div class="math">{_mathml(node, block=True)}</div>\n')
+    translator.body.append(f'<div class="equation">{_mathml(node, block=True)}</div>\n')
     raise nodes.SkipNode
 
 

@@ -10,8 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from sphinx.application import Sphinx
-
 import xpbptt
 
 ROOT = Path(xpbptt.__file__).parent
@@ -77,13 +75,23 @@ def values(module: str) -> dict[str, str]:
     }
 
 
+def on_top(module: str, name: str) -> bool:
+    """Return whether a module's public name is also in ``xpbptt.__all__``, and is the same."""
+    if name not in xpbptt.__all__ or module.startswith("xpbptt.bridges."):
+        return False
+    return getattr(import_module(module), name) is getattr(xpbptt, name)
+
+
 def groups() -> dict[str, list[str]]:
     """Return the names of ``xpbptt.__all__`` by the heads of the reference."""
     found: dict[str, list[str]] = {head: [] for head in (*GROUPS, OTHER)}
     for name in xpbptt.__all__:
         home = f"{getattr(getattr(xpbptt, name), '__module__', '')}."
-        heads = [head for head, rooms in GROUPS.items() if home.startswith(tuple(
-            f"{room}." for room in rooms))]
+        heads = [
+            head
+            for head, rooms in GROUPS.items()
+            if home.startswith(tuple(f"{room}." for room in rooms))
+        ]
         found[(*heads, OTHER)[0]].append(name)
     return {head: group for head, group in found.items() if group}
 
@@ -100,7 +108,7 @@ def reference() -> dict[str, str]:
         left = [
             name
             for name in names(module)
-            if name not in {*xpbptt.__all__, *kept} and f"{module}.{name}" not in MODULES
+            if name not in kept and f"{module}.{name}" not in MODULES and not on_top(module, name)
         ]
         if not left:
             continue
@@ -130,9 +138,9 @@ def write(folder: Path, pages: dict[str, str]) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the pages, before Sphinx looks for what there is to read."""
-    folder = Path(app.srcdir) / "generated" / "reference"
+def generate(docs: Path) -> list[str]:
+    """Write the reference, and return its files."""
+    folder = docs / "generated" / "reference"
     shutil.rmtree(folder / "names", ignore_errors=True)  # autosummary leaves those of old names
     write(folder, reference())
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return [str(path) for path in folder.glob("*.rst")]

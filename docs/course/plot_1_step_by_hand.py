@@ -3,8 +3,8 @@ r"""
 =================
 
 A recurrent net reads a sequence one element at a time and remembers what it has read. Its memory is
-a vector, the *state* :math:`h`. At each time step it makes a new state from the old one and from the
-element that it reads:
+a vector, the *state* :math:`h`. At each time step it makes a new state from the old one and from
+the element that it reads:
 
 .. math::
 
@@ -35,9 +35,9 @@ h_1 = np.tanh(weight_ih @ x_1 + bias + weight_hh @ h_0 + bias)
 print(h_1)
 
 # %%
-# The first number is :math:`\tanh(1 \cdot 0.6 + 0.5 \cdot (-0.2)) = \tanh(0.5) = 0.4621`; the second
-# is :math:`\tanh(0) = 0`. Now a step without any input. The state moves all the same, because
-# :math:`W_{hh}` carries it on:
+# The first number is :math:`\tanh(1 \cdot 0.6 + 0.5 \cdot (-0.2)) = \tanh(0.5) = 0.4621`; the
+# second is :math:`\tanh(0) = 0`. Now a step without any input. The state moves all the same,
+# because :math:`W_{hh}` carries it on:
 
 h_2 = np.tanh(weight_hh @ h_1)
 print(h_2)
@@ -46,8 +46,8 @@ print(h_2)
 # The net of this library
 # -----------------------
 #
-# In ``xpbptt`` a net is a set of functions and holds no arrays. The parameters go in with each call,
-# as a tuple with one entry for each layer, under the names that PyTorch gave them:
+# In ``xpbptt`` a net is a set of functions and holds no arrays. The parameters go in with each
+# call, as a tuple with one entry for each layer, under the names that PyTorch gave them:
 
 net = xpbptt.RNN(input_size=2, hidden_size=2)
 params = (xpbptt.Weights(weight_ih, weight_hh, bias, bias),)
@@ -71,9 +71,9 @@ assert np.allclose(y[1], h_2)
 # What the state does
 # -------------------
 #
-# One push, and then 39 steps of silence. The state spirals back to zero: this net remembers *that* it
-# was pushed for about 30 steps, and by the angle it knows *how long ago*. Another push at step 15
-# meets a state that is still moving, so the net answers it differently.
+# One push, and then 39 steps of silence. The state spirals back to zero: this net remembers *that*
+# it was pushed for about 30 steps, and by the angle it knows *how long ago*. Another push at step
+# 15 meets a state that is still moving, so the net answers it differently.
 
 x_twice = x.copy()
 x_twice[15, 0] = x_1

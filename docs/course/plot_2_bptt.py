@@ -25,9 +25,9 @@ from xpbptt.cells import rnn
 #    a_t &= W_{ih}\, x_t + W_{hh}\, h_{t-1} + b \\
 #    h_t &= \tanh(a_t)
 #
-# The loss :math:`L` depends on every state. Write :math:`\mathrm{d}h_t` for the gradient of the loss
-# by :math:`h_t`, and likewise for every other name. The state at step t reaches the loss in two ways:
-# directly, as the output of that step, and through the next state. Both add up:
+# The loss :math:`L` depends on every state. Write :math:`\mathrm{d}h_t` for the gradient of the
+# loss by :math:`h_t`, and likewise for every other name. The state at step t reaches the loss in
+# two ways: directly, as the output of that step, and through the next state. Both add up:
 #
 # .. math::
 #
@@ -36,7 +36,8 @@ from xpbptt.cells import rnn
 #
 # The second line is the derivative of tanh. Because :math:`\mathrm{d}a_{t+1}` is needed for
 # :math:`\mathrm{d}h_t`, the computation runs from the last step to the first: backpropagation
-# *through time*. The weights are the same in every step, so their gradients are sums over the steps:
+# *through time*. The weights are the same in every step, so their gradients are sums over the
+# steps:
 #
 # .. math::
 #
@@ -82,9 +83,10 @@ parts = backward(h, dy=h[1:] - target)
 by_hand = parts.sum(axis=0)
 
 # %%
-# Is it right? Gradients are easy to get wrong and hard to see wrong: a net with a false gradient still
-# learns, only worse. So compare with the derivative itself. The *complex step* changes a weight by
-# :math:`i\varepsilon` and reads the derivative off the imaginary part, without any rounding error:
+# Is it right? Gradients are easy to get wrong and hard to see wrong: a net with a false gradient
+# still learns, only worse. So compare with the derivative itself. The *complex step* changes a
+# weight by :math:`i\varepsilon` and reads the derivative off the imaginary part, without any
+# rounding error:
 
 
 def loss(weight_hh):
@@ -107,18 +109,18 @@ assert np.allclose(by_hand, derivative, rtol=1e-12)
 # In ``cells/rnn.py``
 # -------------------
 #
-# The library separates what belongs to a kind of net from what belongs to all of them. The loop over
-# time, the products with the matrices and the sums are the same for every net. What is left of the
-# RNN are two functions without any loop or matrix, its *cell*. ``u`` is the part of :math:`a` that
-# comes from the input and ``v`` the part that comes from the state:
+# The library separates what belongs to a kind of net from what belongs to all of them. The loop
+# over time, the products with the matrices and the sums are the same for every net. What is left of
+# the RNN are two functions without any loop or matrix, its *cell*. ``u`` is the part of :math:`a`
+# that comes from the input and ``v`` the part that comes from the state:
 
 print(inspect.getsource(rnn.tanh_forward))
 print(inspect.getsource(rnn.tanh_backward))
 
 # %%
-# ``da`` is our second line. The first line, which adds the gradient of the next step, and the sums are
-# in the loop. ``State(h=None)`` says that the old state reaches the new one through the product with
-# :math:`W_{hh}` alone. The net gives the same numbers:
+# ``da`` is our second line. The first line, which adds the gradient of the next step, and the sums
+# are in the loop. ``State(h=None)`` says that the old state reaches the new one through the product
+# with :math:`W_{hh}` alone. The net gives the same numbers:
 
 net = xpbptt.RNN(I, H)
 params = (xpbptt.Weights(weight_ih, weight_hh, bias, np.zeros(H)),)
@@ -128,14 +130,14 @@ print(f"largest difference: {abs(grads.params[0].weight_hh - by_hand).max():.1e}
 assert np.allclose(grads.params[0].weight_hh, by_hand, rtol=1e-12)
 
 # %%
-# ``forward`` returns a *cache*, what the backward pass needs to know of the forward pass: here all the
-# states. How much is kept can be chosen, which is :doc:`chapter 6 <plot_6_memory>`.
+# ``forward`` returns a *cache*, what the backward pass needs to know of the forward pass: here all
+# the states. How much is kept can be chosen, which is :doc:`chapter 6 <plot_6_memory>`.
 #
 # Where a gradient comes from
 # ---------------------------
 #
-# The loop adds up one small matrix a step. Here the loss reads only the last output, and the picture
-# shows how much each step puts into the gradient of :math:`W_{hh}`:
+# The loop adds up one small matrix a step. Here the loss reads only the last output, and the
+# picture shows how much each step puts into the gradient of :math:`W_{hh}`:
 
 last_only = np.zeros((T, H))
 last_only[-1] = h[-1] - target[-1]
@@ -149,5 +151,5 @@ axes.annotate("the loss is here", (T - 1, shares[-1]), (-110, -6), textcoords="o
 plt.show()
 
 # %%
-# Steps that lie ten steps before the loss put in next to nothing. Why, and what it means for learning,
-# is the next chapter.
+# Steps that lie ten steps before the loss put in next to nothing. Why, and what it means for
+# learning, is the next chapter.

@@ -2,8 +2,8 @@ r"""
 3. Why gradients vanish
 =======================
 
-A net that should learn that something at step 1 matters at step 100 needs a gradient that arrives at
-step 1. Often nothing arrives. This chapter shows why, and where to look.
+A net that should learn that something at step 1 matters at step 100 needs a gradient that arrives
+at step 1. Often nothing arrives. This chapter shows why, and where to look.
 """
 
 import matplotlib.pyplot as plt
@@ -21,15 +21,15 @@ import xpbptt
 #
 #    \mathrm{d}h_{t-1} = W_{hh}^\top \left( (1 - h_t \odot h_t) \odot \mathrm{d}h_t \right)
 #
-# After k steps it has been multiplied k times by nearly the same matrix. A number that is multiplied
-# by 0.9 a hundred times is 0.00003, and by 1.1 it is 13 780: there is hardly anything in between. For
-# a matrix the size of its largest eigenvalue, its *spectral radius*, plays the part of that number, and
-# the factor :math:`1 - h^2`, which is at most 1, makes it smaller (Hochreiter 1991; Bengio, Simard and
-# Frasconi 1994).
+# After k steps it has been multiplied k times by nearly the same matrix. A number that is
+# multiplied by 0.9 a hundred times is 0.00003, and by 1.1 it is 13 780: there is hardly anything in
+# between. For a matrix the size of its largest eigenvalue, its *spectral radius*, plays the part of
+# that number, and the factor :math:`1 - h^2`, which is at most 1, makes it smaller (Hochreiter
+# 1991; Bengio, Simard and Frasconi 1994).
 #
 # The library shows it. ``backward(..., trace=True)`` returns, beside the gradients, the norm of the
-# gradient at each time step. The loss reads only the last output, and three nets differ in nothing but
-# the spectral radius of :math:`W_{hh}`:
+# gradient at each time step. The loss reads only the last output, and three nets differ in nothing
+# but the spectral radius of :math:`W_{hh}`:
 
 T, B, I, H = 100, 8, 4, 64
 random = np.random.default_rng(0)
@@ -59,9 +59,9 @@ plt.show()
 
 # %%
 # Read it from right to left, as the gradient goes. At 0.7 it loses a power of ten about every six
-# steps: what happened 60 steps ago changes the weights ten billion times less than what happened just
-# now. At 1.6 the gradient grows instead. Only near 1 does it arrive in good shape, and no training
-# keeps a net exactly there.
+# steps: what happened 60 steps ago changes the weights ten billion times less than what happened
+# just now. At 1.6 the gradient grows instead. Only near 1 does it arrive in good shape, and no
+# training keeps a net exactly there.
 #
 # All parts of a net
 # ------------------
@@ -78,10 +78,10 @@ figure = xpbptt.plot.gradient_flow(trace)
 # When it explodes
 # ----------------
 #
-# A gradient that explodes is easier to handle: it can be made shorter. The usual remedy scales the sum
-# at the end, ``xpbptt.clip_by_global_norm``. By then one step far back has drowned all others.
-# ``clip_step`` scales inside the loop, where the gradient of one sequence is handed from a step to the
-# one before:
+# A gradient that explodes is easier to handle: it can be made shorter. The usual remedy scales the
+# sum at the end, ``xpbptt.clip_by_global_norm``. By then one step far back has drowned all others.
+# ``clip_step`` scales inside the loop, where the gradient of one sequence is handed from a step to
+# the one before:
 
 params = (first._replace(weight_hh=1.6 * square),)
 y, _, cache = net.forward(params, x)

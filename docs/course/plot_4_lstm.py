@@ -24,9 +24,9 @@ import xpbptt
 #    h_t &= o_t \odot \tanh(c_t)
 #
 # The forget gate f says how much of the memory stays, the input gate i how much of the candidate g
-# comes in, and the output gate o how much is shown. All lines, forward and back, are on :doc:`the page
-# of the LSTM </generated/cells/lstm>`. The one that matters here is the way of the gradient through the
-# memory:
+# comes in, and the output gate o how much is shown. All lines, forward and back, are on :doc:`the
+# page of the LSTM </generated/cells/lstm>`. The one that matters here is the way of the gradient
+# through the memory:
 #
 # .. math::
 #
@@ -37,9 +37,9 @@ import xpbptt
 # The same picture as before
 # --------------------------
 #
-# An LSTM as ``init`` makes it has its forget gates near :math:`\sigma(0) = 0.5`, and a half each step
-# vanishes, too. With a bias of 4 on the forget gate, :math:`\sigma(4) = 0.98`. The rows of the weights
-# are ordered i f g o, so the bias of f is the second quarter:
+# An LSTM as ``init`` makes it has its forget gates near :math:`\sigma(0) = 0.5`, and a half each
+# step vanishes, too. With a bias of 4 on the forget gate, :math:`\sigma(4) = 0.98`. The rows of the
+# weights are ordered i f g o, so the bias of f is the second quarter:
 
 T, B, I, H = 100, 8, 4, 64
 x = 0.1 * np.random.default_rng(0).normal(size=(T, B, I))
@@ -48,7 +48,7 @@ dy[-1] = 1 / H
 
 
 def norms(net, params):
-    """Return the norm of the gradient at each step, of the part of the state that has most of it."""
+    """Return the norm of the gradient at each step, of the part of the state with most of it."""
     _, _, cache = net.forward(params, x)
     _, (trace,) = net.backward(cache, dy, trace=True)
     return np.max(trace.state, axis=0)
@@ -90,7 +90,7 @@ def batch(random):
     return x.astype(np.float32), label
 
 
-def learn(net, params, steps=150):
+def learn(net, params, steps=100):
     """Train a net with a readout; return the share of right answers, step by step."""
     random = np.random.default_rng(1)
     readout = xpbptt.Linear(H, 2)

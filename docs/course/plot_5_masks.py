@@ -16,8 +16,8 @@ from xpbptt.testing import check_gradients
 # What a mask means
 # -----------------
 #
-# A mask is a boolean array ``(T, B)``. Where it is False, the step does not take place: the state is
-# passed on unchanged, the output is zero, and the input is not looked at. In equations, with
+# A mask is a boolean array ``(T, B)``. Where it is False, the step does not take place: the state
+# is passed on unchanged, the output is zero, and the input is not looked at. In equations, with
 # :math:`m_t` 1 or 0:
 #
 # .. math::
@@ -49,8 +49,8 @@ y, state, cache = net.forward(params, x, mask=mask)
 assert np.isfinite(y).all()
 
 # %%
-# A padded batch is the same as each sequence alone, and the final state is the one after the last real
-# step of each sequence:
+# A padded batch is the same as each sequence alone, and the final state is the one after the last
+# real step of each sequence:
 
 for b in range(B):
     real = x[mask[:, b], b][:, None, :]
@@ -63,7 +63,8 @@ for b in range(B):
 # -----------------------------
 #
 # Above, the mask; below, one number of each state against time. It stands still where the mask is
-# False. (Outputs are zero there, so the states are those of a stream that was stopped at each step.)
+# False. (Outputs are zero there, so the states are those of a stream that was stopped at each
+# step.)
 
 states = np.stack([net.infer(params, x[:t], mask=mask[:t])[1][0].h for t in range(1, T + 1)])
 
@@ -83,8 +84,8 @@ plt.show()
 # ----------------------
 #
 # The derivative follows the equations: the gradient of a masked step passes to the step before it
-# unchanged, and what was not looked at has the gradient zero. ``check_gradients`` compares it with the
-# complex step, for every input at once:
+# unchanged, and what was not looked at has the gradient zero. ``check_gradients`` compares it with
+# the complex step, for every input at once:
 
 grads = net.backward(cache, np.ones_like(y))
 assert not grads.x[~mask].any()
@@ -100,5 +101,5 @@ diluted, _ = xpbptt.mean_squared_error(y, target)
 print(f"steps that count: {counted:.3f}, all: {diluted:.3f}")
 
 # %%
-# One more use: a batch of *episodes*, each of which ends at its own step, is a mask and a state that is
-# set to zero where an episode begins. The :doc:`cookbook </cookbook/episodes>` has it.
+# One more use: a batch of *episodes*, each of which ends at its own step, is a mask and a state
+# that is set to zero where an episode begins. The :doc:`cookbook </cookbook/episodes>` has it.

@@ -3,8 +3,8 @@ r"""
 ====================
 
 The backward pass needs to know what happened in the forward pass. Kept in full, that is by far the
-largest thing in the memory of a training run: for an LSTM six arrays of the size of the state in every
-step. This chapter trades memory for time.
+largest thing in the memory of a training run: for an LSTM six arrays of the size of the state in
+every step. This chapter trades memory for time.
 """
 
 import time
@@ -36,16 +36,16 @@ for bptt in strategies:
 # How each of them works:
 #
 # ``KeepStates``
-#     keeps h and c. The gates follow from them, all steps at once in one matrix product, so nothing is
-#     run through time again.
+#     keeps h and c. The gates follow from them, all steps at once in one matrix product, so nothing
+#     is run through time again.
 # ``Segments``
 #     keeps the state every k steps. On the way back it runs each segment once more from its first
 #     state, and keeps everything of that one segment. With k near :math:`\sqrt{T}` both parts are
 #     small (Chen et al. 2016).
 # ``Binomial``
 #     keeps a fixed number of states, whatever T is, at the steps that need the fewest repetitions:
-#     with s states and r repetitions it reaches :math:`\binom{s + r}{s}` steps (Griewank and Walther
-#     2000).
+#     with s states and r repetitions it reaches :math:`\binom{s + r}{s}` steps (Griewank and
+#     Walther 2000).
 #
 # None of them changes the gradients:
 
@@ -62,9 +62,9 @@ for other in found[1:]:
 # The whole picture
 # -----------------
 #
-# On the left, what is kept against the length of the sequence. On the right, in the same colours, the
-# time of a forward and backward pass over 1000 steps on the machine that built this page, beside what
-# is kept:
+# On the left, what is kept against the length of the sequence. On the right, in the same colours,
+# the time of a forward and backward pass over 1000 steps on the machine that built this page,
+# beside what is kept:
 
 lengths = np.unique(np.geomspace(10, 100_000, 60).astype(int))
 figure, (left, right) = plt.subplots(1, 2)

@@ -32,9 +32,9 @@ from xpbptt.testing import GradientError, check_gradients, laws
 #    n &= \tanh(u_n + f \odot v_n) \\
 #    h_t &= h_{t-1} + f \odot (n - h_{t-1})
 #
-# where :math:`u = W_{ih} x_t + b_{ih}` is the input's part of both gates and :math:`v = W_{hh} h_{t-1}
-# + b_{hh}` the state's. The library computes both, splits them into gates and hands them over. A line
-# of Python for each equation:
+# where :math:`u = W_{ih} x_t + b_{ih}` is the input's part of both gates and :math:`v = W_{hh}
+# h_{t-1} + b_{hh}` the state's. The library computes both, splits them into gates and hands them
+# over. A line of Python for each equation:
 
 
 class Gates(NamedTuple):
@@ -58,8 +58,8 @@ def forward(u, v, state, *, xp):
 
 
 # %%
-# ``xp`` is the namespace of the arrays: NumPy, CuPy, or whatever the caller uses. Beside the new state
-# the function returns what the derivative will need, the *residuals*.
+# ``xp`` is the namespace of the arrays: NumPy, CuPy, or whatever the caller uses. Beside the new
+# state the function returns what the derivative will need, the *residuals*.
 #
 # The derivative
 # --------------
@@ -85,11 +85,11 @@ except GradientError as error:
     print(error)
 
 # %%
-# It is wrong. The gate f has *two* ways to the new state: through the mix, and through the candidate n,
-# where it multiplies ``v_n``. The second one is missing:
+# It is wrong. The gate f has *two* ways to the new state: through the mix, and through the
+# candidate n, where it multiplies ``v_n``. The second one is missing:
 
 
-def backward(residuals, state, new, dnew, *, xp):  # noqa: F811 - corrected
+def backward(residuals, state, new, dnew, *, xp):
     """Return the gradients of u, v and the old state."""
     f, n, v_n = residuals
     dn = dnew.h * f * (1 - n * n)
@@ -102,8 +102,8 @@ net = xpbptt.Net(mgu, 3, 5, num_layers=2, bidirectional=True)
 print(check_gradients(net, net.init(0, dtype="float64"), x).method)
 
 # %%
-# More than gradients can be wrong: a mask, a direction, a state that does not carry on. The *laws* are
-# what every recurrent net obeys. They hold for this one:
+# More than gradients can be wrong: a mask, a direction, a state that does not carry on. The *laws*
+# are what every recurrent net obeys. They hold for this one:
 
 laws.hold(xpbptt.Net(mgu, 3, 5))
 print(", ".join(laws.LAWS))
@@ -112,8 +112,8 @@ print(", ".join(laws.LAWS))
 # It is compiled
 # --------------
 #
-# On NumPy the two functions are traced once and compiled to one function for a whole sequence. Nothing
-# has to be done for that; ``XPBPTT_ENGINE=eager`` turns it off, here to compare:
+# On NumPy the two functions are traced once and compiled to one function for a whole sequence.
+# Nothing has to be done for that; ``XPBPTT_ENGINE=eager`` turns it off, here to compare:
 
 net = xpbptt.Net(mgu, 16, 64)
 params = net.init(0)
@@ -188,10 +188,10 @@ plt.show()
 # ---------
 #
 # A cell with parameters of its own, beside the two matrices, names their shapes in ``Cell(...,
-# extra=...)``. A cell with a second matrix product in the step is a `Recurrence`; the GRU with the reset
-# gate before the product is one: :doc:`its page </generated/cells/gru_reset_before>`. The cells of this
-# library are written as the one above. This is the whole derivative of the LSTM:
+# extra=...)``. A cell with a second matrix product in the step is a `Recurrence`; the GRU with the
+# reset gate before the product is one: :doc:`its page </generated/cells/gru_reset_before>`. The
+# cells of this library are written as the one above. This is the whole derivative of the LSTM:
 
-from xpbptt.cells import lstm  # noqa: E402 - where it is needed
+from xpbptt.cells import lstm
 
 print(inspect.getsource(lstm.backward))

@@ -4,8 +4,8 @@ Gaps and irregular steps
 
 A patient's chart, a buoy, a phone: most series of the real world are measured when somebody or
 something got round to it. Here three sensors watch an oscillation that dies out. They are read at
-irregular times, each reading may lack any of the three values, and the last readings are followed by
-moments at which nothing was measured and the net has to say what the values are.
+irregular times, each reading may lack any of the three values, and the last readings are followed
+by moments at which nothing was measured and the net has to say what the values are.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -19,10 +19,10 @@ import xpbptt
 # The data
 # --------
 #
-# Every series has its own frequency, damping and phase; the three sensors see the same oscillation a
-# third of a period apart. Times between readings are drawn from an exponential distribution. What a
-# net reads at each time is, for each sensor, the value and whether there is one, and the time ``dt``
-# since the reading before and until the next one:
+# Every series has its own frequency, damping and phase; the three sensors see the same oscillation
+# a third of a period apart. Times between readings are drawn from an exponential distribution. What
+# a net reads at each time is, for each sensor, the value and whether there is one, and the time
+# ``dt`` since the reading before and until the next one:
 
 T, PAST, B = 60, 40, 64  # steps, those of them with readings, series in a batch
 
@@ -79,7 +79,7 @@ class Model:
         self.net, self.readout = xpbptt.GRU(8, 40), xpbptt.Linear(40, 3)
         self.params = {"net": self.net.init(seed=0), "readout": self.readout.init(seed=1)}
 
-    def learn(self, steps=220):
+    def learn(self, steps=180):
         """Train, and return the losses."""
         random = np.random.default_rng(2)
         optimizer = xpbptt.adam(learning_rate=0.004)
@@ -122,10 +122,10 @@ plt.show()
 # What it expects
 # ---------------
 #
-# A series that the nets have not seen. Dots are readings, the thin line is the truth, and the strong
-# line is what the net expects of each moment from what came before it. In the grey part nothing is
-# measured any more. The net without ``dt`` knows the values but not the time, so it cannot know how
-# far the oscillation has gone. The curves at the bottom are errors over 500 series.
+# A series that the nets have not seen. Dots are readings, the thin line is the truth, and the
+# strong line is what the net expects of each moment from what came before it. In the grey part
+# nothing is measured any more. The net without ``dt`` knows the values but not the time, so it
+# cannot know how far the oscillation has gone. The curves at the bottom are errors over 500 series.
 
 random = np.random.default_rng(7)
 times, known, values = series(random, 500)

@@ -103,8 +103,8 @@ plt.show()
 # -------
 #
 # The outputs of both directions are averaged over the steps that count. Outputs of masked steps are
-# zero, so that is a sum divided by the length. The derivative of a mean is a share for every step; what
-# arrives at masked steps is ignored by ``backward``.
+# zero, so that is a sum divided by the length. The derivative of a mean is a share for every step;
+# what arrives at masked steps is ignored by ``backward``.
 
 H = 32
 net, readout = xpbptt.LSTM(2, H, bidirectional=True), xpbptt.Linear(2 * H, len(GESTURES))
@@ -112,7 +112,7 @@ params = {"net": net.init(seed=0), "readout": readout.init(seed=1)}
 optimizer = xpbptt.adam(learning_rate=0.01)
 memory, random = optimizer.init(params), np.random.default_rng(0)
 accuracy = []
-for _ in range(180):
+for _ in range(140):
     x, mask, label, _ = batch(random, 48)
     lengths = mask.sum(axis=0).astype(np.float32)[:, None]
     y, _, cache = net.forward(params["net"], x, mask=mask)
@@ -129,9 +129,9 @@ for _ in range(180):
 # How well it does
 # ----------------
 #
-# On 600 new drawings. On the left which gesture was taken for which; on the right one drawing of each
-# kind, coloured by how sure the net is of the right answer when the drawing *ends* at that point: how
-# much of a gesture it has to see.
+# On 600 new drawings. On the left which gesture was taken for which; on the right one drawing of
+# each kind, coloured by how sure the net is of the right answer when the drawing *ends* at that
+# point: how much of a gesture it has to see.
 
 
 def probabilities(x, mask):
@@ -157,7 +157,9 @@ panel.imshow(table, cmap="Blues")
 for place in np.ndindex(table.shape):
     colour = "white" if table[place] > table.max() / 2 else "0.4"
     panel.text(*place[::-1], table[place] or "", ha="center", va="center", color=colour, fontsize=9)
-panel.set(xticks=range(6), yticks=range(6), yticklabels=NAMES, xlabel="the net says", ylabel="drawn")
+panel.set(
+    xticks=range(6), yticks=range(6), yticklabels=NAMES, xlabel="the net says", ylabel="drawn"
+)
 panel.set_xticks(range(6), NAMES, rotation=45, ha="right")
 panel.set_title(f"{100 * right:.1f} % are right", fontsize=10)
 panels = side.subplots(2, 3).ravel()

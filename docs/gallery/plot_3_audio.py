@@ -2,9 +2,9 @@ r"""
 An audio effect, learnt and streamed
 ====================================
 
-A small LSTM learns to sound like an effect box, from nothing but a recording of what goes in and what
-comes out, as in the work of Wright, Damskägg and Välimäki (2019). Then it runs as a plug-in would: block
-by block, with its state carried on.
+A small LSTM learns to sound like an effect box, from nothing but a recording of what goes in and
+what comes out, as in the work of Wright, Damskägg and Välimäki (2019). Then it runs as a plug-in
+would: block by block, with its state carried on.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -22,8 +22,8 @@ RATE = 16_000  # samples a second
 # The sound
 # ---------
 #
-# Plucked strings by the algorithm of Karplus and Strong: a burst of noise goes round in a delay line and
-# is smoothed a little on each round.
+# Plucked strings by the algorithm of Karplus and Strong: a burst of noise goes round in a delay
+# line and is smoothed a little on each round.
 
 
 def pluck(random, frequency, seconds):
@@ -49,9 +49,9 @@ def play(random, seconds):
 # The box
 # -------
 #
-# An overdrive with a memory. A valve stage that saturates, more on one side than on the other; whose
-# operating point sags when it is played hard, and comes back within a tenth of a second; and a low-pass
-# filter behind it. The net is told none of that.
+# An overdrive with a memory. A valve stage that saturates, more on one side than on the other;
+# whose operating point sags when it is played hard, and comes back within a tenth of a second; and
+# a low-pass filter behind it. The net is told none of that.
 
 
 def box(x):
@@ -74,9 +74,10 @@ heard = box(recording)
 # Learning
 # --------
 #
-# The recording is cut into 16 pieces that are read side by side. An update is made every 64 samples,
-# and the state goes on from one to the next: truncated BPTT. The net adds to the sound what the box
-# does to it: its input also goes past it to the output. The learning rate falls to zero in the end.
+# The recording is cut into 16 pieces that are read side by side. An update is made every 64
+# samples, and the state goes on from one to the next: truncated BPTT. The net adds to the sound
+# what the box does to it: its input also goes past it to the output. The learning rate falls to
+# zero in the end.
 
 H, PIECES, CHUNK = 16, 16, 64
 net, readout = xpbptt.LSTM(1, H), xpbptt.Linear(H, 1)
@@ -122,8 +123,8 @@ plt.show()
 # Streaming
 # ---------
 #
-# A sound card asks for a block of samples every few milliseconds, here 64 samples every 4 ms. ``stream``
-# checks everything once and keeps the state; ``process`` runs a block.
+# A sound card asks for a block of samples every few milliseconds, here 64 samples every 4 ms.
+# ``stream`` checks everything once and keeps the state; ``process`` runs a block.
 
 tune = play(np.random.default_rng(9), 3.0)
 truth = box(tune)
