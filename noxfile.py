@@ -172,12 +172,21 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the distributions, and use the installed wheel away from the sources."""
-    folder = Path(session.create_tmp())
-    session.install("build")
+    """Build the distributions, check them, and use the installed wheel away from the sources.
+
+    ``nox -s build -- dist`` keeps them in an empty folder, for a release.
+    """
+    folder = Path(session.posargs[0] if session.posargs else session.create_tmp()).resolve()
+    if folder.is_dir() and [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]:
+        session.error(f"{folder} has distributions already: remove them")
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release", "test"))
+    session.run("cffconvert", "--validate")
     session.run("python", "-m", "build", "--outdir", str(folder))
     (wheel,) = folder.glob("*.whl")
+    session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
     session.install(str(wheel))
+    where = {"XPBPTT_DISTRIBUTIONS": str(folder)}
+    session.run("pytest", "tests/release", "--backend", "numpy", env=where)
     session.chdir(folder)
     session.run("python", "-c", "import xpbptt; print(xpbptt.__version__, xpbptt.__file__)")
     session.run("xpbptt", "backends")
