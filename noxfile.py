@@ -106,7 +106,7 @@ def mutants(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Run what needs Keras, onnxruntime or MPI: weights and times of others, many processes."""
     install(session, "test", "torch", "peers")
-    folders = ("tests/interop", "tests/parallel", "tests/commands/bench")
+    folders = ("tests/interop", "tests/parallel", "tests/commands/bench", "docs/cookbook")
     session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
 
 
@@ -176,9 +176,13 @@ def build(session: nox.Session) -> None:
 
     ``nox -s build -- dist`` keeps them in an empty folder, for a release.
     """
-    folder = Path(session.posargs[0] if session.posargs else session.create_tmp()).resolve()
-    if folder.is_dir() and [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]:
-        session.error(f"{folder} has distributions already: remove them")
+    if session.posargs:
+        folder = Path(session.posargs[0]).resolve()
+    else:
+        folder = Path(session.create_tmp()) / "dist"
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir() and [*folder.iterdir()]:
+        session.error(f"{folder} is not empty: a release is built into an empty folder")
     session.install(*nox.project.dependency_groups(PYPROJECT, "release", "test"))
     session.run("cffconvert", "--validate")
     session.run("python", "-m", "build", "--outdir", str(folder))
