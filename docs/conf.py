@@ -68,8 +68,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "show_prev_next": True,
     "secondary_sidebar_items": {  # not where code needs the room
-        pages: ["page-toc"]
-        for pages in ("*", "cookbook/*", "generated/cells/*", "generated/reference/**")
+        pages: ["page-toc"] for pages in ("*", "generated/cells/*", "generated/reference/**")
     },
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -115,6 +114,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "show_signature": False,
+    "notebook_extensions": set(),
     "copyfile_regex": r".*\.rst",
     "nested_sections": False,
     "plot_gallery": True,

@@ -1,6 +1,7 @@
 """Names in single backticks, as docstrings have them: a link where the name is public.
 
-`Net.forward` and `xpbptt.LSTM` become links; the name of an argument, as `x`, stays code. What is
+`Net.forward` and `xpbptt.LSTM` become links; the name of an argument, as `x`, stays code, and so
+does a plain word that is not in ``xpbptt.__all__``. What is
 written with a role, as :func:`xpbptt.LSTM`, must exist: Sphinx warns where it does not.
 """
 
@@ -31,7 +32,7 @@ def maybe(
     """Return a reference that may lead nowhere, or the text as code."""
     code = nodes.literal(text, text)
     name = text.removesuffix("()")
-    home = homes().get(name.partition(".")[0])
+    home = None if _is_word(name) else homes().get(name.partition(".")[0])
     if home is None and not name.startswith("xpbptt."):
         return [code], []
     reference = addnodes.pending_xref(
@@ -44,6 +45,11 @@ def maybe(
         maybe=True,
     )
     return [reference], []
+
+
+def _is_word(name: str) -> bool:
+    """Return whether a name is rather that of an argument, as `dropout`."""
+    return name.isalpha() and name.islower() and name not in xpbptt.__all__
 
 
 def leave(

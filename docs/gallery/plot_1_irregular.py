@@ -24,7 +24,7 @@ import xpbptt
 # a net reads at each time is, for each sensor, the value and whether there is one, and the time
 # ``dt`` since the reading before and until the next one:
 
-T, PAST, B = 60, 40, 64  # steps, those of them with readings, series in a batch
+T, PAST, B = 60, 40, 32  # steps, those of them with readings, series in a batch
 
 
 def clean(times, frequency, damping, phase):
@@ -79,12 +79,12 @@ class Model:
         self.net, self.readout = xpbptt.GRU(8, 40), xpbptt.Linear(40, 3)
         self.params = {"net": self.net.init(seed=0), "readout": self.readout.init(seed=1)}
 
-    def learn(self, steps=180):
+    def learn(self, steps=350):
         """Train, and return the losses."""
         random = np.random.default_rng(2)
-        optimizer = xpbptt.adam(learning_rate=0.004)
-        memory, losses = optimizer.init(self.params), []
-        for _ in range(steps):
+        memory, losses = xpbptt.adam(0.02).init(self.params), []
+        for step in range(steps):
+            optimizer = xpbptt.adam(0.02 * (1 - step / steps))
             times, known, values = series(random, B)
             mask = xpbptt.length_mask(random.integers(PAST, T + 1, size=B) - 1, T)
             x = features(times, values, with_dt=self.with_dt)
