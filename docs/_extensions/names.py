@@ -41,7 +41,7 @@ def maybe(
         refdomain="py",
         reftype="obj",
         reftarget=name if home is None else f"{home}.{name}",
-        refdoc=inliner.document.settings.env.current_document.docname,
+        refdoc=inliner.document.settings.env.docname,
         maybe=True,
     )
     return [reference], []
