@@ -13,6 +13,7 @@ from public import ROOT, write
 
 import xpbptt
 from xpbptt.bptt.engines.engine import choose
+from xpbptt.cells import product
 from xpbptt.kernels import programs
 from xpbptt.kernels.symbols import Untraceable
 from xpbptt.nets import signature
@@ -164,8 +165,13 @@ def _maths(cell: Any, page: Page) -> str:
         if not more
         else (f"split into the gates {', '.join((first, *more))} in the order of the weights' rows")
     )
+    part = cell.state._fields[product.read(cell)]
+    with_product = equations.multiplied(cell)
+    state = f" and :math:`v = W_{{hh}} {part}_{{t-1}} + b_{{hh}}`" if with_product else ""
+    if with_product and len(with_product) < len(cell.gates._fields):
+        gates += f", of which {', '.join(with_product)} have a part of the state"
     return f"""
-With :math:`u = W_{{ih}} x_t + b_{{ih}}` and :math:`v = W_{{hh}} h_{{t-1}} + b_{{hh}}`, {gates}:
+With :math:`u = W_{{ih}} x_t + b_{{ih}}`{state}, {gates}:
 
 {_block(steps[0])}
 

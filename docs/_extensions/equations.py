@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from xpbptt.cells import product
+
 FUNCTIONS = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log"}
 GREEK = "alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau phi psi omega"
 LINKS = {ast.Add: "+", ast.Sub: "-", ast.Mult: r"\odot", ast.MatMult: "", ast.Div: "/"}
@@ -47,14 +49,18 @@ def backward(cell: Any) -> list[str]:
     if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Tuple):
         raise Untranslatable(ast.unparse(last))
     du, dv, dstate, *dextra = last.value.elts
-    gates, d = cell.gates._fields, r"\mathrm{d}"
-    first, second = (_vector(_arguments(write.made(each), gates), write) for each in (du, dv))
+    gates, d, with_product = cell.gates._fields, r"\mathrm{d}", multiplied(cell)
+    first = _vector(_arguments(write.made(du), gates), write)
+    second = ""
+    if with_product:
+        parts = _arguments(write.made(dv), gates)
+        second = _vector({gate: parts[gate] for gate in with_product}, write)
     if first == second:
         lines.append(rf"{d}u &= {d}v = {first}")
     else:
-        lines += [rf"{d}u &= {first}", rf"{d}v &= {second}"]
+        lines += [rf"{d}u &= {first}", *([rf"{d}v &= {second}"] if second else [])]
     for k, (name, part) in enumerate(_arguments(dstate, cell.state._fields).items()):
-        terms = [rf"W_{{hh}}^\top {d}v"] if k == 0 else []
+        terms = [rf"W_{{hh}}^\top {d}v"] if second and k == product.read(cell) else []
         terms += [] if _is_none(part) else [write(part)]
         lines.append(rf"{d}{_symbol(name)}_{{t-1}} &= {' + '.join(terms) or '0'}")
     for each in dextra:
@@ -62,6 +68,11 @@ def backward(cell: Any) -> list[str]:
         own = cell.extra(SIZE)._fields  # noqa: S610 - not a query
         lines += [f"{d}{_symbol(name)} &= {write(p)}" for name, p in _arguments(made, own).items()]
     return lines
+
+
+def multiplied(cell: Any) -> list[str]:
+    """Return the gates that get a product with the state."""
+    return [cell.gates._fields[k] for k in product.recurrent(cell)]
 
 
 def _function(function: Callable[..., Any]) -> ast.FunctionDef:
@@ -78,15 +89,22 @@ def _statements(function: ast.FunctionDef, write: "Writer") -> Iterator[str]:
             continue
         if not isinstance(node, ast.Assign) or len(node.targets) != 1:
             raise Untranslatable(ast.unparse(node))
-        target, value = node.targets[0], node.value
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Name):
-            continue
-        if not isinstance(target, ast.Name):
-            raise Untranslatable(ast.unparse(node))
-        if _is_made(value):
-            write.kept[target.id] = value
-            continue
-        yield f"{write(target)} &= {write(value)}"
+        for target, value in _pairs(node.targets[0], node.value):
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Name):
+                continue
+            if not isinstance(target, ast.Name):
+                raise Untranslatable(ast.unparse(node))
+            if _is_made(value):
+                write.kept[target.id] = value
+                continue
+            yield f"{write(target)} &= {write(value)}"
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """Return what is assigned to what, one by one where there are several."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(target, value)]
 
 
 class Writer:

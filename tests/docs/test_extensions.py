@@ -72,6 +72,33 @@ def test_cases_and_one_gate(equations):
     assert line.startswith("du = dv = \\begincases dh_t & \\textwhere  h_t > 0")
 
 
+@pytest.mark.parametrize(
+    ("recurrent", "reads", "found"),
+    [
+        (("f",), "c", ["du = (dc*g, dc)", "dv = dc*g", "dh_0 = 0", "dc_0 = W_hh^\\top dv + dc*f"]),
+        ((), None, ["du = (dc*g, dc)", "dh_0 = 0", "dc_0 = dc*f"]),
+    ],
+)
+def test_products_that_a_cell_does_without(equations, recurrent, reads, found):
+    class Two(NamedTuple):
+        f: object
+        g: object
+
+    def forward(u, v, state, *, xp):
+        f, g = sigmoid(u.f, xp=xp), u.g
+        c = f * state.c
+        return State(g, c), (f, g)
+
+    def backward(residuals, state, new, dnew, *, xp):
+        (f, g), dc = residuals, dnew.c
+        du = Two(dc * g, dc)
+        return du, du, State(None, dc * f)
+
+    cell = xpbptt.Cell("mine", Two, State, forward, backward, recurrent=recurrent, reads=reads)
+    assert plain(equations.forward(cell)) == ["f = s(u_f)", "h_t = u_g", "c_t = f*c_0"]
+    assert plain(equations.backward(cell)) == ["dc = dc_t", *found]
+
+
 class Gates(NamedTuple):
     a: object
 
