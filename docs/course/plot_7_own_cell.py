@@ -187,10 +187,12 @@ plt.show()
 # From here
 # ---------
 #
-# A cell with parameters of its own, beside the two matrices, names their shapes in ``Cell(...,
-# extra=...)``. A cell with a second matrix product in the step is a `Recurrence`; the GRU with the
-# reset gate before the product is one: :doc:`its page </generated/cells/gru_reset_before>`. The
-# cells of this library are written as the one above. This is the whole derivative of the LSTM:
+# A gate that does not look at the state needs no product with it: ``Cell(..., recurrent=("f",))``
+# names those that do. A cell with parameters of its own, beside the two matrices, names their
+# shapes in ``Cell(..., extra=...)``. A cell with a second matrix product in the step is a
+# `Recurrence`; the GRU with the reset gate before the product is one: :doc:`its page
+# </generated/cells/gru_reset_before>`. The cells of this library are written as the one above. This
+# is the whole derivative of the LSTM:
 
 from xpbptt.cells import lstm
 
