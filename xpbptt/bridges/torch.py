@@ -22,6 +22,8 @@ from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
 from xpbptt.nets import signature
 from xpbptt.nets.net import Net
 
+__all__ = ["Module"]
+
 PATH = re.compile(r"params\[(\d+)\](?:\[(\d)\])?\.(.+)")
 SEEDS = 2**31
 
