@@ -12,11 +12,21 @@ from .runtime import ATTRIBUTES
 
 MAX_THREADS, MAX_BLOCK, MAX_GRID = 1, (2, 3, 4), (5, 6, 7)  # cudaDeviceAttr
 MAX_SHARED, MAX_SHARED_ON_DEMAND = 8, 97
+PROCESSORS, THREADS, SHARED_OF_PROCESSOR, REGISTERS_OF_PROCESSOR = 16, 39, 81, 82
+LOCAL_SIZE, REGISTERS = 3, 4  # CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, CU_FUNC_ATTRIBUTE_NUM_REGS
 DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 INSTANCE = "instance_"  # the name of an instance of a template, with its number
 
 Size3 = ctypes.c_uint * 3
+
+
+class Hang(RuntimeError):
+    """Threads wait for what never comes; a GPU would stand still."""
+
+
+# What the compiler of a GPU would decide, as the driver tells it: registers, and bytes of spills.
+compiled = {REGISTERS: 128, LOCAL_SIZE: 0}
 
 
 class Module(NamedTuple):
@@ -34,17 +44,29 @@ class Function:
         self.kernel = module.kernel
         self.max_shared = ATTRIBUTES[MAX_SHARED]
         self.launch = getattr(module.library, f"launch_{name}")
-        self.launch.restype = None
-        self.launch.argtypes = [Size3, Size3, ctypes.c_void_p]
+        self.launch.restype = ctypes.c_bool
+        self.launch.argtypes = [Size3, Size3, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p]
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], at_once: int, shared: int, values: int
+    ) -> None:
+        """Run the blocks, so many at once."""
+        if not self.launch(Size3(*grid), Size3(*block), at_once, shared, values):
+            message = f"{self.name} hangs: no thread gets on"
+            raise Hang(message)
 
 
-def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any]]:
+def functions(
+    kernel_of: Callable[[str], Kernel], can_run_at_once: Callable[[Kernel], bool]
+) -> dict[str, Callable[..., Any]]:
     """Return the functions of the driver by name.
 
     Parameters
     ----------
     kernel_of : callable
         From the path of a shared object to the source it was built of.
+    can_run_at_once : callable
+        Whether several blocks of a kernel may run at once.
     """
     handles = itertools.count(0x1000, 16)
     modules: dict[int, Module] = {}
@@ -74,7 +96,37 @@ def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any
         grid, block, shared, (stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
         counters.launch(function.name, function.kernel, stream)
-        function.launch(Size3(*grid), Size3(*block), arguments)
+        function(grid, block, 1, shared, arguments)
+
+    def launch_cooperative(handle: int, *rest: int) -> None:
+        function = loaded[handle]
+        grid, block, shared, (stream, arguments) = rest[:3], rest[3:6], rest[6], rest[7:]
+        _check(function, grid, block, shared)
+        blocks = grid[0] * grid[1] * grid[2]
+        resident = occupancy(handle, block[0] * block[1] * block[2], shared)
+        if blocks > resident * ATTRIBUTES[PROCESSORS]:
+            message = f"CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: {function.name}, a grid {grid}"
+            raise RuntimeError(message)
+        if not can_run_at_once(function.kernel):
+            message = f"{function.name} has static shared memory: in the simulator only dynamic one"
+            raise NotImplementedError(message)
+        counters.launch(function.name, function.kernel, stream)
+        counters.add("cooperative")
+        function(grid, block, blocks, shared, arguments)
+
+    def occupancy(_: int, threads: int, shared: int) -> int:
+        """Return how many blocks a multiprocessor holds, registers by whole warps of 8 a thread."""
+        warps = -(-threads // 32)
+        registers = -(-compiled[REGISTERS] // 8) * 8 * 32 * warps
+        return min(
+            ATTRIBUTES[THREADS] // threads,
+            ATTRIBUTES[REGISTERS_OF_PROCESSOR] // registers,
+            ATTRIBUTES[SHARED_OF_PROCESSOR] // (shared + 1024),
+        )
+
+    def get_attribute(attribute: int, handle: int) -> int:
+        known = compiled | {0: ATTRIBUTES[MAX_THREADS], DYNAMIC_SHARED: loaded[handle].max_shared}
+        return known.get(attribute, 0)
 
     def set_attribute(handle: int, attribute: int, value: int) -> None:
         if attribute == DYNAMIC_SHARED:
@@ -90,7 +142,9 @@ def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any
         "moduleUnload": lambda _: None,  # a shared object stays
         "moduleGetFunction": get_function,
         "launchKernel": launch,
-        "funcGetAttribute": lambda attribute, _: ATTRIBUTES[MAX_THREADS] if attribute == 0 else 0,
+        "launchCooperativeKernel": launch_cooperative,
+        "occupancyMaxActiveBlocksPerMultiprocessor": occupancy,
+        "funcGetAttribute": get_attribute,
         "funcSetAttribute": set_attribute,
     }
 

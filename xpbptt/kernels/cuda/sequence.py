@@ -1,0 +1,151 @@
+"""The loop `sequence` for CuPy's arrays: all steps in one launch, see `group`.
+
+Before the first launch for so many units and sequences, a plan is made for the current device and
+its kernel is compiled. Where none fits, or the compiler spills registers, the pass is refused and
+the next loop takes it. It has been run on a simulator only, on no GPU.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+from cupy_backends.cuda.api import driver, runtime
+
+from xpbptt._arrays.once import LOCK
+from xpbptt.kernels.cuda import group, stepwise
+from xpbptt.kernels.cuda.plan import Plan, Sizes, device, plans, refusal
+from xpbptt.kernels.cuda.step import Step
+from xpbptt.kernels.cuda.tile import THREADS, Tile
+from xpbptt.kernels.programs import Task
+from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop, Run
+
+TRIES = 3  # plans that are compiled before the next loop takes the pass
+COUNTERS = 32  # between the counters of two groups: 128 bytes
+
+
+class Planned(NamedTuple):
+    """A plan with its kernel, on one device."""
+
+    plan: Plan
+    function: Any
+
+    def __call__(self, numbers: tuple[int, ...], arrays: list[Any]) -> None:
+        """Launch it; the counters of the groups are made here."""
+        plan = self.plan
+        counters = cupy.zeros(plan.groups * COUNTERS, dtype=np.uint32)
+        arguments = [np.int32(each) for each in numbers]
+        arguments += [each.data.ptr for each in (counters, *arrays)]
+        self.function(
+            (plan.blocks, plan.groups),  # of two dimensions: CuPy cuts a line short if it is too long
+            (THREADS,),
+            tuple(arguments),
+            shared_mem=plan.shared,
+            enable_cooperative_groups=plan.blocks > 1,
+        )
+
+
+class Sequence:
+    """A program with the loop over time around it, compiled for the sizes that come."""
+
+    def __init__(self, task: Task, dtype: str) -> None:
+        self.task, self.dtype = task, dtype
+        self.back = task.kind not in group.FORWARD
+        self._planned: dict[tuple[int, int, int], Planned | str] = {}
+        self._kernels: dict[Tile, Any] = {}
+
+    @cached_property
+    def step(self) -> Step:
+        """The same program for a step, for what the whole loop cannot do."""
+        return Step(self.task, self.dtype)
+
+    def planned(self, hidden: int, batch: int) -> Planned | str:
+        """Return the plan for the current device, or why there is none."""
+        key = runtime.getDevice(), hidden, batch
+        if key not in self._planned:
+            with LOCK:
+                self._planned[key] = self._find(*key)
+        return self._planned[key]
+
+    def _find(self, number: int, hidden: int, batch: int) -> Planned | str:
+        sizes = Sizes(self.task.gates, hidden, batch, self.dtype, self.back)
+        reason = refusal(device(number), sizes)
+        if reason:
+            return reason
+        for plan in plans(device(number), sizes)[:TRIES]:
+            try:
+                found = self._compiled(plan)
+            except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+                return f"{group.name(self.task)} could not be built: {error!r}"
+            if not isinstance(found, str):
+                return found
+            reason = found
+        return reason
+
+    def _compiled(self, plan: Plan) -> Planned | str:
+        """Compile the kernel of a plan, or say why the device cannot run it."""
+        if plan.tile not in self._kernels:
+            text, name = group.source(self.task, self.dtype, plan.tile), group.name(self.task)
+            self._kernels[plan.tile] = cupy.RawKernel(text, name)
+        kernel = self._kernels[plan.tile]
+        if kernel.local_size_bytes:
+            return f"the compiler keeps {kernel.local_size_bytes} bytes of a thread in memory"
+        if kernel.max_dynamic_shared_size_bytes < plan.shared:
+            kernel.max_dynamic_shared_size_bytes = plan.shared
+        function = kernel.kernel
+        most = driver.occupancyMaxActiveBlocksPerMultiprocessor(function.ptr, THREADS, plan.shared)
+        if not most:
+            return f"a multiprocessor holds no block of {kernel.num_regs} registers a thread"
+        return Planned(plan, function)
+
+
+def compile_(task: Task, dtype: str) -> Run:
+    """Compile a program of a step; of all steps, when the sizes are known."""
+    return Step(task, dtype) if task.kind in {"recompute", "single"} else Sequence(task, dtype)
+
+
+def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
+    """Return why a pass of these sizes cannot be run in one launch; empty where it can."""
+    for kernel in kernels.values():
+        found = kernel.run.planned(hidden, batch) if isinstance(kernel.run, Sequence) else ""
+        if isinstance(found, str) and found:
+            return found
+    return ""
+
+
+def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
+    """Run all steps in order; see `Loop`."""
+    steps, batch, inputs = x.shape
+    hidden = weight.shape[1]
+    run: Any = kernel.run
+    planned = run.planned(hidden, batch)
+    u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
+    known = buffers | {"u": u}
+    arrays = [weight, *(known[name] for name in group.arguments(kernel.task))]
+    planned((steps, batch, hidden, planned.plan.rows), arrays)
+
+
+def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
+    """Run all steps from the last to the first; see `Loop`.
+
+    The norms of clipping take all units of a sequence between two steps: that goes step by step.
+    """
+    task = kernel.task
+    run: Any = kernel.run
+    if hand_back.clip is not None:
+        stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
+        return
+    weight = cupy.ascontiguousarray(params.weight_hh)
+    steps, batch, _ = buffers[task.record].shape
+    hidden = weight.shape[1]
+    planned = run.planned(hidden, batch)
+    blocks, groups, rows, *_ = planned.plan
+    dh = buffers[task.carried[0]]
+    parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=weight.dtype)
+    arrays = [weight, dh, parts, *(buffers[name] for name in group.arguments(task))]
+    numbers = steps, batch, hidden, rows, hand_back.first, hand_back.truncate or 0
+    planned(numbers, arrays)
+
+
+SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse)
