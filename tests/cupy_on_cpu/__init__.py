@@ -60,7 +60,8 @@ def install() -> None:
     exact = build.sanitizing()
     functions = runtime.functions(cuda_runtime.PointerAttributes, exact=exact)
     capsules.replace(cuda_runtime, functions)
-    capsules.replace(cuda_driver, driver.functions(compiler.kernel_of, compiler.can_run_at_once))
+    simulated = driver.Driver(compiler.kernel_of, compiler.can_run_at_once)
+    capsules.replace(cuda_driver, simulated.functions())
     cublas.install()
     refusals.install_before()
     import cupy.cuda.compiler  # noqa: PLC0415

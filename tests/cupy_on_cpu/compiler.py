@@ -75,7 +75,8 @@ def kernel_of(path: str) -> Kernel:
 def build(kernel: Kernel) -> Path:
     """Build the shared object of a source, with a launcher for each of its kernels."""
     text = DYNAMIC_SHARED.sub(
-        r"\1* const \2 = reinterpret_cast<\1*>(cupy_on_cpu_shared());", PTX.sub(_call, kernel.source)
+        r"\1* const \2 = reinterpret_cast<\1*>(cupy_on_cpu_shared());",
+        PTX.sub(_call, kernel.source),
     )
     waits = "true" if WAITS.search(text) else "false"
     names = _names(text)

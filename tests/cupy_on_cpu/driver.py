@@ -21,7 +21,7 @@ INSTANCE = "instance_"  # the name of an instance of a template, with its number
 Size3 = ctypes.c_uint * 3
 
 
-class Hang(RuntimeError):
+class Hang(RuntimeError):  # noqa: N818 - the word for it
     """Threads wait for what never comes; a GPU would stand still."""
 
 
@@ -56,10 +56,8 @@ class Function:
             raise Hang(message)
 
 
-def functions(
-    kernel_of: Callable[[str], Kernel], can_run_at_once: Callable[[Kernel], bool]
-) -> dict[str, Callable[..., Any]]:
-    """Return the functions of the driver by name.
+class Driver:
+    """Modules and functions by their handles, and what is done with them.
 
     Parameters
     ----------
@@ -68,85 +66,99 @@ def functions(
     can_run_at_once : callable
         Whether several blocks of a kernel may run at once.
     """
-    handles = itertools.count(0x1000, 16)
-    modules: dict[int, Module] = {}
-    loaded: dict[int, Function] = {}
 
-    def load(image: bytes) -> int:
+    def __init__(
+        self, kernel_of: Callable[[str], Kernel], can_run_at_once: Callable[[Kernel], bool]
+    ) -> None:
+        self.kernel_of, self.can_run_at_once = kernel_of, can_run_at_once
+        self.handles = itertools.count(0x1000, 16)
+        self.modules: dict[int, Module] = {}
+        self.loaded: dict[int, Function] = {}
+
+    def load(self, image: bytes) -> int:
+        """Load what was built."""
         path = image.decode()
         if not Path(path).is_file():
             message = "moduleLoadData of a binary: the simulator builds kernels from source only"
             raise NotImplementedError(message)
-        handle = next(handles)
-        modules[handle] = Module(ctypes.PyDLL(path), kernel_of(path))
+        handle = next(self.handles)
+        self.modules[handle] = Module(ctypes.PyDLL(path), self.kernel_of(path))
         return handle
 
-    def get_function(module: int, name: str) -> int:
-        library = modules[module].library
+    def get_function(self, module: int, name: str) -> int:
+        """Return a kernel of a module."""
+        library = self.modules[module].library
         mangled = not (name.startswith(INSTANCE) or hasattr(library, name))
         if mangled or not hasattr(library, f"launch_{name}"):
             message = f'CUDA_ERROR_NOT_FOUND: no kernel {name!r}; is it declared extern "C"?'
             raise RuntimeError(message)
-        handle = next(handles)
-        loaded[handle] = Function(name, modules[module])
+        handle = next(self.handles)
+        self.loaded[handle] = Function(name, self.modules[module])
         return handle
 
-    def launch(handle: int, *rest: int) -> None:
-        function = loaded[handle]
+    def launch(self, handle: int, *rest: int) -> None:
+        """Run a kernel, a block after the other."""
+        function = self.loaded[handle]
         grid, block, shared, (stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
         counters.launch(function.name, function.kernel, stream)
         function(grid, block, 1, shared, arguments)
 
-    def launch_cooperative(handle: int, *rest: int) -> None:
-        function = loaded[handle]
+    def launch_cooperative(self, handle: int, *rest: int) -> None:
+        """Run all blocks of a kernel at once."""
+        function = self.loaded[handle]
         grid, block, shared, (stream, arguments) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
         blocks = grid[0] * grid[1] * grid[2]
-        resident = occupancy(handle, block[0] * block[1] * block[2], shared)
+        resident = self.occupancy(handle, block[0] * block[1] * block[2], shared)
         if blocks > resident * ATTRIBUTES[PROCESSORS]:
             message = f"CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: {function.name}, a grid {grid}"
             raise RuntimeError(message)
-        if not can_run_at_once(function.kernel):
+        if not self.can_run_at_once(function.kernel):
             message = f"{function.name} has static shared memory: in the simulator only dynamic one"
             raise NotImplementedError(message)
         counters.launch(function.name, function.kernel, stream)
         counters.add("cooperative")
         function(grid, block, blocks, shared, arguments)
 
-    def occupancy(_: int, threads: int, shared: int) -> int:
-        """Return how many blocks a multiprocessor holds, registers by whole warps of 8 a thread."""
-        warps = -(-threads // 32)
-        registers = -(-compiled[REGISTERS] // 8) * 8 * 32 * warps
+    def occupancy(self, handle: int, threads: int, shared: int) -> int:
+        """Return how many blocks a multiprocessor holds."""
+        if shared > self.loaded[handle].max_shared:
+            return 0
+        registers = -(-compiled[REGISTERS] // 8) * 8 * 32 * -(-threads // 32)
         return min(
             ATTRIBUTES[THREADS] // threads,
             ATTRIBUTES[REGISTERS_OF_PROCESSOR] // registers,
             ATTRIBUTES[SHARED_OF_PROCESSOR] // (shared + 1024),
         )
 
-    def get_attribute(attribute: int, handle: int) -> int:
-        known = compiled | {0: ATTRIBUTES[MAX_THREADS], DYNAMIC_SHARED: loaded[handle].max_shared}
-        return known.get(attribute, 0)
+    def get_attribute(self, attribute: int, handle: int) -> int:
+        """Return an attribute of a kernel; of most, 0."""
+        largest = {DYNAMIC_SHARED: self.loaded[handle].max_shared}
+        return (compiled | largest | {0: ATTRIBUTES[MAX_THREADS]}).get(attribute, 0)
 
-    def set_attribute(handle: int, attribute: int, value: int) -> None:
+    def set_attribute(self, handle: int, attribute: int, value: int) -> None:
+        """Set an attribute of a kernel."""
         if attribute == DYNAMIC_SHARED:
             if value > ATTRIBUTES[MAX_SHARED_ON_DEMAND]:
                 message = f"CUDA_ERROR_INVALID_VALUE: {value} bytes of shared memory"
                 raise RuntimeError(message)
-            loaded[handle].max_shared = max(value, ATTRIBUTES[MAX_SHARED])
+            self.loaded[handle].max_shared = max(value, ATTRIBUTES[MAX_SHARED])
 
-    return {
-        "ctxGetCurrent": lambda: 1,
-        "ctxGetDevice": lambda: 0,
-        "moduleLoadData": load,
-        "moduleUnload": lambda _: None,  # a shared object stays
-        "moduleGetFunction": get_function,
-        "launchKernel": launch,
-        "launchCooperativeKernel": launch_cooperative,
-        "occupancyMaxActiveBlocksPerMultiprocessor": occupancy,
-        "funcGetAttribute": get_attribute,
-        "funcSetAttribute": set_attribute,
-    }
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions of the driver by name."""
+        return {
+            "ctxGetCurrent": lambda: 1,
+            "ctxGetDevice": lambda: 0,
+            "moduleLoadData": self.load,
+            "moduleUnload": lambda _: None,  # a shared object stays
+            "moduleGetFunction": self.get_function,
+            "launchKernel": self.launch,
+            "launchCooperativeKernel": self.launch_cooperative,
+            "occupancyMaxActiveBlocksPerMultiprocessor": self.occupancy,
+            "funcGetAttribute": self.get_attribute,
+            "funcSetAttribute": self.set_attribute,
+        }
 
 
 def _check(function: Function, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:

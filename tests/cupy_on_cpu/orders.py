@@ -1,7 +1,8 @@
 """The orders in which threads get to run.
 
-A GPU promises none. The faults in how blocks wait for each other show where one block runs ahead:
-in a greedy order a block runs until all its threads wait for another block.
+A GPU promises none. A fault in how threads wait for each other shows where some run ahead: in a
+greedy order a block runs until all its threads wait for another block; in the starved one, after
+every fourth barrier or so, half of the threads get to run only when all the others wait.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 
 from .compiler import fibres
 
-ORDERS = ("fair", "reversed", "shuffled", "greedy", "greedy-reversed", "greedy-shuffled")
+ORDERS = (
+    *("fair", "reversed", "shuffled"),
+    *("greedy", "greedy-reversed", "greedy-shuffled", "starved"),
+)
 
 
 @contextmanager

@@ -31,7 +31,9 @@ def passes(net, steps, dtype="float32", **options):
 
 
 @pytest.mark.parametrize("what", BEFORE)
-@pytest.mark.parametrize("net", [xpbptt.LSTM(I, H), xpbptt.GRU(I, H, 2, bidirectional=True)], ids=repr)
+@pytest.mark.parametrize(
+    "net", [xpbptt.LSTM(I, H), xpbptt.GRU(I, H, 2, bidirectional=True)], ids=repr
+)
 def test_a_step_is_a_third_of_the_calls_that_it_was(net, what):
     less, more = (passes(net, steps)[what] for steps in (12, 22))
     less(), more()  # what is built once

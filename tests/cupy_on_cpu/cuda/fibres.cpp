@@ -21,8 +21,8 @@ constexpr size_t STACK = 1 << 16;
 constexpr unsigned WARP = 32, WIDEST = 16;  // threads of a warp; bytes that a lane hands over
 constexpr int PATIENCE = 3;                 // rounds without progress before it is a hang
 
-enum State { READY, AT_BARRIER, AT_SHUFFLE, POLLING, DONE };
-enum Order { FAIR, REVERSED, SHUFFLED, GREEDY, GREEDY_REVERSED, GREEDY_SHUFFLED };
+enum State { READY, AT_BARRIER, AT_SHUFFLE, POLLING, STARVING, DONE };
+enum Order { FAIR, REVERSED, SHUFFLED, GREEDY, GREEDY_REVERSED, GREEDY_SHUFFLED, STARVED };
 
 struct Fibre {
   ucontext_t start;
@@ -54,9 +54,16 @@ void leave(State state) {
   if (_setjmp(fibres[current]->here) == 0) _longjmp(scheduler, 1);
 }
 
-void wake(State state, unsigned first, unsigned last) {
+// Lets threads that have waited run again; in the starved order, now and then, half of them not yet.
+bool wake(State state, unsigned first, unsigned last) {
+  const bool starves = order == STARVED && state == AT_BARRIER && draw() % 4 == 0;
+  bool any = false;
   for (unsigned i = first; i < last; ++i)
-    if (fibres[i]->state == state) fibres[i]->state = READY;
+    if (fibres[i]->state == state) {
+      fibres[i]->state = starves && draw() % 2 ? STARVING : READY;
+      any = true;
+    }
+  return any;
 }
 
 void pass_barrier(unsigned block) {
@@ -124,6 +131,14 @@ bool greedy_round(std::vector<unsigned>& places, std::vector<unsigned>& threads)
   return progress;
 }
 
+bool any_round(std::vector<unsigned>& all, std::vector<unsigned>& places,
+               std::vector<unsigned>& threads) {
+  if (order == SHUFFLED) std::shuffle(all.begin(), all.end(), draw);
+  if (order >= GREEDY && order < STARVED) return greedy_round(places, threads);
+  if (round(all)) return true;
+  return wake(STARVING, 0, all.size());  // nobody else gets on
+}
+
 }  // namespace
 
 extern "C" void cupy_on_cpu_barrier() {
@@ -183,8 +198,7 @@ extern "C" bool cupy_on_cpu_run(unsigned count, unsigned threads, size_t shared,
   if (order == GREEDY_REVERSED) std::reverse(places.begin(), places.end());
   const auto alive = [](const Block& block) { return block.alive > 0; };
   for (int stuck = 0; std::any_of(blocks.begin(), blocks.end(), alive);) {
-    if (order == SHUFFLED) std::shuffle(all.begin(), all.end(), draw);
-    stuck = (order >= GREEDY ? greedy_round(places, some) : round(all)) ? 0 : stuck + 1;
+    stuck = any_round(all, places, some) ? 0 : stuck + 1;
     if (stuck == PATIENCE) {
       for (unsigned i : all) fibres[i]->started = fibres[i]->state == DONE;
       return false;

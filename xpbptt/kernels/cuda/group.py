@@ -1,11 +1,12 @@
 """The source of a kernel that runs all steps of a segment in one launch.
 
-A *group* of P blocks holds one copy of W_hh, block p the rows of its units, and owns some sequences.
-The grid is (P, groups). A step forward: each block reads the state of its sequences, multiplies it
-by its weights and runs the cell's program, a thread for a unit and a sequence. A step back: each
-block runs the program, multiplies its units' gradients by its weights and writes its part of dh; the
-parts are added up in the order of the blocks. Once a step the blocks of a group meet: each adds one
-to a counter, after all its writes, and waits until all have. Without a second block nobody waits.
+A *group* of P blocks holds one copy of W_hh, block p the rows of its units, and owns some
+sequences. The grid is (P, groups). A step forward: each block reads the state of its sequences,
+multiplies it by its weights and runs the cell's program, a thread for a unit and a sequence. A step
+back: each block runs the program, multiplies its units' gradients by its weights and writes its
+part of dh; the parts are added up in the order of the blocks. Once a step the blocks of a group
+meet: each adds one to a counter, after all its writes, and waits until all have. Without a second
+block nobody waits.
 
 T, B, H and P are arguments. All sums have a fixed order.
 """
@@ -44,7 +45,8 @@ static __device__ __forceinline__ float fresh(const float* p) {
 }
 static __device__ __forceinline__ float4 fresh(const float4* p) {
   float4 v;
-  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
+  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
   return v;
 }
 """,
@@ -56,7 +58,8 @@ static __device__ __forceinline__ double fresh(const double* p) {
 }
 static __device__ __forceinline__ double2 fresh(const double2* p) {
   double2 v;
-  asm volatile("ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];" : "=d"(v.x), "=d"(v.y) : "l"(p) : "memory");
+  asm volatile("ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];"
+               : "=d"(v.x), "=d"(v.y) : "l"(p) : "memory");
   return v;
 }
 """,
@@ -84,7 +87,9 @@ def source(task: Task, dtype: str, tile: Tile) -> str:
     parameters += [f"const {kind}* __restrict__ weight"]
     parameters += [] if forward else [f"{kind}* dh", f"{kind}* parts"]
     parameters += [
-        f"const {stored(each, dtype)}* __restrict__ {each.name}" for each in read if each.name in own
+        f"const {stored(each, dtype)}* __restrict__ {each.name}"
+        for each in read
+        if each.name in own
     ]
     parameters += [f"{stored(each, dtype)}* {each.name}" for each in written if each.name in own]
     body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)

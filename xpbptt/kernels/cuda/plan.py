@@ -1,7 +1,8 @@
-"""The planner of the group kernel: how many blocks share the weights, and how the batch is dealt out.
+"""The planner of the group kernel: how many blocks share the weights, and who gets which sequences.
 
 What a device can hold is asked of the device, never of a table: MIG and MPS leave a process a part
-of it. How long a step takes is a model from counts, not measured on any GPU: it only ranks the plans.
+of it. How long a step takes is a model from counts, measured on no GPU: it ranks the plans, and
+leaves to cuBLAS what cuBLAS should do faster.
 """
 
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Device(NamedTuple):
     cooperative: bool
 
     def peak(self, dtype: str) -> float:
-        """The products and additions a microsecond of one multiprocessor."""
+        """Return the products and additions of one multiprocessor in a microsecond."""
         single, double = RATES.get(self.capability, OTHER_RATES)
         return (double if dtype == "float64" else single) * self.clock * 1000
 

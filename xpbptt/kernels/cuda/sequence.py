@@ -19,7 +19,7 @@ from xpbptt.kernels.cuda.plan import Plan, Sizes, device, plans, refusal
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
 from xpbptt.kernels.programs import Task
-from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop, Run
+from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
 TRIES = 3  # plans that are compiled before the next loop takes the pass
 COUNTERS = 32  # between the counters of two groups: 128 bytes
@@ -38,7 +38,10 @@ class Planned(NamedTuple):
         arguments = [np.int32(each) for each in numbers]
         arguments += [each.data.ptr for each in (counters, *arrays)]
         self.function(
-            (plan.blocks, plan.groups),  # of two dimensions: CuPy cuts a line short if it is too long
+            (
+                plan.blocks,
+                plan.groups,
+            ),  # of two dimensions: CuPy cuts a line short if it is too long
             (THREADS,),
             tuple(arguments),
             shared_mem=plan.shared,
@@ -91,8 +94,8 @@ class Sequence:
         kernel = self._kernels[plan.tile]
         if kernel.local_size_bytes:
             return f"the compiler keeps {kernel.local_size_bytes} bytes of a thread in memory"
-        if kernel.max_dynamic_shared_size_bytes < plan.shared:
-            kernel.max_dynamic_shared_size_bytes = plan.shared
+        enough = max(kernel.max_dynamic_shared_size_bytes, plan.shared)
+        kernel.max_dynamic_shared_size_bytes = enough
         function = kernel.kernel
         most = driver.occupancyMaxActiveBlocksPerMultiprocessor(function.ptr, THREADS, plan.shared)
         if not most:
@@ -100,18 +103,16 @@ class Sequence:
         return Planned(plan, function)
 
 
-def compile_(task: Task, dtype: str) -> Run:
+def compile_(task: Task, dtype: str) -> Any:
     """Compile a program of a step; of all steps, when the sizes are known."""
     return Step(task, dtype) if task.kind in {"recompute", "single"} else Sequence(task, dtype)
 
 
 def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
     """Return why a pass of these sizes cannot be run in one launch; empty where it can."""
-    for kernel in kernels.values():
-        found = kernel.run.planned(hidden, batch) if isinstance(kernel.run, Sequence) else ""
-        if isinstance(found, str) and found:
-            return found
-    return ""
+    runs: list[Any] = [kernel.run for kernel in kernels.values()]
+    found = [run.planned(hidden, batch) for run in runs if isinstance(run, Sequence)]
+    return next((each for each in found if isinstance(each, str)), "")
 
 
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:

@@ -62,7 +62,9 @@ def language(
         return f"{kind}({value!r})" if math.isfinite(value) else f"({'-' * (value < 0)}1.0 / 0.0)"
 
     return Language(
-        assign=lambda name, value, logical: f"const {'bool' if logical else kind} {name} = {value};",
+        assign=lambda name, value, logical: (
+            f"const {'bool' if logical else kind} {name} = {value};"
+        ),
         constant=constant,
         load=load,
         store=store,

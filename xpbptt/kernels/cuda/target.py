@@ -1,4 +1,4 @@
-"""The target for CuPy's arrays: a whole sequence in one launch, or a product and a kernel a step."""
+"""The target for CuPy's arrays: a whole sequence in one launch, or two launches a step."""
 
 import cupy
 

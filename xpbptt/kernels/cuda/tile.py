@@ -61,7 +61,9 @@ class Tile(NamedTuple):
     def issued(self) -> int:
         """About how many instructions a thread issues for a product of `batch` sequences."""
         fetched = FETCH * self.wide * self.batch
-        return self.weights * self.batch + fetched + EXCHANGE * (self.sums - self.sums // self.lanes)
+        return (
+            self.weights * self.batch + fetched + EXCHANGE * (self.sums - self.sums // self.lanes)
+        )
 
 
 def tiles(rows: int, columns: int, batch: int, group: int) -> list[Tile]:
