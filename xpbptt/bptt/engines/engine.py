@@ -22,6 +22,21 @@ ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
 LOOPS = ("sequence", "stepwise")  # the fastest first
 
 
+class Answer(NamedTuple):
+    """Which engine a pass takes.
+
+    Attributes
+    ----------
+    name : str
+        ``"sequence"``, ``"stepwise"``, ``"scan"`` or ``"eager"``.
+    reason : str
+        Why it is no faster one; empty for the fastest.
+    """
+
+    name: str
+    reason: str
+
+
 class Engine(NamedTuple):
     """The functions of an engine, for one cell. All take ``xp=``, the arrays' namespace.
 
