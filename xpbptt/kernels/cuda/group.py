@@ -11,7 +11,15 @@ block nobody waits.
 T, B, H and P are arguments. All sums have a fixed order.
 """
 
-from xpbptt.kernels.cuda.source import PREAMBLE, language, number, place, stored
+from xpbptt.kernels.cuda.source import (
+    FORWARD,
+    PREAMBLE,
+    language,
+    name,
+    number,
+    place,
+    stored,
+)
 from xpbptt.kernels.cuda.tile import THREADS, Tile, load, multiply
 from xpbptt.kernels.emit import split
 from xpbptt.kernels.program import Access
@@ -19,7 +27,6 @@ from xpbptt.kernels.programs import Task
 
 NUMBERS = "int T", "int B", "int H", "int rows"
 BACK = "int first", "int truncate"
-FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
 
 HELPERS = """
 static __device__ __forceinline__ unsigned acquire(const unsigned* p) {
@@ -64,11 +71,6 @@ static __device__ __forceinline__ double2 fresh(const double2* p) {
 }
 """,
 }
-
-
-def name(task: Task) -> str:
-    """Return the name of the kernel."""
-    return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
 
 
 def arguments(task: Task) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The loop `sequence` for CuPy's arrays: all steps in one launch, see `group`.
+"""The loop `sequence` for CuPy's arrays: all steps in one launch, see `group` and `free`.
 
 Before the first launch for so many units and sequences, a plan is made for the current device and
 its kernel is compiled. Where none fits, or the compiler spills registers, the pass is refused and
@@ -14,8 +14,9 @@ import numpy as np
 from cupy_backends.cuda.api import driver, runtime
 
 from xpbptt._arrays.once import LOCK
-from xpbptt.kernels.cuda import group, stepwise
-from xpbptt.kernels.cuda.plan import Plan, Sizes, device, plans, refusal
+from xpbptt.kernels.cuda import free, group, stepwise
+from xpbptt.kernels.cuda.plan import BYTES, Plan, Sizes, device, plans, refusal
+from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
 from xpbptt.kernels.programs import Task
@@ -49,19 +50,42 @@ class Planned(NamedTuple):
         )
 
 
-class Sequence:
-    """A program with the loop over time around it, compiled for the sizes that come."""
+class Whole:
+    """A program with the loop over time around it."""
 
     def __init__(self, task: Task, dtype: str) -> None:
         self.task, self.dtype = task, dtype
-        self.back = task.kind not in group.FORWARD
-        self._planned: dict[tuple[int, int, int], Planned | str] = {}
-        self._kernels: dict[Tile, Any] = {}
 
     @cached_property
     def step(self) -> Step:
         """The same program for a step, for what the whole loop cannot do."""
         return Step(self.task, self.dtype)
+
+
+class Free(Whole):
+    """A program without the product, compiled for all sizes."""
+
+    def __init__(self, task: Task, dtype: str) -> None:
+        super().__init__(task, dtype)
+        self.kernel = cupy.RawKernel(free.source(task, dtype), name(task))
+        self.kernel.kernel  # noqa: B018 - compiles it, here where its failure is seen
+
+    def __call__(self, numbers: tuple[int, ...], arrays: list[Any]) -> None:
+        """Launch it; of the numbers, the first three are T, B and H."""
+        _, batch, hidden, *_ = numbers
+        blocks = -(-batch * hidden // free.THREADS)
+        arguments = (*numbers, *(each.data.ptr for each in arrays))
+        self.kernel.kernel((blocks,), (free.THREADS,), arguments)
+
+
+class Sequence(Whole):
+    """A program with the product, compiled for the sizes that come."""
+
+    def __init__(self, task: Task, dtype: str) -> None:
+        super().__init__(task, dtype)
+        self.back = task.kind not in FORWARD
+        self._planned: dict[tuple[int, int, int], Planned | str] = {}
+        self._kernels: dict[Tile, Any] = {}
 
     def planned(self, hidden: int, batch: int) -> Planned | str:
         """Return the plan for the current device, or why there is none."""
@@ -80,7 +104,7 @@ class Sequence:
             try:
                 found = self._compiled(plan)
             except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-                return f"{group.name(self.task)} could not be built: {error!r}"
+                return f"{name(self.task)} could not be built: {error!r}"
             if not isinstance(found, str):
                 return found
             reason = found
@@ -89,8 +113,8 @@ class Sequence:
     def _compiled(self, plan: Plan) -> Planned | str:
         """Compile the kernel of a plan, or say why the device cannot run it."""
         if plan.tile not in self._kernels:
-            text, name = group.source(self.task, self.dtype, plan.tile), group.name(self.task)
-            self._kernels[plan.tile] = cupy.RawKernel(text, name)
+            text = group.source(self.task, self.dtype, plan.tile)
+            self._kernels[plan.tile] = cupy.RawKernel(text, name(self.task))
         kernel = self._kernels[plan.tile]
         if kernel.local_size_bytes:
             return f"the compiler keeps {kernel.local_size_bytes} bytes of a thread in memory"
@@ -105,7 +129,10 @@ class Sequence:
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program of a step; of all steps, when the sizes are known."""
-    return Step(task, dtype) if task.kind in {"recompute", "single"} else Sequence(task, dtype)
+    if task.kind in {"recompute", "single"}:
+        return Step(task, dtype)
+    whole = dtype in BYTES and free.applies(task)
+    return Free(task, dtype) if whole else Sequence(task, dtype)
 
 
 def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
@@ -120,9 +147,12 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
     steps, batch, inputs = x.shape
     hidden = weight.shape[1]
     run: Any = kernel.run
-    planned = run.planned(hidden, batch)
     u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
     known = buffers | {"u": u}
+    if isinstance(run, Free):
+        run((steps, batch, hidden), [known[name] for name in free.arguments(kernel.task)])
+        return
+    planned = run.planned(hidden, batch)
     arrays = [weight, *(known[name] for name in group.arguments(kernel.task))]
     planned((steps, batch, hidden, planned.plan.rows), arrays)
 
@@ -137,16 +167,20 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     if hand_back.clip is not None:
         stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
         return
-    weight = cupy.ascontiguousarray(params.weight_hh)
     steps, batch, _ = buffers[task.record].shape
-    hidden = weight.shape[1]
+    hidden = params.weight_hh.shape[1]
+    truncation = hand_back.first, hand_back.truncate or 0
+    dh = buffers[task.carried[0]]
+    if isinstance(run, Free):
+        arrays = [dh, *(buffers[name] for name in free.arguments(task))]
+        run((steps, batch, hidden, *truncation), arrays)
+        return
+    weight = cupy.ascontiguousarray(params.weight_hh)
     planned = run.planned(hidden, batch)
     blocks, groups, rows, *_ = planned.plan
-    dh = buffers[task.carried[0]]
     parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=weight.dtype)
     arrays = [weight, dh, parts, *(buffers[name] for name in group.arguments(task))]
-    numbers = steps, batch, hidden, rows, hand_back.first, hand_back.truncate or 0
-    planned(numbers, arrays)
+    planned((steps, batch, hidden, rows, *truncation), arrays)
 
 
 SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse)

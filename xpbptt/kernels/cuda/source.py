@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from xpbptt.kernels.emit import INFIX, Language
 from xpbptt.kernels.program import Access, Buffer
+from xpbptt.kernels.programs import Task
 
 OPERATIONS = INFIX | {
     "tanh": "tanh({0})",
@@ -25,6 +26,14 @@ template <typename T> __device__ T sigmoid(T x) {
   return (x < T(0) ? e : T(1)) / (T(1) + e);
 }
 """
+
+
+FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
+
+
+def name(task: Task) -> str:
+    """Return the name of the kernel that runs a program over all steps."""
+    return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
 
 
 def number(dtype: str) -> str:
