@@ -64,7 +64,7 @@ def test_everything_with_a_clock(selftest, monkeypatch):
         assert sum(line.startswith(f"ok              {check}  ") for line in lines) == 1, check
     assert f"{'':14}  {waits.UNSEEN}" in lines
     (row,) = [line for line in lines if line.startswith("lstm float32")]
-    assert row.endswith("stepwise")
+    assert row.endswith("sequence")
 
 
 def test_without_a_clock_the_times_are_not_applicable(selftest, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch
             segment, last = engine.record(inputs, state, xp=xp)
             return segment, type(last)(*(part * 1.001 for part in last))
 
-        return engine._replace(record=wrong) if engine.name == "stepwise" else engine
+        return engine._replace(record=wrong) if engine.name == "sequence" else engine
 
     monkeypatch.setattr(loop, "choose", choose)
     monkeypatch.setattr(laws, "LAWS", {"engines": laws.LAWS["engines"]})

@@ -14,19 +14,10 @@ from xpbptt.kernels.cuda import sequence
 
 I = 3
 CELLS = import_module("kernels.conftest").CELLS
-finder = import_module("xpbptt.kernels.find")
-
-
-def forget():
-    """Forget every plan."""
-    engine._fastest.cache_clear()
-    for kernel in finder._kernels.values():
-        if isinstance(kernel.run, sequence.Sequence):
-            kernel.run._planned.clear()
 
 
 @pytest.fixture
-def planning(monkeypatch):
+def planning(monkeypatch, forget):
     """Have every plan be one of so many blocks, and of a product of so many sequences at once."""
 
     def plan(blocks, some, processors=132):

@@ -6,10 +6,7 @@ leaves to cuBLAS what cuBLAS should do faster.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
-
-from cupy_backends.cuda.api import runtime
 
 from xpbptt.kernels.cuda.tile import THREADS, Tile, tiles
 
@@ -18,8 +15,6 @@ LOAD = 16  # bytes of a group of columns
 BATCHES = (1, 2, 4)  # sequences of a block that are multiplied at once
 REGISTERS = 204  # of 255, for the weights and the sums of a thread
 CAPABILITY = 7, 0  # from where on there are loads that acquire
-# cudaDeviceAttr
-CLOCK, PROCESSORS, MAJOR, MINOR, COOPERATIVE, SHARED = 13, 16, 75, 76, 95, 97
 
 # Of the model: microseconds to meet once a step, for a step besides, and for a pass over the memory
 # next to it (RRZE gpu-small-kernels and gpu-latency: 1.1 to 1.34, 0.14 on A100 and H200); the share
@@ -59,18 +54,6 @@ class Device(NamedTuple):
         """Return the products and additions of one multiprocessor in a microsecond."""
         single, double = RATES.get(self.capability, OTHER_RATES)
         return (double if dtype == "float64" else single) * self.clock * 1000
-
-
-@lru_cache
-def device(number: int) -> Device:
-    """Ask a device."""
-
-    def ask(attribute: int) -> int:
-        return int(runtime.deviceGetAttribute(attribute, number))
-
-    clock = ask(CLOCK) / 1e6 or 1.0
-    capability = ask(MAJOR), ask(MINOR)
-    return Device(ask(PROCESSORS), ask(SHARED), capability, clock, bool(ask(COOPERATIVE)))
 
 
 class Sizes(NamedTuple):

@@ -6,7 +6,7 @@ the next loop takes it. It has been run on a simulator only, on no GPU.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import cupy
@@ -15,7 +15,7 @@ from cupy_backends.cuda.api import driver, runtime
 
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
-from xpbptt.kernels.cuda.plan import BYTES, Plan, Sizes, device, plans, refusal
+from xpbptt.kernels.cuda.plan import BYTES, Device, Plan, Sizes, plans, refusal
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
@@ -24,6 +24,20 @@ from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
 TRIES = 3  # plans that are compiled before the next loop takes the pass
 COUNTERS = 32  # between the counters of two groups: 128 bytes
+# cudaDeviceAttr
+CLOCK, PROCESSORS, MAJOR, MINOR, COOPERATIVE, SHARED = 13, 16, 75, 76, 95, 97
+
+
+@lru_cache
+def device(number: int) -> Device:
+    """Ask a device."""
+
+    def ask(attribute: int) -> int:
+        return int(runtime.deviceGetAttribute(attribute, number))
+
+    clock = ask(CLOCK) / 1e6 or 1.0
+    capability = ask(MAJOR), ask(MINOR)
+    return Device(ask(PROCESSORS), ask(SHARED), capability, clock, bool(ask(COOPERATIVE)))
 
 
 class Planned(NamedTuple):
