@@ -26,10 +26,10 @@ FOOT = (
     "",
     "stepwise: a product and a launch a step from Python, which run where the other has no plan.",
     "cuDNN: float32, published with xwang233/code-snippet, cudnn-rnn-bench-62143, the GPU not",
-    "named, back with dW. Elsewhere cuDNN multiplies and launches step by step: 6.5 to 10 us there.",
+    "named, back with dW. Elsewhere cuDNN multiplies and launches step by step: 6.5 to 10 us.",
     "Constants: to meet once a step 1.2 us (RRZE gpu-benches: 1.34 on A100, 1.1 to 1.26 on H200);",
-    "a trip to L2 0.15 us (the same: 205 to 280 cycles); 0.7 of the peak of the FMA units and 10 us",
-    "for two calls from CuPy, which are guesses.",
+    "a trip to L2 0.15 us (the same: 205 to 280 cycles). Guesses: 0.7 of the peak of FMA units,",
+    "10 us for two calls from CuPy.",
 )
 TITLE = "B", "H", "forward", "P x groups", "back", "P x groups", "stepwise", "cuDNN"
 WIDTHS = 4, 5, 8, 11, 8, 11, 9, 11
