@@ -93,7 +93,7 @@ def test_the_next_engine_answers_with_the_same_numbers(on, counting):
     y, state, cache = net.forward(params, x)
     grads = net.backward(cache, y, state)
     assert net.engine(params, x).forward == ("sequence", "")
-    on(H100._replace(processors=1, shared=1000))
+    on(H100._replace(processors=1, shared=100))
     for answer in net.engine(params, x):
         assert answer.name == "stepwise"
         assert "is too large" in answer.reason
