@@ -22,6 +22,13 @@ OPERAND = re.compile(r'"[^"]*"\s*\(([^()]*)\)')
 INSTRUCTIONS = {  # what C++ makes of an instruction, given its operands
     "ld.acquire.gpu.global.u32 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
     "red.release.gpu.global.add.u32 [%0], 1;": "++*({0});",
+    "ld.relaxed.gpu.global.u16 %0, [%1];": (
+        "{0} = cupy_on_cpu_aligned(reinterpret_cast<const unsigned short*>({1}));"
+    ),
+    "ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];": (
+        "{{ const uint2 got = cupy_on_cpu_aligned(reinterpret_cast<const uint2*>({2})); "
+        "{0} = got.x; {1} = got.y; }}"
+    ),
     "ld.relaxed.gpu.global.f32 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
     "ld.relaxed.gpu.global.f64 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
     "ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];": (

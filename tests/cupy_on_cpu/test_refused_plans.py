@@ -49,10 +49,6 @@ def test_a_device_that_is_too_small_is_refused_with_the_reason(name, on):
     assert reason in found
 
 
-def test_float16_is_refused():
-    assert "float16" in planned(5, 4, "float16")
-
-
 @pytest.mark.parametrize(
     ("attribute", "value", "reason"),
     [

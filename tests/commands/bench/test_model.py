@@ -6,7 +6,7 @@ import pytest
 
 from xpbptt.commands.bench import model
 from xpbptt.commands.main import main
-from xpbptt.kernels.cuda.plan import Sizes, plans
+from xpbptt.kernels.cuda.plan import REGISTERS, Sizes, plans
 from xpbptt.kernels.cuda.tile import THREADS
 
 ROOT = Path(__file__).parents[3]
@@ -40,4 +40,8 @@ def test_a_plan_covers_everything_once_and_fits(card, back, batch, hidden):
         assert tile.tall * tile.rows_at_once >= down
         assert tile.depth >= across
         assert tile.sums % tile.lanes == 0
+        assert 0 <= tile.spare <= tile.tall
+        assert tile.kept * tile.wide * tile.group + tile.sums <= REGISTERS
+        least = 16 * tile.spare * tile.wide * THREADS + 4 * tile.batch * (tile.depth + down)
+        assert plan.shared == least
         assert tile.sums >= tile.tall * tile.batch

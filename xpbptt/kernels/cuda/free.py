@@ -9,6 +9,7 @@ reads `v`; back, whether all that would be multiplied by W_hh is the constant 0.
 from xpbptt.kernels.cuda.source import (
     FORWARD,
     PREAMBLE,
+    header,
     language,
     name,
     number,
@@ -65,7 +66,8 @@ def source(task: Task, dtype: str) -> str:
         return line if back else f"{line} {access.buffer.name}[{place(access)}] = {value};"
 
     parameters = ["const long long T, const long long batch, const long long size"]
-    parameters += [f"const int first, const int truncate, {kind}* dh"] if back else []
+    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    parameters += [f"const int first, const int truncate, {own_type}* dh"] if back else []
     parameters += [
         f"{'const ' if k < len(read) else ''}{stored(each, dtype)}* "
         f"{'__restrict__ ' if k < len(read) else ''}{each.name}"
@@ -79,14 +81,14 @@ def source(task: Task, dtype: str) -> str:
     fetch = " ".join(f"{ring} = {a.buffer.name}[{place(a)}];" for a, ring in rings.items())
     cut = " ".join(f"now_{each} = 0;" for each in held)
     cuts = "if (s && truncate && first + t + 1 && (first + t + 1) % truncate == 0)"
-    before = f"{cuts} {{ {cut} }} const {kind} product = s ? 0 : dh[n];" if back else ""
+    before = f"{cuts} {{ {cut} }} const {kind} product = s ? 0 : ({kind})dh[n];" if back else ""
     end = [f"{each}[n] = now_{each};" for each in held] if back else []
     last = "if (truncate && first && first % truncate == 0)"
-    end = ["dh[n] = 0;", f"{last} {{ {cut} }}", *end] if back else end
+    end = ["dh[n] = 0.0f;", f"{last} {{ {cut} }}", *end] if back else end
     step = "T - 1 - s" if back else "s"
     body = "\n        ".join(lines(task.program, language(dtype, load, store)))
     begun, ended = "\n  ".join(begin), "\n  ".join(end)
-    return f"""{PREAMBLE}
+    return f"""{header(dtype)}{PREAMBLE}
 extern "C" __global__ void __launch_bounds__({THREADS}) {name(task)}(
     {", ".join(parameters)}) {{
   const long long n = (long long)blockIdx.x * {THREADS} + threadIdx.x;

@@ -14,6 +14,7 @@ T, B, H and P are arguments. All sums have a fixed order.
 from xpbptt.kernels.cuda.source import (
     FORWARD,
     PREAMBLE,
+    header,
     language,
     name,
     number,
@@ -43,14 +44,14 @@ static __device__ __forceinline__ void meet(const unsigned* count, unsigned want
 """
 
 # What other blocks have written is not looked for in the cache of the own multiprocessor.
-READS = {
+READ = {
     "float": """
 static __device__ __forceinline__ float fresh(const float* p) {
   float v;
   asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
   return v;
 }
-static __device__ __forceinline__ float4 fresh(const float4* p) {
+static __device__ __forceinline__ float4 fresh_group(const float* p) {
   float4 v;
   asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
@@ -63,7 +64,7 @@ static __device__ __forceinline__ double fresh(const double* p) {
   asm volatile("ld.relaxed.gpu.global.f64 %0, [%1];" : "=d"(v) : "l"(p) : "memory");
   return v;
 }
-static __device__ __forceinline__ double2 fresh(const double2* p) {
+static __device__ __forceinline__ double2 fresh_group(const double* p) {
   double2 v;
   asm volatile("ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];"
                : "=d"(v.x), "=d"(v.y) : "l"(p) : "memory");
@@ -71,6 +72,26 @@ static __device__ __forceinline__ double2 fresh(const double2* p) {
 }
 """,
 }
+READ["float16"] = f"""{READ["float"]}
+static __device__ __forceinline__ float widened(unsigned short bits) {{
+  float16 h;
+  *(unsigned short*)&h = bits;
+  return h;
+}}
+static __device__ __forceinline__ float fresh(const float16* p) {{
+  unsigned short v;
+  asm volatile("ld.relaxed.gpu.global.u16 %0, [%1];" : "=h"(v) : "l"(p) : "memory");
+  return widened(v);
+}}
+static __device__ __forceinline__ float4 fresh_group(const float16* p) {{
+  unsigned a, b;
+  asm volatile("ld.relaxed.gpu.global.v2.u32 {{%0, %1}}, [%2];"
+               : "=r"(a), "=r"(b) : "l"(p) : "memory");
+  float4 v;
+  v.x = widened(a), v.y = widened(a >> 16), v.z = widened(b), v.w = widened(b >> 16);
+  return v;
+}}
+"""
 
 
 def arguments(task: Task) -> tuple[str, ...]:
@@ -82,12 +103,13 @@ def arguments(task: Task) -> tuple[str, ...]:
 def source(task: Task, dtype: str, tile: Tile) -> str:
     """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
     kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
+    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
     forward = task.kind in FORWARD
     read, written = task.program.buffers()
     own = set(arguments(task))
     parameters = [*NUMBERS, *(() if forward else BACK), "unsigned* counters"]
-    parameters += [f"const {kind}* __restrict__ weight"]
-    parameters += [] if forward else [f"{kind}* dh", f"{kind}* parts"]
+    parameters += [f"const {own_type}* __restrict__ weight"]
+    parameters += [] if forward else [f"{own_type}* dh", f"{kind}* parts"]
     parameters += [
         f"const {stored(each, dtype)}* __restrict__ {each.name}"
         for each in read
@@ -95,11 +117,11 @@ def source(task: Task, dtype: str, tile: Tile) -> str:
     ]
     parameters += [f"{stored(each, dtype)}* {each.name}" for each in written if each.name in own]
     body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
-    return f"""{PREAMBLE}{HELPERS}{READS[kind]}
+    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[own_type]}
 extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
     {", ".join(f"const {each}" if each in (*NUMBERS, *BACK) else each for each in parameters)}) {{
   extern __shared__ {vector} memory[];
-  {kind}* const in = ({kind}*)memory;
+  {kind}* const in = ({kind}*)(memory + {tile.groups_in_memory});
   {kind}* const out = in + {tile.batch * tile.depth};
   const long long batch = B, size = H;
   const int P = gridDim.x, part = blockIdx.x, group = blockIdx.y;
@@ -119,7 +141,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
     def element(access: Access) -> str:
         if access.buffer.name == "v":
             return f"out[({access.block} * units + unit) * {tile.batch} + place]"
-        return f"mine ? {_element(access)} : 0"
+        return _if_mine(access, kind)
 
     def store(access: Access, value: str) -> str:
         return f"{_element(access)} = {value};"
@@ -141,11 +163,11 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
       #pragma unroll
       for (int s = 0; s < {tile.batch}; ++s) {{
         if (c + s >= rows || group * rows + c + s >= B) continue;
-        const {kind}* const from = {h} + (t * B + group * rows + c + s) * H;
+        const auto* const from = {h} + (t * B + group * rows + c + s) * H;
         {kind}* const to = in + s * {tile.depth};
         if (H % {tile.group} == 0)
           for (int k = threadIdx.x; k < H / {tile.group}; k += {THREADS})
-            (({vector}*)to)[k] = fresh((const {vector}*)from + k);
+            (({vector}*)to)[k] = fresh_group(from + {tile.group} * k);
         else
           for (int k = threadIdx.x; k < H; k += {THREADS}) to[k] = fresh(from + k);
       }}
@@ -172,12 +194,12 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
         return line
 
     def element(access: Access) -> str:
-        return "product" if access.buffer.name == "dh" else f"mine ? {_element(access)} : 0"
+        return "product" if access.buffer.name == "dh" else _if_mine(access, kind)
 
     early, late = split(task.program, language(dtype, element, store), {"dh"})
     gates = task.gates
     kept = [each for each in apart if each in task.program.names]
-    cut = " ".join(f"{each}[b * H + j] = 0;" for each in kept)
+    cut = " ".join(f"{each}[b * H + j] = 0.0f;" for each in kept)
     own = "dh[b * H + j]"
     return f"""{load(tile, kind, gates, back=True)}
   const long long all = (long long)gridDim.y * P * rows * H;  // of one step
@@ -199,7 +221,7 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
       }}
       {kind} product = 0;
       if (owned && !cut) {{
-        if (t == T - 1) product = {own};
+        if (t == T - 1) product = ({kind}){own};
         else
           #pragma unroll 8
           for (int p = 0; p < P; ++p)
@@ -228,6 +250,11 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
 
 def _element(access: Access) -> str:
     return f"{access.buffer.name}[{place(access)}]"
+
+
+def _if_mine(access: Access, kind: str) -> str:
+    """Return the load of an element by the threads that have a unit and a sequence."""
+    return f"mine ? ({'bool' if access.buffer.logical else kind}){_element(access)} : 0"
 
 
 def _joined(lines: list[str], indent: int) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from xpbptt.kernels.cuda.tile import THREADS, Tile, tiles
 
-BYTES = {"float32": 4, "float64": 8}
+BYTES = {"float16": 4, "float32": 4, "float64": 8}  # of a number as it is computed with
 LOAD = 16  # bytes of a group of columns
 BATCHES = (1, 2, 4)  # sequences of a block that are multiplied at once
 REGISTERS = 204  # of 255, for the weights and the sums of a thread
@@ -100,15 +100,13 @@ def plans(device: Device, sizes: Sizes) -> list[Plan]:
 
 def refusal(device: Device, sizes: Sizes) -> str:
     """Return why a device cannot run a sequence in one launch; empty where it can."""
-    if sizes.dtype not in BYTES:
-        return f"no kernel runs a whole sequence in {sizes.dtype}"
     if device.capability < CAPABILITY:
         return "a whole sequence in one launch takes a GPU of compute capability 7.0 or above"
     found = plans(device, sizes)
     if not found:
         return (
             f"H = {sizes.hidden} with {sizes.gates} gates is too large: the weights do not fit the "
-            f"registers of {device.processors} multiprocessors"
+            f"registers and shared memory of {device.processors} multiprocessors"
         )
     if found[0].microseconds > stepwise(device, sizes):
         return (
@@ -138,9 +136,9 @@ def _plans(device: Device, sizes: Sizes) -> Iterator[Plan]:
             if some > THREADS // units or some >= 2 * rows:
                 break
             down, across = (hidden, gates * units) if back else (gates * units, hidden)
-            for tile in tiles(down, across, some, LOAD // size):
-                shared = size * some * (tile.depth + down)
-                if tile.registers * size > REGISTERS * 4 or shared > device.shared:
+            for tile in tiles(down, across, some, LOAD // size, REGISTERS * 4 // size):
+                shared = LOAD * tile.groups_in_memory + size * some * (tile.depth + down)
+                if shared > device.shared:
                     continue
                 passes = -(-rows // some)
                 work = tile.issued * THREADS / (device.peak(dtype) * SHARE)

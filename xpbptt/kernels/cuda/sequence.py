@@ -15,7 +15,7 @@ from cupy_backends.cuda.api import driver, runtime
 
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
-from xpbptt.kernels.cuda.plan import BYTES, Device, Plan, Sizes, plans, refusal
+from xpbptt.kernels.cuda.plan import Device, Plan, Sizes, plans, refusal
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
@@ -145,8 +145,7 @@ def compile_(task: Task, dtype: str) -> Any:
     """Compile a program of a step; of all steps, when the sizes are known."""
     if task.kind in {"recompute", "single"}:
         return Step(task, dtype)
-    whole = dtype in BYTES and free.applies(task)
-    return Free(task, dtype) if whole else Sequence(task, dtype)
+    return Free(task, dtype) if free.applies(task) else Sequence(task, dtype)
 
 
 def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
@@ -192,7 +191,8 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     weight = cupy.ascontiguousarray(params.weight_hh)
     planned = run.planned(hidden, batch)
     blocks, groups, rows, *_ = planned.plan
-    parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=weight.dtype)
+    wide = np.promote_types(weight.dtype, np.float32)
+    parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=wide)
     arrays = [weight, dh, parts, *(buffers[name] for name in group.arguments(task))]
     planned((steps, batch, hidden, rows, *truncation), arrays)
 

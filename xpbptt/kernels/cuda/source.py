@@ -36,6 +36,11 @@ def name(task: Task) -> str:
     return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
 
 
+def header(dtype: str) -> str:
+    """Return the header that the types of a dtype take."""
+    return "#include <cupy/float16.cuh>" if dtype == "float16" else ""
+
+
 def number(dtype: str) -> str:
     """Return the type that is computed in: that of the dtype, of float16 a float."""
     return "double" if dtype == "float64" else "float"

@@ -13,7 +13,7 @@ import numpy as np
 
 from xpbptt._arrays.tree import map_leaves
 from xpbptt.kernels import loops
-from xpbptt.kernels.cuda.source import PREAMBLE, language, place, stored
+from xpbptt.kernels.cuda.source import PREAMBLE, header, language, place, stored
 from xpbptt.kernels.emit import lines
 from xpbptt.kernels.program import Access, Program
 from xpbptt.kernels.programs import Task
@@ -73,8 +73,7 @@ def source(program: Program, dtype: str, name: str) -> str:
     fields += [f"{stored(buffer, dtype)}* {buffer.name};" for buffer in written]
     cuda = language(dtype, _element, lambda access, value: f"{_element(access)} = {value};")
     body = "\n  ".join(lines(program, cuda))
-    half = "#include <cupy/float16.cuh>" if dtype == "float16" else ""
-    return f"""{half}{PREAMBLE}
+    return f"""{header(dtype)}{PREAMBLE}
 struct Frame {{ {" ".join(fields)} }};
 extern "C" __global__ void __launch_bounds__({THREADS}) {name}(const Frame frame) {{
   const long long t = frame.t, batch = frame.batch, size = frame.size;

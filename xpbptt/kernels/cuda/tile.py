@@ -1,11 +1,13 @@
 """The product of a block of threads: a part of the weights, which stays in registers.
 
-The R·K weights are dealt out to `THREADS` threads. `lanes` neighbouring threads share a row: each
+What registers do not hold stays in shared memory, where each thread reads what is its own. The R·K
+weights are dealt out to `THREADS` threads. `lanes` neighbouring threads share a row: each
 holds every `lanes`-th group of as many columns as one load of 16 bytes brings. With `tall` rows and
 `wide` groups a thread, a step multiplies them by the rows of up to `batch` sequences in shared
 memory; the lanes add up their parts by shuffles, in an order that is always the same.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 THREADS = 256
@@ -24,6 +26,8 @@ class Tile(NamedTuple):
         The sequences that are multiplied at once.
     group : int
         The columns of a group.
+    spare : int
+        Those of the rows that are in shared memory, the last ones.
     """
 
     lanes: int
@@ -31,6 +35,7 @@ class Tile(NamedTuple):
     wide: int
     batch: int
     group: int
+    spare: int = 0
 
     @property
     def rows_at_once(self) -> int:
@@ -41,6 +46,16 @@ class Tile(NamedTuple):
     def weights(self) -> int:
         """The weights of a thread."""
         return self.tall * self.wide * self.group
+
+    @property
+    def kept(self) -> int:
+        """The rows of a thread whose weights are in registers."""
+        return self.tall - self.spare
+
+    @property
+    def groups_in_memory(self) -> int:
+        """The groups of weights of all threads that are in shared memory."""
+        return self.spare * self.wide * THREADS
 
     @property
     def depth(self) -> int:
@@ -55,23 +70,25 @@ class Tile(NamedTuple):
     @property
     def registers(self) -> int:
         """The numbers that a thread holds."""
-        return self.weights + self.sums
+        return self.kept * self.wide * self.group + self.sums
 
     @property
     def issued(self) -> int:
         """About how many instructions a thread issues for a product of `batch` sequences."""
-        fetched = FETCH * self.wide * self.batch
+        fetched = FETCH * (1 + self.spare) * self.wide * self.batch
         return (
             self.weights * self.batch + fetched + EXCHANGE * (self.sums - self.sums // self.lanes)
         )
 
 
-def tiles(rows: int, columns: int, batch: int, group: int) -> list[Tile]:
-    """Return the ways to deal out a matrix."""
-    return [
-        Tile(lanes, -(-rows * lanes // THREADS), -(-columns // (group * lanes)), batch, group)
-        for lanes in LANES
-    ]
+def tiles(rows: int, columns: int, batch: int, group: int, registers: int) -> Iterator[Tile]:
+    """Yield the ways to deal out a matrix, to threads that hold so many numbers in registers."""
+    for lanes in LANES:
+        tall, wide = -(-rows * lanes // THREADS), -(-columns // (group * lanes))
+        whole = Tile(lanes, tall, wide, batch, group)
+        spare = max(0, -(-(whole.registers - registers) // (wide * group)))
+        if spare <= tall:
+            yield whole._replace(spare=spare)
 
 
 def load(tile: Tile, number: str, gates: int, *, back: bool) -> str:
@@ -104,13 +121,15 @@ def load(tile: Tile, number: str, gates: int, *, back: bool) -> str:
     outer, inner, gate, unit = (across, down, "k", "r") if back else (down, across, "r", "k")
     return f"""
   const int lane = threadIdx.x % {tile.lanes}, line = threadIdx.x / {tile.lanes};
-  {number} weights[{tile.tall}][{tile.wide}][{tile.group}];
+  {number} weights[{max(1, tile.kept)}][{tile.wide}][{tile.group}];
   {outer}
     const int own = first_unit + {gate} % units;
     const bool there = {gate} < {gates} * units && own < H;
-    const {number}* const row = weight + ((long long)({gate} / units) * H + own) * H;
+    const auto* const row = weight + ((long long)({gate} / units) * H + own) * H;
     {inner}
-      weights[a][i][q] = there && {unit} < H ? row[{unit}] : 0;
+      const {number} value = there && {unit} < H ? ({number})row[{unit}] : 0;
+      if (a < {tile.kept}) weights[a][i][q] = value;
+      else (({number}*)(memory + {_spare(tile)}))[q] = value;
     }}
   }}"""
 
@@ -128,9 +147,12 @@ def multiply(tile: Tile, number: str, vector: str, rows: str) -> str:
         The number of rows of the matrix, an expression.
     """
     letters = "xyzw"[: tile.group]
-    add = "\n            ".join(
-        f"sums[a * {tile.batch} + b] += weights[a][i][{q}] * group.{letter};"
-        for q, letter in enumerate(letters)
+    kept, spare = (
+        " ".join(
+            f"sums[a * {tile.batch} + b] += {weight.format(q, letter)} * group.{letter};"
+            for q, letter in enumerate(letters)
+        )
+        for weight in ("weights[a][i][{0}]", "own.{1}")
     )
     return f"""
       {{
@@ -145,7 +167,12 @@ def multiply(tile: Tile, number: str, vector: str, rows: str) -> str:
               *(const {vector}*)(in + b * {tile.depth} + (i * {tile.lanes} + lane) * {tile.group});
           #pragma unroll
           for (int a = 0; a < {tile.tall}; ++a) {{
-            {add}
+            if (a < {tile.kept}) {{
+              {kept}
+            }} else {{
+              const {vector} own = memory[{_spare(tile)}];
+              {spare}
+            }}
           }}
         }}{_exchange(tile, number)}
         #pragma unroll
@@ -155,6 +182,11 @@ def multiply(tile: Tile, number: str, vector: str, rows: str) -> str:
           if (sum < {tile.tall * tile.batch} && r < {rows}) out[r * {tile.batch} + b] = sums[s];
         }}
       }}"""
+
+
+def _spare(tile: Tile) -> str:
+    """Return the place of a group of a thread's weights in shared memory."""
+    return f"((a - {tile.kept}) * {tile.wide} + i) * {THREADS} + threadIdx.x"
 
 
 def _exchange(tile: Tile, number: str) -> str:
