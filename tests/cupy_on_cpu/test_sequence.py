@@ -58,7 +58,7 @@ def everything(net, arrays, bptt=None, **options):
 
 @cover(
     ("cell", "hidden", "batch", "blocks", "some", "registers", "dtype", "masked", "options"),
-    ("lstm", "gru", "mgu", "own", "free"),
+    ("lstm", "gru", "mgu", "own", "free", "some"),
     (1, 7, 37),
     (1, 3, 8),
     (1, 2, 3),

@@ -26,7 +26,7 @@ AHEAD, HELD = 8, 160  # the most steps ahead; the most bytes of a thread that ar
 
 def applies(task: Task) -> bool:
     """Tell whether a program of all steps needs no product with W_hh."""
-    if task.kind in FORWARD:
+    if task.kind in FORWARD or not task.recurrent:
         return "v" not in task.program.names
     nodes = task.program.nodes
     multiplied = [
@@ -46,8 +46,8 @@ def source(task: Task, dtype: str) -> str:
     """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
     kind, back = number(dtype), task.kind not in FORWARD
     read, written = task.program.buffers()
-    held = task.carried[1:] if back else task.states  # the parts of a state, in registers
-    held = tuple(each for each in held if each in task.program.names)
+    held = task.carried if back else task.states  # the parts of a state, in registers
+    held = tuple(each for each in held if each in task.program.names and each != "dh")
     coming = _coming(task.program, held)
     ahead = _ahead(coming, dtype)
     rings = {access: f"ring{k}[i]" for k, access in enumerate(coming)}
@@ -67,7 +67,8 @@ def source(task: Task, dtype: str) -> str:
 
     parameters = ["const long long T, const long long batch, const long long size"]
     own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
-    parameters += [f"const int first, const int truncate, {own_type}* dh"] if back else []
+    parameters += ["const int first, const int truncate"] if back else []
+    parameters += [f"{own_type}* dh"] if back and task.recurrent else []
     parameters += [
         f"{'const ' if k < len(read) else ''}{stored(each, dtype)}* "
         f"{'__restrict__ ' if k < len(read) else ''}{each.name}"
@@ -81,10 +82,13 @@ def source(task: Task, dtype: str) -> str:
     fetch = " ".join(f"{ring} = {a.buffer.name}[{place(a)}];" for a, ring in rings.items())
     cut = " ".join(f"now_{each} = 0;" for each in held)
     cuts = "if (s && truncate && first + t + 1 && (first + t + 1) % truncate == 0)"
-    before = f"{cuts} {{ {cut} }} const {kind} product = s ? 0 : ({kind})dh[n];" if back else ""
+    before = f"{cuts} {{ {cut} }}" if back else ""
+    if back and task.recurrent:
+        before += f" const {kind} product = s ? 0 : ({kind})dh[n];"
     end = [f"{each}[n] = now_{each};" for each in held] if back else []
     last = "if (truncate && first && first % truncate == 0)"
-    end = ["dh[n] = 0.0f;", f"{last} {{ {cut} }}", *end] if back else end
+    gone = ["dh[n] = 0.0f;"] if task.recurrent else []
+    end = [*gone, f"{last} {{ {cut} }}", *end] if back else end
     step = "T - 1 - s" if back else "s"
     body = "\n        ".join(lines(task.program, language(dtype, load, store)))
     begun, ended = "\n  ".join(begin), "\n  ".join(end)

@@ -147,7 +147,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
         return f"{_element(access)} = {value};"
 
     early, late = split(task.program, language(dtype, element, store), {"v"})
-    gates, h = task.gates, task.hidden
+    gates, read = task.recurrent, task.read
     return f"""{load(tile, kind, gates, back=False)}
   for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
   __syncthreads();
@@ -163,7 +163,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
       #pragma unroll
       for (int s = 0; s < {tile.batch}; ++s) {{
         if (c + s >= rows || group * rows + c + s >= B) continue;
-        const auto* const from = {h} + (t * B + group * rows + c + s) * H;
+        const auto* const from = {read} + (t * B + group * rows + c + s) * H;
         {kind}* const to = in + s * {tile.depth};
         if (H % {tile.group} == 0)
           for (int k = threadIdx.x; k < H / {tile.group}; k += {THREADS})
@@ -197,7 +197,7 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
         return "product" if access.buffer.name == "dh" else _if_mine(access, kind)
 
     early, late = split(task.program, language(dtype, element, store), {"dh"})
-    gates = task.gates
+    gates = task.recurrent
     kept = [each for each in apart if each in task.program.names]
     cut = " ".join(f"{each}[b * H + j] = 0.0f;" for each in kept)
     own = "dh[b * H + j]"

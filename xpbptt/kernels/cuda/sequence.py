@@ -110,7 +110,7 @@ class Sequence(Whole):
         return self._planned[key]
 
     def _find(self, number: int, hidden: int, batch: int) -> Planned | str:
-        sizes = Sizes(self.task.gates, hidden, batch, self.dtype, self.back)
+        sizes = Sizes(self.task.recurrent, hidden, batch, self.dtype, self.back)
         reason = refusal(device(number), sizes)
         if reason:
             return reason
@@ -158,7 +158,7 @@ def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
     """Run all steps in order; see `Loop`."""
     steps, batch, inputs = x.shape
-    hidden = weight.shape[1]
+    hidden = params.weight_ih.shape[0] // kernel.task.gates
     run: Any = kernel.run
     u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
     known = buffers | {"u": u}
@@ -181,11 +181,11 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
         return
     steps, batch, _ = buffers[task.record].shape
-    hidden = params.weight_hh.shape[1]
+    hidden = params.weight_ih.shape[0] // task.gates
     truncation = hand_back.first, hand_back.truncate or 0
-    dh = buffers[task.carried[0]]
+    dh = [buffers["dh"]] if task.recurrent else []
     if isinstance(run, Free):
-        arrays = [dh, *(buffers[name] for name in free.arguments(task))]
+        arrays = [*dh, *(buffers[name] for name in free.arguments(task))]
         run((steps, batch, hidden, *truncation), arrays)
         return
     weight = cupy.ascontiguousarray(params.weight_hh)
@@ -193,7 +193,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     blocks, groups, rows, *_ = planned.plan
     wide = np.promote_types(weight.dtype, np.float32)
     parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=wide)
-    arrays = [weight, dh, parts, *(buffers[name] for name in group.arguments(task))]
+    arrays = [weight, *dh, parts, *(buffers[name] for name in group.arguments(task))]
     planned((steps, batch, hidden, rows, *truncation), arrays)
 
 
