@@ -42,6 +42,7 @@ ATTRIBUTES = {
     95: 1,  # whether kernels are launched co-operatively
     97: 232448,  # shared memory per block, on demand
 }
+capturing: set[int] = set()  # the streams that a test says are being captured
 PROPERTIES = {
     "name": b"the CPU, in the role of a GPU",
     "major": 9,
@@ -173,7 +174,7 @@ def _streams() -> dict[str, Callable[..., Any]]:
         "streamDestroy": _nothing,
         "streamGetFlags": lambda _: 0,
         "streamGetPriority": lambda _: 0,
-        "streamIsCapturing": lambda _: 0,
+        "streamIsCapturing": lambda stream: int(stream in capturing),
         "streamQuery": lambda _: 0,
         "streamSynchronize": _wait,
         "streamWaitEvent": _nothing,

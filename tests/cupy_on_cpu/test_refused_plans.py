@@ -6,7 +6,8 @@ import pytest
 from cupy.cuda.compiler import CompileException
 
 import xpbptt
-from cupy_on_cpu import driver
+from cupy_on_cpu import driver, runtime
+from xpbptt.bptt.engines import engine
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import group, sequence
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans
@@ -118,3 +119,18 @@ def test_a_grid_that_does_not_fit_the_device_is_refused_not_cut(counting):
     with counting() as count, pytest.raises(ValueError, match="grid size"):
         found._replace(plan=plan)((1, 100, 37, 1), arrays)
     assert not any("sequence" in name for name in count.launches)
+
+
+@pytest.mark.parametrize("chosen", ["sequence", "stepwise"])
+def test_a_capture_under_way_is_refused_before_any_work(chosen, monkeypatch, counting):
+    monkeypatch.setenv(engine.ENGINE, chosen)
+    net = xpbptt.LSTM(3, 5)
+    params, x = net.init(0, xp=cupy), cupy.ones((6, 4, 3), dtype="float32")
+    y, _, cache = net.forward(params, x)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    monkeypatch.setattr(runtime, "capturing", {stream.ptr})
+    for call in (lambda: net.forward(params, x), lambda: net.backward(cache, y)):
+        with stream, counting() as count, pytest.raises(RuntimeError, match="end the capture"):
+            call()
+        assert not count.products
+    net.backward(cache, y)  # on another stream

@@ -57,7 +57,7 @@ class Device(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What is planned for: gates with a product, H, B, the dtype, and whether it is the way back."""
+    """What is planned for: gates with a product, H, B, the dtype, and whether it goes back."""
 
     gates: int
     hidden: int

@@ -30,6 +30,23 @@ class Product(NamedTuple):
     after: tuple[Any, ...]
 
 
+def refuse_capture() -> None:
+    """Refuse to run while the current stream is being captured: CuPy's cuBLAS cannot be.
+
+    Raises
+    ------
+    RuntimeError
+        Where it is.
+    """
+    if cupy.cuda.get_current_stream().is_capturing():
+        message = (
+            "the current stream is being captured, and CuPy cannot put a product by cuBLAS into a "
+            "graph (cupy issue 6290): end the capture before calling the net, or call the net on "
+            "another stream"
+        )
+        raise RuntimeError(message)
+
+
 def product(weight: Any, rows: int, *, transposed: bool) -> Product:
     """Prepare the products of so many rows with a matrix, or with its transpose.
 

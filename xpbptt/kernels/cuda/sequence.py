@@ -16,6 +16,7 @@ from cupy_backends.cuda.api import driver, runtime
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
 from xpbptt.kernels.cuda.plan import Device, Plan, Sizes, plans, refusal
+from xpbptt.kernels.cuda.product import refuse_capture
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
@@ -157,6 +158,7 @@ def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
 
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
     """Run all steps in order; see `Loop`."""
+    refuse_capture()
     steps, batch, inputs = x.shape
     hidden = params.weight_ih.shape[0] // kernel.task.gates
     run: Any = kernel.run
@@ -175,6 +177,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
 
     The norms of clipping take all units of a sequence between two steps: that goes step by step.
     """
+    refuse_capture()
     task = kernel.task
     run: Any = kernel.run
     if hand_back.clip is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import cupy
 
 from xpbptt.kernels import loops
-from xpbptt.kernels.cuda.product import product
+from xpbptt.kernels.cuda.product import product, refuse_capture
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
@@ -22,6 +22,7 @@ def pack(gates: int, params: Any, steps: int) -> Any:  # noqa: ARG001 - the cont
 
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
     """Run the steps in order; before each, multiply the state by the weights."""
+    refuse_capture()
     steps, batch, inputs = x.shape
     u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
     known = buffers | {"u": u.reshape(steps, batch, -1)}
@@ -46,6 +47,7 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
     """Run the steps from the last to the first; after each, multiply what goes back."""
+    refuse_capture()
     task = kernel.task
     record, carried = buffers[task.record], [buffers[name] for name in task.carried]
     steps, batch, _ = record.shape
