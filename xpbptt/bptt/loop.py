@@ -14,7 +14,7 @@ from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
-from xpbptt.bptt.engines.engine import Engine, choose
+from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
@@ -27,6 +27,8 @@ from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import Kind
 
+INFER: tuple[Kind, ...] = ("advance",)  # the programs of inference
+
 
 class LoopCache(NamedTuple):
     """What the backward pass needs: the inputs, and what the plan says to keep."""
@@ -35,6 +37,47 @@ class LoopCache(NamedTuple):
     plan: Plan
     snapshots: dict[int, Tree]
     segment: Segment
+
+
+class Engines(NamedTuple):
+    """Which engine runs each pass, with the reason why it is not a faster one."""
+
+    forward: Answer
+    backward: Answer
+    infer: Answer
+
+
+def engines(
+    cell: Cell | Recurrence,
+    params: Tree,
+    x: AnyArray,
+    plan: Plan,
+    *,
+    masked: bool,
+    xp: Namespace,
+) -> Engines:
+    """Return which engine the passes over an input take.
+
+    Parameters
+    ----------
+    cell : Cell or Recurrence
+        The time step.
+    params : tree of arrays
+        The parameters of one layer and direction.
+    x : array (T, B, I)
+        The input.
+    plan : Plan
+        What the pass forward keeps.
+    masked : bool
+        Whether there is a mask.
+    xp : namespace
+        The namespace of the arrays.
+    """
+    found = (
+        choose(cell, kinds, params, x, masked=masked, xp=xp)
+        for kinds in (_kinds_forward(plan), _kinds_backward(plan, Watch()), INFER)
+    )
+    return Engines(*(Answer(engine.name, engine.reason) for engine in found))
 
 
 def unroll(cell: Cell | Recurrence) -> Layer:
@@ -99,6 +142,13 @@ def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
     return ("record",) if plan.residuals else ("advance",)
 
 
+def _kinds_backward(plan: Plan, watch: Watch) -> tuple[Kind, ...]:
+    """Return the programs that going back by a plan needs."""
+    back: Kind = "watch" if watch.trace else "back"
+    again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
+    return (back, *again) if plan.residuals else (back, "recompute")
+
+
 def _backward(
     cell: Cell | Recurrence,
     cache: LoopCache,
@@ -110,9 +160,7 @@ def _backward(
 ) -> tuple[Gradients, Any]:
     inputs, plan, snapshots, kept = cache
     params, x, mask, _ = inputs
-    back: Kind = "watch" if watch.trace else "back"
-    again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
-    kinds = (back, *again) if plan.residuals else (back, "recompute")
+    kinds = _kinds_backward(plan, watch)
     engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
     if x.shape[0] == 0:
         return _no_steps(engine, inputs, dstate, watch, xp=xp)
@@ -156,7 +204,7 @@ def _infer(
     *,
     xp: Namespace,
 ) -> tuple[AnyArray, Tree]:
-    engine = choose(cell, ("advance",), params, x, masked=mask is not None, xp=xp)
+    engine = choose(cell, INFER, params, x, masked=mask is not None, xp=xp)
     outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
     inputs = Inputs(params, x, mask, engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)

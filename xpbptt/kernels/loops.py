@@ -68,7 +68,6 @@ def _backward(
     weight = plain(params.weight_hh) if task.recurrent else None
     given = [buffers[name] for name in task.program.names]
     carried = [buffers[name] for name in task.carried]
-    whole = carried if weight is None else [carried[0], *carried[2:]]
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
         if weight is not None:
@@ -76,17 +75,21 @@ def _backward(
         if hand_back.clip is not None:
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]
-            if weight is not None:  # the product takes in the direct part
-                carried[0] += carried[1]
-                carried[1][...] = 0
-            _clip(whole, hand_back.clip, column, xp=xp)
+            clip_carried(task, carried, hand_back.clip, column, xp=xp)
         if hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
 
 
-def _clip(whole: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace) -> None:
+def clip_carried(
+    task: Task, carried: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace
+) -> None:
     """Clip the gradient of the state, where the step counts."""
+    whole = carried
+    if task.recurrent:  # the product takes in the direct part
+        whole = [carried[0], *carried[2:]]
+        carried[0] += carried[1]
+        carried[1][...] = 0
     parts, _ = clip(whole, limit, -1, xp=xp)
     for buffer, part in zip(whole, parts, strict=True):
         buffer[...] = part if mask is None else xp.where(mask, part, buffer)

@@ -4,7 +4,7 @@ A target is one value of `Target`. To add one, write a module with such a value 
 in `TARGETS` of `xpbptt.kernels.find`, beside the namespace whose arrays it takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.types import AnyArray
@@ -80,6 +80,9 @@ class Loop(NamedTuple):
         The largest buffer of the gates, in elements, of which `forward` makes good use.
     alternates : bool
         Whether `forward` can do with the states of two steps.
+    refuse : callable or None
+        ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
+        over so many units and sequences, empty where they can. Default: they can run every pass.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Loop(NamedTuple):
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
     alternates: bool = False
+    refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
 
 
 class Target(NamedTuple):
