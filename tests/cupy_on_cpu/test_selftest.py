@@ -130,7 +130,7 @@ def test_a_wait_is_reported_with_its_place(selftest, monkeypatch, name, function
 
 
 def test_a_wait_in_an_optimiser_is_reported(selftest, monkeypatch):
-    optim = import_module("xpbptt.optim")
+    optim = import_module("xpbptt.optim.adam")
     real = optim._next_step
 
     def waiting(step, params, *, xp):
@@ -142,7 +142,7 @@ def test_a_wait_in_an_optimiser_is_reported(selftest, monkeypatch):
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED  ")]
     assert "no wait, readout, losses, optimisers" in line
-    assert "(at xpbptt/optim.py:" in line
+    assert "(at xpbptt/optim/adam.py:" in line
 
 
 def test_a_watch_that_sees_nothing_is_reported(selftest, monkeypatch):
