@@ -9,7 +9,7 @@ from cupy._core import core
 from helpers import cover
 
 from cupy_on_cpu import ARCHITECTURES, Kernel
-from cupy_on_cpu.cubins import blocks, instructions, resources
+from cupy_on_cpu.cubins import blocks, headers, instructions, resources
 from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import free, group
@@ -33,7 +33,7 @@ CARDS = {  # A100, H100, B200
 
 
 def compiled(source, arch):
-    options = "-std=c++14", f"-I{core._get_header_dir_path()}"
+    options = "-std=c++14", f"-I{core._get_header_dir_path()}", f"-I{headers()}"
     return kept_cubin(Kernel(source, options, ()), arch)
 
 
