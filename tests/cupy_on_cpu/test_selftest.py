@@ -178,15 +178,14 @@ def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, mon
         message = "no such instruction"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(
-        target, "TARGET", target.TARGET._replace(loops=(target.STEPWISE._replace(compile=broken),))
-    )
+    loops = target.SEQUENCE._replace(compile=broken), target.STEPWISE
+    monkeypatch.setattr(target, "TARGET", target.TARGET._replace(loops=loops))
     code, out = selftest(kernels)
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED          kernels are "
                                                                    "built, LSTM")]  # fmt: skip
     assert "could not be built: RuntimeError: no such instruction" in line
-    assert "logged a warning: LSTM runs without the engine stepwise" in out
+    assert "logged a warning: LSTM runs without the engine sequence" in out
 
 
 def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch):

@@ -7,10 +7,12 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup
-from xpbptt.commands.selftest.nets import EAGER, NETS
+from xpbptt.commands.selftest.nets import EAGER, NETS, H
 from xpbptt.kernels import VARIABLE, Kind, find
+from xpbptt.testing.laws.sample import BATCH
 
 MASKED: tuple[Kind, ...] = ("record", "advance", "back", "watch")
+LOOPS = {"numpy": ("",), "cupy": ("sequence", "stepwise")}
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 
 
@@ -44,11 +46,13 @@ def _built(name: str, setup: Setup) -> str:
     count = 0
     for dtype in DTYPES[setup.backend]:
         for masked, kinds in ((False, get_args(Kind)), (True, MASKED)):
-            found = find(
-                cell, kinds, xp.ones(1, dtype=getattr(xp, dtype)).dtype, masked=masked, xp=xp
-            )
-            if isinstance(found, str):
-                message = f"{'masked' if masked else 'plain'}, {dtype}: {found}"
-                raise CheckError(message)
-            count += len(found.kernels)
+            kind = xp.ones(1, dtype=getattr(xp, dtype)).dtype
+            for loop in LOOPS[setup.backend]:
+                found = find(cell, kinds, kind, masked=masked, xp=xp, loop=loop)
+                # A kernel for a whole sequence is compiled when the sizes are known.
+                refused = found if isinstance(found, str) else found.refusal(H, BATCH)
+                if isinstance(found, str) or refused:
+                    message = f"{'masked' if masked else 'plain'}, {dtype}: {refused}"
+                    raise CheckError(message)
+                count += len(found.kernels)
     return f"{count} kernels"
