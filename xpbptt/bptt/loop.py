@@ -6,7 +6,7 @@ How steps are run is the engine's; what the gradients of segments add up to is i
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import array_api_compat
 
@@ -16,11 +16,13 @@ from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
 from xpbptt.bptt.engines.engine import Engine, choose
 from xpbptt.bptt.engines.masks import blank
-from xpbptt.bptt.engines.segment import Back, Inputs, Segment
+from xpbptt.bptt.engines.resets import Resets
+from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.layers.states import Every, Start
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
@@ -35,6 +37,7 @@ class LoopCache(NamedTuple):
     plan: Plan
     snapshots: dict[int, Tree]
     segment: Segment
+    started: bool = False  # whether resets restore another state than the first
 
 
 def unroll(cell: Cell | Recurrence) -> Layer:
@@ -63,11 +66,12 @@ def unroll(cell: Cell | Recurrence) -> Layer:
 def _forward(
     cell: Cell | Recurrence, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
 ) -> tuple[AnyArray, Tree, Any]:
-    mask, plan, _ = run
+    mask, plan, started = run.mask, cast("Plan", run.plan), isinstance(state, Start)
     kinds = _kinds_forward(plan)
-    engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
+    given, state = _given(params, x, state, run)
+    engine = choose(cell, kinds, params, x, form=given.form, xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
-    inputs = Inputs(params, x, mask, engine.prepare(params, steps, xp=xp))
+    inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
         segment, state = engine.record(inputs, state, xp=xp)
         outputs = segment.states
@@ -77,19 +81,34 @@ def _forward(
         segment = Segment(outputs, None)
     else:
         state = copied(state, xp=xp)  # it is kept
-        outputs = Tape.starting(state[:1], steps + 1, xp=xp)
+        outputs = Tape.starting(state if run.states else state[:1], steps + 1, xp=xp)
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
         start = outputs.part(0, plan.tail + 1)
         marks = tuple(plan.snapshots)
         kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = engine.record(inputs.part(tail), state, xp=xp)
-        outputs.put(plan.tail + 1, segment.states.stacked(1)[:1])
-    y = outputs.stacked(1)[0]
+        outputs.put(plan.tail + 1, segment.states.stacked(1)[: outputs.parts])
+    after = outputs.stacked(1)
+    y = after[0]
     # Without a tail the outputs are kept.
     if mask is not None:
-        y = _blanked(y, mask, CHUNK, xp=xp) if plan.tail else blank(y, mask, xp=xp)
-    return y, state, LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
+        y = (
+            _blanked(y, mask, CHUNK, xp=xp)
+            if plan.tail and not run.states
+            else blank(y, mask, xp=xp)
+        )
+    if run.states:
+        state = Every(state, type(state)(*after))
+    return y, state, LoopCache(given, plan, snapshots, segment, started)
+
+
+def _given(params: Tree, x: AnyArray, state: Tree, run: Run) -> tuple[Inputs, Tree]:
+    """Return what the layer reads, and the state before the first step."""
+    if run.reset is None:
+        return Inputs(params, x, run.mask), state
+    state, initial = state if isinstance(state, Start) else (state, state)
+    return Inputs(params, x, run.mask, resets=Resets(run.reset, initial)), state
 
 
 def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
@@ -108,14 +127,18 @@ def _backward(
     *,
     xp: Namespace,
 ) -> tuple[Gradients, Any]:
-    inputs, plan, snapshots, kept = cache
-    params, x, mask, _ = inputs
+    inputs, plan, snapshots, kept, started = cache
+    params, x, *_ = inputs
+    dstate, dstates = dstate if isinstance(dstate, Every) else (dstate, None)
     back: Kind = "watch" if watch.trace else "back"
     again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
     kinds = (back, *again) if plan.residuals else (back, "recompute")
-    engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
+    form = inputs.form._replace(states=dstates is not None)
+    engine = choose(cell, kinds, params, x, form=form, xp=xp)
     if x.shape[0] == 0:
-        return _no_steps(engine, inputs, dstate, watch, xp=xp)
+        grads, trace = _no_steps(engine, inputs, dstate, watch, xp=xp)
+        zeros = map_leaves(xp.zeros_like, dstate)
+        return (grads._replace(state=Start(grads.state, zeros)) if started else grads), trace
     if plan.again:
         inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     totals: Any = None
@@ -134,17 +157,29 @@ def _backward(
             segment, _ = engine.record(part, state, xp=xp)
         else:
             segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        how = Back(dy if whole else dy[steps, ...], start, plan.truncate, watch)
+        how = Back(dy, 0, plan.truncate, watch, dstates)
+        how = how if whole else how.part(steps)
         found = engine.rewind(part, segment, how, dstate, xp=xp)
         if whole:
-            return Gradients(found.params, found.x, found.state), found.trace
+            return _gradients(found, started=started), found.trace
         if totals is None:
             totals = Totals(x, xp=xp)
         totals.add(steps, found)
         dstate = found.state
         del segment, found, how  # or they are still there when the next ones are made
-    dparams, dx, dstate, trace = totals.whole()
-    return Gradients(dparams, dx, dstate), trace
+    found = totals.whole()
+    return _gradients(found, started=started), found.trace
+
+
+def _gradients(found: Rewound, *, started: bool) -> Gradients:
+    """Return the gradients; that of the initial state takes in what resets hand to it."""
+    dstate = found.state
+    if started:
+        dstate = Start(dstate, found.initial)
+    elif found.initial is not None:
+        pairs = zip(dstate, found.initial, strict=True)
+        dstate = type(dstate)(*(part + more for part, more in pairs))
+    return Gradients(found.params, found.x, dstate)
 
 
 def _infer(
@@ -152,17 +187,21 @@ def _infer(
     params: Tree,
     x: AnyArray,
     state: Tree,
-    mask: AnyArray | None,
+    run: Run,
     *,
     xp: Namespace,
 ) -> tuple[AnyArray, Tree]:
-    engine = choose(cell, ("advance",), params, x, masked=mask is not None, xp=xp)
-    outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
-    inputs = Inputs(params, x, mask, engine.prepare(params, x.shape[0], xp=xp))
+    inputs, state = _given(params, x, state, run)
+    engine = choose(cell, ("advance",), params, x, form=inputs.form, xp=xp)
+    outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
+    inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)
     _, state = engine.advance(inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
-    return _blanked(outputs.stacked(1)[0], mask, most, xp=xp), state
+    after = outputs.stacked(1)
+    if run.states:
+        return blank(after[0], run.mask, xp=xp), Every(state, type(state)(*after))
+    return _blanked(after[0], run.mask, most, xp=xp), state
 
 
 def _step(

@@ -93,8 +93,9 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
 
     def reset_parameters(self) -> None:
         """Draw the parameters from U(-1/√H, 1/√H) by torch's generator, as torch.nn does."""
-        bound = self.net.hidden_size**-0.5
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
+            layer = int(name.removesuffix("_reverse").rpartition("_l")[2])
+            bound = self.net.sizes[layer] ** -0.5
             torch.nn.init.uniform_(parameter, -bound, bound)
 
     def extra_repr(self) -> str:

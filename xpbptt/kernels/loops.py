@@ -45,9 +45,17 @@ def _forward(
     v = xp.empty((batch, u.shape[1]), dtype=u.dtype)
     known = buffers | {"u": u.reshape(steps, batch, -1), "v": v}
     given = [known[name] for name in kernel.task.program.names]
+    resets = _resets(kernel.task, buffers)
     for t, row in enumerate(list(buffers[kernel.task.hidden][:-1, ...])):
+        if resets:
+            row = xp.where(resets[0][t, :, None], resets[1], row)  # noqa: PLW2901 - what it starts from
         row.dot(weight, v)
         kernel.run(t, *given)
+
+
+def _resets(task: Task, buffers: Buffers) -> tuple[AnyArray, ...]:
+    """Return which steps are reset, and the initial state; nothing where none is."""
+    return tuple(buffers[name] for name in task.given)
 
 
 def _backward(
@@ -62,6 +70,9 @@ def _backward(
     task, weight = kernel.task, plain(params.weight_hh)
     given = [buffers[name] for name in task.program.names]
     carried = [buffers[name] for name in task.carried]
+    returned = [buffers[name] for name in task.returned]
+    for part in returned:
+        part[...] = 0
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
         row.dot(weight, carried[0])
@@ -69,6 +80,8 @@ def _backward(
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]
             _clip(carried, hand_back.clip, column, xp=xp)
+        if task.initial:
+            _restart(carried, buffers["reset"][t, :, None], returned, xp=xp)
         if hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
@@ -84,6 +97,17 @@ def _clip(carried: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: N
     direct[...] = 0
     for buffer, part in zip((dh, *rest), parts, strict=True):
         buffer[...] = part
+
+
+def _restart(
+    carried: list[AnyArray], again: AnyArray, returned: list[AnyArray], *, xp: Namespace
+) -> None:
+    """Hand the gradient of the state to the initial state where the step is reset."""
+    first, *others = returned
+    for part, total in zip(carried, (first, first, *others), strict=True):
+        zero = xp.zeros_like(part)
+        total[...] += xp.where(again, part, zero)
+        part[...] = xp.where(again, zero, part)
 
 
 def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:

@@ -1,10 +1,11 @@
-"""The programs of a cell: its step forward and its step back, with and without a mask."""
+"""The programs of a cell: its step forward and its step back, in each of their forms."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
+from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.program import Access, Buffer, Program, Store
 from xpbptt.kernels.symbols import Graph, Symbol, Tracing, Untraceable
 
@@ -12,6 +13,7 @@ Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 
 STEP = "tbj"
 MASK = Buffer("mask", "tb", logical=True)
+RESET = Buffer("reset", "tb", logical=True)
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj", spent=True)
 SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
@@ -59,6 +61,10 @@ class Backward(NamedTuple):
         The gradient of the state: of the output its product and its direct part, then other parts.
     arrivals : tuple of Buffer
         The gradient that arrives at the state after each step.
+    returned : tuple of Buffer
+        The gradient that resets hand to the initial state, where there are any.
+    every : tuple of Buffer
+        The gradient of the state after each step that is given from outside.
     """
 
     back: Program
@@ -67,6 +73,8 @@ class Backward(NamedTuple):
     direct: bool
     carried: tuple[Buffer, ...]
     arrivals: tuple[Buffer, ...]
+    returned: tuple[Buffer, ...]
+    every: tuple[Buffer, ...]
 
 
 class Task(NamedTuple):
@@ -86,6 +94,10 @@ class Task(NamedTuple):
         The buffers of the state's gradient: the product, the direct part, then other parts.
     record : str
         The buffer of the gradient that is multiplied by W_hh.
+    initial : tuple of str
+        The buffers of the state that a reset restores; empty where there are no resets.
+    returned : tuple of str
+        The buffers of the gradient that resets hand to it.
     """
 
     kind: Kind
@@ -94,20 +106,29 @@ class Task(NamedTuple):
     states: tuple[str, ...]
     carried: tuple[str, ...]
     record: str
+    initial: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
 
     @property
     def hidden(self) -> str:
         """The buffer of the hidden state h."""
         return self.states[0]
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the loop reads where there are resets, beside the buffers of the program."""
+        return (RESET.name, *self.initial) if self.initial else ()
+
 
 @once
-def forward(cell: Cell, *, masked: bool) -> Forward:
+def forward(cell: Cell, form: Form = PLAIN) -> Forward:
     """Trace the step forward."""
+    form = form._replace(states=False)  # they make no difference here
     graph = Graph()
-    before, new, kept = _forward(cell, graph, products(cell), states(cell))
+    begun = _before(cell, graph, states(cell), form)
+    before, new, kept = _forward(cell, graph, products(cell), begun)
     held = new
-    if masked:
+    if form.masked:
         keep = _load(graph, MASK.at())
         held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
     stores = [
@@ -122,9 +143,9 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
         Store(place.at(), graph.lift(part).place) for place, part in zip(places, kept, strict=True)
     ]
     return Forward(
-        record=_program(cell, "record", graph, stores + kept_too, masked=masked),
-        advance=_program(cell, "advance", graph, stores, masked=masked),
-        recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
+        record=_program(cell, "record", graph, stores + kept_too, form),
+        advance=_program(cell, "advance", graph, stores, form),
+        recompute=_program(cell, "recompute", graph, kept_too, form),
         residuals=tuple(places),
         states=tuple(states(cell)),
         products=products(cell),
@@ -138,16 +159,26 @@ def single(cell: Cell) -> Program:
     graph = Graph()
     u, v = (buffer._replace(axes="bj") for buffer in products(cell))
     before = [buffer._replace(axes="bj") for buffer in states(cell)]
-    _, new, _ = _forward(cell, graph, (u, v), before)
+    _, new, _ = _forward(cell, graph, (u, v), _before(cell, graph, before, PLAIN))
     stores = [
         Store(place.at(), graph.number(part).place)
         for place, part in zip(followers(cell), new, strict=True)
     ]
-    return _program(cell, "single", graph, stores, masked=False)
+    return _program(cell, "single", graph, stores, PLAIN)
+
+
+def _before(cell: Cell, graph: Graph, places: list[Buffer], form: Form) -> Any:
+    """Return the state that a step starts from."""
+    state = cell.state(*(_load(graph, part.at()) for part in places))
+    if not form.resets:
+        return state
+    again = _load(graph, RESET.at())
+    first = [_load(graph, part.at()) for part in initial(cell)]
+    return cell.state(*(_where(graph, again, a, b) for a, b in zip(first, state, strict=True)))
 
 
 def _forward(
-    cell: Cell, graph: Graph, blocks: tuple[Buffer, Buffer], before: list[Buffer]
+    cell: Cell, graph: Graph, blocks: tuple[Buffer, Buffer], state: Any
 ) -> tuple[Any, Any, Any]:
     """Trace a cell's `forward`; return the state before and after it, and the residuals."""
     u, v = (
@@ -156,7 +187,6 @@ def _forward(
         )
         for block, bias in zip(blocks, biases(cell), strict=True)
     )
-    state = cell.state(*(_load(graph, part.at()) for part in before))
     new, kept = cell.forward(u, v, state, xp=Tracing(graph), **_own(cell, graph))
     for part in kept:
         if not isinstance(part, Symbol):  # the eager engine refuses it
@@ -166,26 +196,24 @@ def _forward(
 
 
 @once
-def backward(cell: Cell, *, masked: bool) -> Backward:
+def backward(cell: Cell, form: Form = PLAIN) -> Backward:
     """Trace the step back."""
-    found = _backward(cell, masked=masked, direct=masked)
-    if masked:
+    found = _backward(cell, form, direct=form.masked)
+    if form.masked:
         return found
-    return _backward(cell, masked=masked, direct=True) if found.direct else found
+    return _backward(cell, form, direct=True) if found.direct else found
 
 
-def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
+def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     """Trace the step back, with or without a direct part of the output's gradient.
 
     If `direct` is False, that of the result tells whether the cell needs one.
     """
     graph = Graph()
-    before, after = (
-        cell.state(*(_load(graph, part.at(later=later)) for part in states(cell)))
-        for later in (False, True)
-    )
+    before = _before(cell, graph, states(cell), form)
+    after = cell.state(*(_load(graph, part.at(later=True)) for part in states(cell)))
     kept = tuple(_load(graph, part.at()) for part in residuals(cell))
-    keep = _load(graph, MASK.at()) if masked else None
+    keep = _load(graph, MASK.at()) if form.masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
         return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
@@ -193,6 +221,9 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
     carried = [_load(graph, part.at()) for part in gradients(cell)]
     dh, dy = _load(graph, PRODUCT.at()), _load(graph, DOUTPUT.at())
     whole = cell.state(dh + carried[0] if direct else dh, *carried[1:])
+    if form.states:
+        given = [_load(graph, part.at()) for part in every(cell)]
+        whole = cell.state(*(part + more for part, more in zip(whole, given, strict=True)))
     dnew = whole._replace(
         **{cell.state._fields[0]: whole[0] + dy}
     )  # dy of a masked step may be NaN
@@ -224,22 +255,29 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         Store(part.at(), value.place) for part, value in zip(arrivals(cell), arriving, strict=True)
     ]
     return Backward(
-        back=_program(cell, "back", graph, stores, masked=masked),
-        watch=_program(cell, "watch", graph, stores + watched, masked=masked),
+        back=_program(cell, "back", graph, stores, form),
+        watch=_program(cell, "watch", graph, stores + watched, form),
         records=(*blocks, *own),
         direct=direct or dbefore[0] is not None,
         carried=(PRODUCT, *gradients(cell)),
         arrivals=tuple(arrivals(cell)),
+        returned=tuple(initial(cell, gradient=True)) if form.resets else (),
+        every=tuple(every(cell)),
     )
 
 
-def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
-    """Return one program of a cell, to be compiled."""
-    back = backward(cell, masked=masked)
+def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
+    """Return one program of a cell, to be compiled.
+
+    Residuals are computed again from the states that steps start from, so without resets.
+    """
+    if kind in {"recompute", "single"}:
+        form = form._replace(resets=False)
+    back = backward(cell, form)
     if kind == "single":
         program = single(cell)
     else:
-        program = getattr(back if kind in {"back", "watch"} else forward(cell, masked=masked), kind)
+        program = getattr(back if kind in {"back", "watch"} else forward(cell, form), kind)
     records = [buffer.name for buffer in back.records]
     return Task(
         kind,
@@ -248,12 +286,20 @@ def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
         states=tuple(buffer.name for buffer in states(cell)),
         carried=tuple(buffer.name for buffer in back.carried),
         record="dv" if "dv" in records else "du",
+        initial=tuple(buffer.name for buffer in initial(cell)) if form.resets else (),
+        returned=tuple(buffer.name for buffer in back.returned),
     )
 
 
 def states(cell: Cell) -> list[Buffer]:
     """Return the buffers of the states."""
     return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
+
+
+def initial(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the state that a reset restores, or of its gradient."""
+    letter = "d" if gradient else ""
+    return [Buffer(f"{letter}initial_{name}", "bj") for name in cell.state._fields]
 
 
 def followers(cell: Cell) -> list[Buffer]:
@@ -269,7 +315,7 @@ def arguments(cell: Cell) -> tuple[str, ...]:
 
 def residuals(cell: Cell) -> tuple[Buffer, ...]:
     """Return the buffers of the residuals."""
-    return forward(cell, masked=False).residuals
+    return forward(cell).residuals
 
 
 def products(cell: Cell) -> tuple[Buffer, Buffer]:
@@ -287,6 +333,11 @@ def biases(cell: Cell) -> tuple[Buffer, Buffer]:
 def gradients(cell: Cell) -> list[Buffer]:
     """Return the buffers of the state's gradient without the product with W_hh."""
     return [Buffer(f"dstate_{name}", "bj") for name in cell.state._fields]
+
+
+def every(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the gradient of the state after each step, given from outside."""
+    return [Buffer(f"dstates_{name}", STEP) for name in cell.state._fields]
 
 
 def arrivals(cell: Cell) -> list[Buffer]:
@@ -324,11 +375,8 @@ def _where(graph: Graph, keep: Symbol, value: Any, otherwise: Any) -> Symbol:
     return Tracing(graph).where(keep, value, otherwise)
 
 
-def _program(
-    cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
-) -> Program:
+def _program(cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], form: Form) -> Program:
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
     if letters[:1].isdigit():  # not a valid name
         letters = f"_{letters}"
-    name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
-    return Program(name, tuple(graph.nodes), tuple(stores))
+    return Program(f"{letters}_{form.label}{kind}", tuple(graph.nodes), tuple(stores))

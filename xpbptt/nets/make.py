@@ -16,7 +16,7 @@ BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trac
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
@@ -28,7 +28,7 @@ def RNN(
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
@@ -40,7 +40,7 @@ def RNN(
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
@@ -51,7 +51,7 @@ def RNN(
 
 def RNN(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
@@ -62,8 +62,12 @@ def RNN(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     nonlinearity : {"tanh", "relu"}
         The function φ.
     bidirectional : bool
@@ -104,7 +108,7 @@ def RNN(  # noqa: N802 - the name of the net
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: Literal[False] = False,
@@ -115,7 +119,7 @@ def LSTM(
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: Literal[True],
@@ -126,7 +130,7 @@ def LSTM(
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: bool,
@@ -136,7 +140,7 @@ def LSTM(
 
 def LSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
@@ -146,8 +150,12 @@ def LSTM(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
@@ -183,7 +191,7 @@ def LSTM(  # noqa: N802 - the name of the net
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
@@ -195,7 +203,7 @@ def GRU(
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
@@ -207,7 +215,7 @@ def GRU(
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
@@ -218,7 +226,7 @@ def GRU(
 
 def GRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
@@ -231,8 +239,12 @@ def GRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     reset_after : bool
         False for the reset gate before the product with W_hh, as Cho et al. have it [1]_; that
         takes a second product in each step.

@@ -4,6 +4,7 @@ T time steps, B sequences in the batch, I inputs, H hidden units, D directions (
 bidirectional net), G gates of the cell.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, Literal, Self, overload
@@ -11,7 +12,7 @@ from typing import Any, Generic, Literal, Self, overload
 import numpy as np
 
 from xpbptt._arrays import check
-from xpbptt._arrays.draw import generator, uniform
+from xpbptt._arrays.draw import generator, placed
 from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
@@ -20,6 +21,7 @@ from xpbptt.bptt import (
     KeepAll,
     Layer,
     Run,
+    StartGradients,
     Strategy,
     bidirectional,
     chain,
@@ -27,8 +29,11 @@ from xpbptt.bptt import (
     unroll,
 )
 from xpbptt.bptt.layers.memory import Sizes
+from xpbptt.bptt.layers.states import apart
+from xpbptt.kernels import Form
 from xpbptt.nets import signature
 from xpbptt.nets.cost import Cost, cost, dtype_bytes
+from xpbptt.nets.initial import Draw, Rules, draw
 from xpbptt.nets.memory import Memory
 from xpbptt.nets.signature import Cache, Door
 from xpbptt.nets.stack import Stack
@@ -50,8 +55,12 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
     ----------
     cell : Cell or Recurrence
         The time step: the elementwise maths of a cell, or the wider contract.
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
@@ -96,8 +105,12 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         xp: ModuleType | None = None,
         dtype: Any = None,
         device: Any = None,
+        forget_bias: float | None = None,
+        recurrent: str | Draw | None = None,
+        input: str | Draw | None = None,  # noqa: A002 - what it is of
+        parameters: Mapping[str, Draw] | None = None,
     ) -> tuple[WeightsT, ...]:
-        """Draw parameters from U(-1/√H, 1/√H), as PyTorch does.
+        """Draw parameters from U(-1/√H, 1/√H), as PyTorch does, or by other rules.
 
         Parameters
         ----------
@@ -111,29 +124,92 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             A real floating-point dtype of that library, or its name. Default: float32.
         device : device, optional
             Where to put the arrays. Default: the library's default.
+        forget_bias : float, optional
+            The bias of the forget gate f, the sum of `bias_ih` and `bias_hh`; 1.0 lets an LSTM
+            remember from the start [1]_.
+        recurrent, input : {"orthogonal", "glorot"} or callable, optional
+            How W_hh and W_ih are drawn, each gate's block by itself. A callable takes a
+            ``numpy.random.Generator`` and a shape, and returns the numbers.
+        parameters : dict of str to callable, optional
+            The same for whole parameters by their names, as ``{"bias_ih": f}`` or ``"extra.decay"``
+            of a cell's own, in every layer and direction.
 
         Returns
         -------
         params : tree of arrays
-            The parameters.
+            The parameters. A rule changes no number of a parameter that it is not of.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where a rule is none, or is of a parameter or gate that the net lacks.
+
+        References
+        ----------
+        .. [1] R. Jozefowicz, W. Zaremba and I. Sutskever, "An empirical exploration of recurrent
+           network architectures", ICML 2015.
 
         Examples
         --------
         >>> import xpbptt
-        >>> params = xpbptt.LSTM(12, 64).init(seed=0)
+        >>> params = xpbptt.LSTM(12, 64).init(seed=0, forget_bias=1.0, recurrent="orthogonal")
         >>> params[0].weight_ih.shape
         (256, 12)
+        >>> float(params[0].bias_ih[64:128].min())
+        1.0
         """
         namespace = standard(np if xp is None else xp)
-        random = generator(seed)
-        bound = self.hidden_size**-0.5
+        rules = Rules(forget_bias, recurrent, input, parameters)
+        numbers = draw(self, generator(seed), rules)
         params: tuple[WeightsT, ...] = map_leaves(
-            lambda expected: uniform(
-                random, expected.shape, bound, xp=namespace, dtype=dtype, device=device
-            ),
-            signature.parameters(self),
+            lambda leaf: placed(leaf, xp=namespace, dtype=dtype, device=device), numbers
         )
         return params
+
+    @overload
+    def forward(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        bptt: Strategy = ...,
+        dropout_seed: Seed = None,
+        states: Literal[False] = False,
+    ) -> tuple[ArrayT, tuple[StateT, ...], Cache[Self, ArrayT]]: ...
+
+    @overload
+    def forward(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        bptt: Strategy = ...,
+        dropout_seed: Seed = None,
+        states: Literal[True],
+    ) -> tuple[ArrayT, tuple[StateT, ...], Cache[Self, ArrayT], tuple[StateT, ...]]: ...
+
+    @overload
+    def forward(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        bptt: Strategy = ...,
+        dropout_seed: Seed = None,
+        states: bool,
+    ) -> Any: ...
 
     def forward(
         self,
@@ -142,9 +218,12 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
         dropout_seed: Seed = None,
-    ) -> tuple[ArrayT, tuple[StateT, ...], Cache[Self, ArrayT]]:
+        states: bool = False,
+    ) -> Any:
         """Run over a sequence and keep what `backward` needs.
 
         Parameters
@@ -158,10 +237,19 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+        reset : array (T, B), optional
+            Boolean. Before a step where it is True, the state is the initial one again: the
+            sequence is cut there, and each part is as if it were run alone, in both directions.
+            Default: all False.
+        initial : tree of arrays (B, H), optional
+            The state that `reset` restores. Default: `state`. Pass it where `state` is carried on
+            from the chunk before.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             How `backward` pays for memory. Default: it keeps everything.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
             What dropout follows from, on every library alike. Needed by a net with dropout.
+        states : bool
+            Whether to return the states after all steps, too.
 
         Returns
         -------
@@ -172,6 +260,10 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             The state after the last step of each direction, to be passed on with the next chunk.
         cache : Cache
             For `backward`.
+        states : tree of arrays (T, B, H), only with ``states=True``
+            Every part of the state of every layer and direction after each step; where the mask is
+            False, what it was before. In both directions the states at t belong to ``x[t]``. They
+            may share memory with `cache`, as `y`.
 
         Raises
         ------
@@ -186,13 +278,21 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         >>> y.shape, len(state), state[0].h.shape
         ((7, 2, 5), 2, (2, 5))
         """
-        xp, params, start, key = self._door.forward(params, x, state, mask, bptt, dropout_seed)
+        check.true_or_false("states", states)
+        xp, params, start, key = self._door.forward(
+            params, x, state, mask, reset, initial, bptt, dropout_seed
+        )
         size = signature.itemsize(x.dtype, xp=xp)
-        memory = self._memory(x.shape[0], x.shape[1], size, masked=mask is not None)
-        run = Run(mask, bptt.plan(x.shape[0], memory), key)
+        form = Form(masked=mask is not None, resets=reset is not None, states=states)
+        memory = self._memory(x.shape[0], x.shape[1], size, form)
+        run = Run(mask, bptt.plan(x.shape[0], memory), key, reset, states)
         y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
-        return y, final, Cache(self, x, layers)
+        cache = Cache(self, x, layers, initial is not None)
+        if not states:
+            return y, final, cache
+        final, every = apart(final)
+        return y, final, cache, every
 
     @overload
     def backward(
@@ -201,6 +301,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         dy: Array,
         dstate: tuple[StateT, ...] | None = None,
         *,
+        dstates: tuple[StateT, ...] | None = None,
         trace: Literal[False] = False,
         clip_step: float | None = None,
     ) -> Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]]: ...
@@ -212,6 +313,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         dy: Array,
         dstate: tuple[StateT, ...] | None = None,
         *,
+        dstates: tuple[StateT, ...] | None = None,
         trace: Literal[True],
         clip_step: float | None = None,
     ) -> tuple[Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]], tuple[TraceT, ...]]: ...
@@ -223,6 +325,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         dy: Array,
         dstate: tuple[StateT, ...] | None = None,
         *,
+        dstates: tuple[StateT, ...] | None = None,
         trace: bool,
         clip_step: float | None = None,
     ) -> Any: ...
@@ -233,6 +336,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         dy: Array,
         dstate: tuple[StateT, ...] | None = None,
         *,
+        dstates: tuple[StateT, ...] | None = None,
         trace: bool = False,
         clip_step: float | None = None,
     ) -> Any:
@@ -246,6 +350,9 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             The gradient of the loss by `y`.
         dstate : tree of arrays (B, H), optional
             The gradient of the loss by the final state. Default: zeros.
+        dstates : tree of arrays (T, B, H), optional
+            The gradient of the loss by the states after all steps, which come on top of `dy` and
+            `dstate`. Default: zeros.
         trace : bool
             Whether to return the norms of the gradients inside the pass, too.
         clip_step : float, optional
@@ -257,7 +364,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         -------
         grads : Gradients
             The gradients ``grads.params``, ``grads.x`` and ``grads.state``, each in the tree of
-            what it belongs to, summed over time and batch.
+            what it belongs to, summed over time and batch. That of the initial state takes in what
+            every reset hands to it; where `forward` was given `initial`, that is ``grads.initial``.
         trace : tuple of Trace, only with ``trace=True``
             One entry a layer, a pair where the net is bidirectional: ``trace[0].state.h`` and
             ``trace[0].gates.f`` are arrays (T,), step t's gradient at t in both directions.
@@ -277,10 +385,52 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         >>> grads.params[0].weight_ih.shape, grads.x.shape, grads.state[0].h.shape
         ((5, 3), (7, 2, 3), (2, 5))
         """
-        xp, dfinal, watch = self._door.backward(cache, dy, dstate, trace, clip_step)
+        xp, dfinal, watch = self._door.backward(cache, dy, dstate, dstates, trace, clip_step)
         grads, norms = self._layer.backward(cache.layers, dy, dfinal, watch, xp=xp)
-        grads, norms = signature.in_order((grads, norms), cache.x)
+        whole: Any = grads
+        if cache.started:
+            whole = StartGradients(grads.params, grads.x, *apart(grads.state))
+        grads, norms = signature.in_order((whole, norms), cache.x)
         return (grads, norms) if trace else grads
+
+    @overload
+    def infer(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        states: Literal[False] = False,
+    ) -> tuple[ArrayT, tuple[StateT, ...]]: ...
+
+    @overload
+    def infer(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        states: Literal[True],
+    ) -> tuple[ArrayT, tuple[StateT, ...], tuple[StateT, ...]]: ...
+
+    @overload
+    def infer(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        states: bool,
+    ) -> Any: ...
 
     def infer(
         self,
@@ -288,7 +438,11 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         x: ArrayT,
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
-    ) -> tuple[ArrayT, tuple[StateT, ...]]:
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        states: bool = False,
+    ) -> Any:
         """Run over a sequence and keep nothing for a backward pass.
 
         Parameters and returns are those of `forward`, without the cache.
@@ -304,6 +458,12 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+        reset : array (T, B), optional
+            Boolean. Where it is True, the step begins with the initial state. Default: all False.
+        initial : tree of arrays (B, H), optional
+            The state that `reset` restores. Default: `state`.
+        states : bool
+            Whether to return the states after all steps, too.
 
         Returns
         -------
@@ -311,6 +471,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             The hidden states of the last layer.
         state : tree of arrays (B, H)
             The state after the last step.
+        states : tree of arrays (T, B, H), only with ``states=True``
+            Every part of the state after each step, as from `forward`.
 
         Raises
         ------
@@ -325,12 +487,21 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         >>> y.shape
         (7, 2, 10)
         """
-        xp, params, start = self._door.infer(params, x, state, mask)
-        y, final = self._layer.infer(params, x, start, mask, xp=xp)
-        return signature.in_order((y, final), x)  # type: ignore[no-any-return]
+        check.true_or_false("states", states)
+        xp, params, start = self._door.infer(params, x, state, mask, reset, initial)
+        run = Run(mask, reset=reset, states=states)
+        y, final = self._layer.infer(params, x, start, run, xp=xp)
+        y, final = signature.in_order((y, final), x)
+        return (y, *apart(final)) if states else (y, final)
 
     def step(
-        self, params: tuple[WeightsT, ...], x_t: ArrayT, state: tuple[StateT, ...] | None = None
+        self,
+        params: tuple[WeightsT, ...],
+        x_t: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        *,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
     ) -> tuple[ArrayT, tuple[StateT, ...]]:
         """Advance by one time step, for streams.
 
@@ -342,6 +513,10 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             The input of this step.
         state : tree of arrays (B, H), optional
             The state before it. Default: zeros.
+        reset : array (B,), optional
+            Boolean. Where it is True, the step begins with `initial` instead of `state`.
+        initial : tree of arrays (B, H), optional
+            The state that `reset` restores. Default: zeros.
 
         Returns
         -------
@@ -367,7 +542,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         >>> y_t.shape
         (2, 5)
         """
-        xp, params, before = self._door.step(params, x_t, state)
+        xp, params, before = self._door.step(params, x_t, state, reset, initial)
         step: Any = self._layer.step  # the door has refused a net without one
         y_t, after = step(params, x_t, before, xp=xp)
         return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
@@ -430,6 +605,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         *,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
         masked: bool = False,
+        reset: bool = False,
+        states: bool = False,
     ) -> Cost:
         """Say what a strategy will cost, without running anything.
 
@@ -441,8 +618,9 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             Of the arrays, of any library.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             The strategy.
-        masked : bool
-            Whether there is a mask.
+        masked, reset, states : bool
+            Whether there is a mask, whether there are resets, and whether the states of all steps
+            are returned and have gradients.
 
         Returns
         -------
@@ -469,9 +647,14 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         check.whole("batch", batch, at_least=0)
         signature.check_strategy(bptt)
         check.true_or_false("masked", masked)
-        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), masked=masked), bptt)
+        check.true_or_false("reset", reset)
+        check.true_or_false("states", states)
+        form = Form(masked, reset, states)
+        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), form), bptt)
 
-    def _memory(self, steps: int, batch: int, size: int, *, masked: bool) -> Memory:
+    def _memory(self, steps: int, batch: int, size: int, form: Form) -> Memory:
         """Return what strategies ask about memory, with elements of `size` bytes."""
-        sizes = Sizes(steps, batch, self.input_size, self.hidden_size, size, masked)
+        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, form.masked)._replace(
+            resets=form.resets, every=form.states
+        )
         return Memory(self._layer, sizes, self)

@@ -19,8 +19,12 @@ class Stack:
     ----------
     cell : Cell or Recurrence
         The time step: the elementwise maths of a cell, or the wider contract.
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
@@ -29,7 +33,8 @@ class Stack:
     Raises
     ------
     TypeError, ValueError
-        Where a size is not an int or is below 1, or `dropout` is not from 0 to below 1.
+        Where a size is not an int or is below 1, the sizes are not one for each layer, or `dropout`
+        is not from 0 to below 1.
 
     Warns
     -----
@@ -39,7 +44,7 @@ class Stack:
 
     cell: Cell | Recurrence
     input_size: int
-    hidden_size: int
+    hidden_size: int | tuple[int, ...]
     num_layers: int = 1
     bidirectional: bool = field(default=False, kw_only=True)
     dropout: float = field(default=0.0, kw_only=True)
@@ -50,10 +55,10 @@ class Stack:
             message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
             raise TypeError(message)
         check.whole("input_size", self.input_size)
-        check.whole("hidden_size", self.hidden_size)
         check.whole("num_layers", self.num_layers)
-        for name in ("input_size", "hidden_size", "num_layers"):  # NumPy's integers overflow
+        for name in ("input_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
+        self._set_sizes(self.hidden_size)
         check.true_or_false("bidirectional", self.bidirectional)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
             message = f"`dropout` must be a number, got {self.dropout!r}"
@@ -68,6 +73,24 @@ class Stack:
             )
             check.warn(message)
 
+    def _set_sizes(self, given: object) -> None:
+        """Take one size, or one for each layer; equal sizes are one."""
+        if not isinstance(given, (tuple, list)):
+            check.whole("hidden_size", given)
+            object.__setattr__(self, "hidden_size", int(given))  # type: ignore[call-overload]
+            return
+        for k, size in enumerate(given):
+            check.whole(f"hidden_size[{k}]", size)
+        if not given or self.num_layers not in {1, len(given)}:
+            message = (
+                f"`hidden_size` = {tuple(given)} has {len(given)} sizes, but `num_layers` is "
+                f"{self.num_layers}: give one size, or one for each layer"
+            )
+            raise ValueError(message)
+        sizes = tuple(map(int, given))
+        object.__setattr__(self, "num_layers", len(sizes))
+        object.__setattr__(self, "hidden_size", sizes[0] if len({*sizes}) == 1 else sizes)
+
     def __hash__(self) -> int:
         """Hash the fields, once."""
         return self._hash
@@ -78,7 +101,8 @@ class Stack:
 
     def __repr__(self) -> str:
         """Return the name of the cell and the sizes, as in the call that makes this net."""
-        layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        several = self.num_layers > 1 and isinstance(self.hidden_size, int)
+        layers = f", num_layers={self.num_layers}" if several else ""
         both = ", bidirectional=True" if self.bidirectional else ""
         dropout = f", dropout={self.dropout}" if self.dropout else ""
         return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{dropout})"
@@ -91,6 +115,17 @@ class Stack:
     def recurrence(self) -> Recurrence:
         """The time step as the loop knows it."""
         return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The hidden size of each layer, the lowest first."""
+        size = self.hidden_size
+        return (size,) * self.num_layers if isinstance(size, int) else size
+
+    @cached_property
+    def output_size(self) -> int:
+        """The columns D·H of the output."""
+        return self.directions * self.sizes[-1]
 
     @cached_property
     def directions(self) -> int:

@@ -68,10 +68,15 @@ def most_steps(at_once: int | None, inputs: Inputs) -> int:
 
 
 def given(compiled: Compiled, inputs: Inputs) -> Buffers:
-    """Return what a kernel reads beside what is made on the way: parameters and the mask."""
+    """Return what a kernel reads beside what is made on the way: parameters, mask, resets."""
     params, plain = inputs.params, compiled.target.plain
     arrays = named(compiled.forward.extras, map(plain, params.extra))
     arrays["bias_ih"], arrays["bias_hh"] = plain(params.bias_ih), plain(params.bias_hh)
     if inputs.mask is not None:
         arrays["mask"] = plain(inputs.mask)
+    if inputs.resets is not None:
+        where, initial = inputs.resets
+        arrays["reset"] = plain(where)
+        parts = zip(initial._fields, initial, strict=True)
+        arrays |= {f"initial_{name}": plain(part) for name, part in parts}
     return arrays

@@ -51,6 +51,10 @@ def _backward(
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
+    if segment.residuals is not None and target.accumulate is not None:
+        before_each = before_each[:1]  # all that is read here
+    if inputs.resets is not None:
+        before_each = inputs.resets.all_starts(before_each, xp=xp)
     records = empty(made.records, inputs, size, xp=xp)
     arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(made.carried, inputs, size, xp=xp)
@@ -58,11 +62,15 @@ def _backward(
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
+    if back.dstates is not None:
+        buffers |= named(made.every, map(target.plain, back.dstates))
 
     dh, direct, *rest = carried.values()
     direct[...] = 0
     for buffer, part in zip((dh, *rest), dstate, strict=True):
         buffer[...] = part
+    returned = empty(made.returned, inputs, size, xp=xp)
+    buffers |= returned
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
@@ -71,11 +79,11 @@ def _backward(
         dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
     else:
         dparams, dx = target.accumulate(inputs.params, x, before_each[0], made_records)
-    trace = None
+    trace, initial = None, of.state(*returned.values()) if returned else None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
-    return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)
+    return Rewound(dparams, dx, of.state(dh + direct, *rest), trace, initial)
 
 
 def _residuals(
@@ -95,7 +103,7 @@ def _residuals(
         return {}
     kernel = compiled.kernels["recompute"]
     x = blank(inputs.x, inputs.mask, xp=xp)
-    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
+    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
     residuals = empty(places, one, size, xp=xp)

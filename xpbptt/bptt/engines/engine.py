@@ -16,7 +16,7 @@ from xpbptt.bptt.engines.compiled_back import rewind
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
+from xpbptt.kernels import PLAIN, TARGETS, VARIABLE, Compiled, Form, Kind, find
 
 ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
 LOOPS = ("sequence", "stepwise")  # the fastest first
@@ -65,7 +65,7 @@ def choose(
     params: Tree,
     x: AnyArray,
     *,
-    masked: bool = False,
+    form: Form = PLAIN,
     xp: Namespace,
 ) -> Engine:
     """Return the fastest engine that can run a pass.
@@ -80,8 +80,8 @@ def choose(
         The parameters of the layer.
     x : array (T, B, I) or (B, I)
         The input.
-    masked : bool
-        Whether there is a mask.
+    form : Form
+        What the pass is given beside input and state.
     xp : namespace
         The namespace of the arrays.
     """
@@ -97,7 +97,7 @@ def choose(
     if wanted == "eager":
         return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
-    return _fastest(cell, kinds, params.weight_hh.dtype, masked, xp, wanted)
+    return _fastest(cell, kinds, params.weight_hh.dtype, form, xp, wanted)
 
 
 @lru_cache(maxsize=512)
@@ -105,14 +105,14 @@ def _fastest(
     cell: Cell,
     kinds: tuple[Kind, ...],
     dtype: Any,
-    masked: bool,  # noqa: FBT001 - a key of the cache
+    form: Form,
     xp: Namespace,
     wanted: str,
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
     reasons: list[str] = []
     for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
-        found = find(cell, kinds, dtype, masked=masked, xp=xp, loop=loop)
+        found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
         if not isinstance(found, str):
             return _compiled(found, "; ".join(reasons))
         if found not in reasons:

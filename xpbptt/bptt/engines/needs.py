@@ -41,7 +41,7 @@ def footprint(of: Recurrence, inputs: int, hidden: int) -> Footprint:
 
 def prepared(one: Footprint, sizes: Sizes) -> int:
     """Return the size of the prepared weights, a copy of those that the state is multiplied by."""
-    return sizes.hidden * one.inputs
+    return int(sizes.hidden * one.inputs)
 
 
 def advancing(one: Footprint, sizes: Sizes) -> int:
@@ -63,7 +63,10 @@ def rewinding(one: Footprint, sizes: Sizes, steps: int) -> int:
     """Return what `rewind` needs beside the segment and its residuals."""
     dy = sizes.hidden if sizes.masked or sizes.views else 0
     dx = sizes.inputs if steps < sizes.length else 0  # of all steps it is the layer's
-    return steps * (one.record + _copied(sizes) + dy + dx)
+    states = one.state if sizes.resets else 0  # those that steps start from
+    if sizes.every and sizes.views:
+        states += one.state  # their gradients
+    return steps * (one.record + _copied(sizes) + dy + dx + states)
 
 
 def recomputing(one: Footprint, sizes: Sizes, steps: int) -> int:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib import import_module
+from operator import add
 from typing import Any
 
 from xpbptt._arrays.norms import clip, norm
@@ -17,6 +18,7 @@ from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt._arrays.wide import narrowed
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
+from xpbptt.bptt.engines.resets import Resets, chosen, parted, starts
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
@@ -59,10 +61,10 @@ def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
     state = of.state(*(zeros(2, hidden) for _ in of.state._fields))
 
     def both(params: Tree, x: AnyArray, state: Tree) -> Any:
-        states, residuals, last = _record(of, params, x, None, state)
+        states, residuals, last = _record(of, params, x, None, None, state)
         if not jax.numpy.isdtype(dtype, "real floating"):
             return last  # a complex step goes forward only
-        rows = params, x, None, states, residuals, states[0][1:, ...], None, last
+        rows = params, x, None, None, states, residuals, states[0][1:, ...], None, None, last
         return _rewind(of, None, False, rows)  # noqa: FBT003 - static
 
     try:
@@ -94,7 +96,7 @@ def advance(
     parts = len(state) if marks else 0 if outputs is None else outputs.parts
     for steps in chunks(inputs.x.shape[0], most):
         one = inputs.part(steps)
-        arguments = one.params, one.x, one.mask, of.state(*state)
+        arguments = one.params, one.x, one.mask, one.resets, of.state(*state)
         states, last = _compiled(_advance)(of, parts, *arguments)
         for t in marks:
             if t == steps.start:
@@ -116,8 +118,8 @@ def record(
     xp: Namespace,
 ) -> tuple[Segment, Tree]:
     """Run forward and keep everything; see `Engine`."""
-    params, x, mask, _ = inputs
-    states, residuals, last = _compiled(_record)(of, params, x, mask, of.state(*state))
+    params, x, mask, _, resets = inputs
+    states, residuals, last = _compiled(_record)(of, params, x, mask, resets, of.state(*state))
     return Segment(Tape.of(states, xp=xp), Tape.of(residuals, xp=xp)), last
 
 
@@ -131,15 +133,25 @@ def rewind(
     xp: Namespace,
 ) -> Rewound:
     """Go back over a segment; see `Engine`."""
-    params, x, mask, _ = inputs
+    params, x, mask, _, resets = inputs
     residuals = None if segment.residuals is None else segment.residuals.stacked()
     cuts = None
     if back.truncate is not None:
         cuts = xp.asarray([back.hand_back.cuts(t) for t in range(x.shape[0])])
     states = segment.states.stacked()
-    rows = params, x, mask, states, residuals, back.dy, cuts, of.state(*dstate)
-    dparams, dx, dbefore, trace = _compiled(_rewind)(of, back.watch.clip, back.watch.trace, rows)
-    return Rewound(dparams, dx, dbefore, trace)
+    rows = (
+        params,
+        x,
+        mask,
+        resets,
+        states,
+        residuals,
+        back.dy,
+        back.dstates,
+        cuts,
+        of.state(*dstate),
+    )
+    return Rewound(*_compiled(_rewind)(of, back.watch.clip, back.watch.trace, rows))
 
 
 def step(
@@ -165,21 +177,32 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _advance(
-    of: Recurrence, parts: int, params: Tree, x: AnyArray, mask: AnyArray | None, state: Tree
+    of: Recurrence,
+    parts: int,
+    params: Tree,
+    x: AnyArray,
+    mask: AnyArray | None,
+    resets: Resets | None,
+    state: Tree,
 ) -> tuple[tuple[AnyArray, ...], Tree]:
     """Return so many parts of the states after each step, and the last state."""
     run = partial(_forward, of, params, lambda state, _: tuple(state)[:parts])
-    states, last = run(x, mask, state)
+    states, last = run(x, mask, resets, state)
     return states, last
 
 
 def _record(
-    of: Recurrence, params: Tree, x: AnyArray, mask: AnyArray | None, state: Tree
+    of: Recurrence,
+    params: Tree,
+    x: AnyArray,
+    mask: AnyArray | None,
+    resets: Resets | None,
+    state: Tree,
 ) -> tuple[tuple[AnyArray, ...], tuple[AnyArray, ...], Tree]:
     """Return the T + 1 states, the residuals of T steps, and the last state."""
     xp = import_module(NAMESPACE)
     run = partial(_forward, of, params, lambda state, residuals: (tuple(state), tuple(residuals)))
-    (states, residuals), last = run(x, mask, state)
+    (states, residuals), last = run(x, mask, resets, state)
     pairs = zip(state, states, strict=True)
     return tuple(xp.concat((first[None, ...], part)) for first, part in pairs), residuals, last
 
@@ -190,6 +213,7 @@ def _forward(
     kept: Callable[[Tree, Any], Tree],
     x: AnyArray,
     mask: AnyArray | None,
+    resets: Resets | None,
     state: Tree,
 ) -> tuple[Tree, Tree]:
     """Run over all steps; `kept` chooses what to stack of each state and its residuals."""
@@ -200,13 +224,17 @@ def _forward(
         _projected(of, params, blank(x, mask, xp=xp), xp=xp),
     )
 
-    def body(state: Tree, row: tuple[Any, AnyArray | None]) -> tuple[Tree, Tree]:
-        u, column = row
+    where = None if resets is None else resets.where
+
+    def body(state: Tree, row: tuple[Any, AnyArray | None, AnyArray | None]) -> tuple[Tree, Tree]:
+        u, column, again = row
+        if resets is not None:
+            state = of.state(*chosen(again, resets.initial, state, xp=xp))
         new, residuals = of.step(weights, u, state, xp=xp)
         after = of.state(*held(column, new, state, xp=xp))
         return after, kept(after, residuals)
 
-    last, stacked = lax.scan(body, state, (u, columns(mask)))
+    last, stacked = lax.scan(body, state, (u, columns(mask), columns(where)))
     return stacked, last
 
 
@@ -219,15 +247,18 @@ def _projected(of: Recurrence, params: Tree, x: AnyArray, *, xp: Namespace) -> A
 def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tuple[Any, ...]:  # noqa: FBT001 - static
     """Return the gradients of parameters, input and first state, and the norms or None."""
     xp, lax = import_module(NAMESPACE), import_module("jax").lax
-    params, x, mask, states, residuals, dy, cuts, dstate = rows
+    params, x, mask, resets, states, residuals, dy, dstates, cuts, dstate = rows
     x, dy, columns_ = blank(x, mask, xp=xp), blank(dy, mask, xp=xp), columns(mask)
-    before = tuple(part[:-1, ...] for part in states)
+    before = starts(resets, tuple(part[:-1, ...] for part in states), xp=xp)
+    where = None if resets is None else resets.where
     after = tuple(part[1:, ...] for part in states)
     if residuals is None:
         residuals = _recomputed(of, params, x, before, xp=xp)
 
     def body(dstate: Tree, row: tuple[Any, ...]) -> tuple[Tree, Tree]:
-        residuals, before, after, dy_t, column, cut = row
+        residuals, before, after, dy_t, more, column, cut, again = row
+        if more is not None:
+            dstate = of.state(*map(add, dstate, more))
         dnew = of.state(dstate[0] + dy_t, *dstate[1:])
         made, dbefore = of.step_backward(
             params,
@@ -239,18 +270,21 @@ def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tup
         )
         if limit is not None:
             dbefore, _ = clip(list(dbefore), limit, -1, xp=xp)
-        dbefore = held(column, of.state(*dbefore), dnew, xp=xp)
+        dbefore, to_initial = of.state(*held(column, of.state(*dbefore), dnew, xp=xp)), None
+        if again is not None:
+            to_initial, dbefore = parted(again, dbefore, xp=xp)
         if cut is not None:
             dbefore = [xp.where(cut, xp.zeros_like(part), part) for part in dbefore]
         norms = tuple(norm([part], xp=xp) for part in dnew) if trace else ()
-        return of.state(*dbefore), (tuple(made), norms)
+        return of.state(*dbefore), (tuple(made), norms, to_initial)
 
-    steps = residuals, before, after, dy, columns_, cuts
-    dbefore, (records, norms) = lax.scan(body, dstate, steps, reverse=True)
+    steps = residuals, before, after, dy, dstates, columns_, cuts, columns(where)
+    dbefore, (records, norms, to_initial) = lax.scan(body, dstate, steps, reverse=True)
     dparams, dx = of.accumulate(params, x, before, records, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if trace else None
-    return dparams, dx, dbefore, of_state
+    initial = map_leaves(partial(xp.sum, axis=0), to_initial)
+    return dparams, dx, dbefore, of_state, initial
 
 
 def _recomputed(

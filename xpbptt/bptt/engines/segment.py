@@ -2,10 +2,13 @@
 
 from typing import Any, NamedTuple
 
+from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt.bptt.engines.resets import Resets
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Watch
+from xpbptt.kernels import Form
 from xpbptt.kernels.target import HandBack
 
 
@@ -22,17 +25,26 @@ class Inputs(NamedTuple):
         Its mask.
     weights : object
         What the engine prepared of the parameters for running forward.
+    resets : Resets or None
+        Which steps begin with the initial state again.
     """
 
     params: Tree
     x: AnyArray
     mask: AnyArray | None
     weights: Any = None
+    resets: Resets | None = None
+
+    @property
+    def form(self) -> Form:
+        """The form of the cell's programs that takes it."""
+        return Form(masked=self.mask is not None, resets=self.resets is not None)
 
     def part(self, steps: slice) -> "Inputs":
         """Return what is read at some of the steps."""
         mask = None if self.mask is None else self.mask[steps, ...]
-        return self._replace(x=self.x[steps, ...], mask=mask)
+        resets = None if self.resets is None else self.resets.part(steps)
+        return self._replace(x=self.x[steps, ...], mask=mask, resets=resets)
 
 
 class Segment(NamedTuple):
@@ -67,16 +79,21 @@ class Back(NamedTuple):
         After every so many steps the gradient of the state is cut off.
     watch : Watch
         The options of the backward pass.
+    dstates : named tuple of arrays (T, B, H) or None
+        The gradients of the state after each step, beside that of the output.
     """
 
     dy: AnyArray
     first: int
     truncate: int | None
     watch: Watch
+    dstates: Tree = None
 
     def part(self, steps: slice) -> "Back":
         """Return how to go back over some of the steps."""
-        return self._replace(dy=self.dy[steps, ...], first=self.first + steps.start)
+        dstates = map_leaves(lambda part: part[steps, ...], self.dstates)
+        first = self.first + steps.start
+        return self._replace(dy=self.dy[steps, ...], first=first, dstates=dstates)
 
     @property
     def hand_back(self) -> HandBack:
@@ -85,9 +102,20 @@ class Back(NamedTuple):
 
 
 class Rewound(NamedTuple):
-    """The gradients that come out of a segment, and the norms on the way if they are wanted."""
+    """What comes out of a segment.
+
+    Attributes
+    ----------
+    params, x, state : tree of arrays
+        The gradients; that of the state is the state's before the segment.
+    trace : Trace or None
+        The norms on the way, if they are wanted.
+    initial : tree of arrays or None
+        The gradient of the initial state by the resets in the segment, if there are any.
+    """
 
     params: Tree
     x: AnyArray
     state: Tree
     trace: Trace | None = None
+    initial: Tree = None

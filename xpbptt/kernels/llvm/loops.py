@@ -50,17 +50,21 @@ class Compiled(NamedTuple):
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = [cell.library(kind)], batch_axes(program)
+    text, axes = (
+        [cell.library(kind)],
+        batch_axes(program) | dict(zip(task.given, (1, 0), strict=False)),
+    )
     if task.kind in {"record", "advance"}:
         text += [product.product("product", kind, product.tile(kind, panel(task.gates).tile))]
         text += [Forward(kind, task).text()]
-        own = forward_names(task).addresses[len(POINTERS) :]
+        own = forward_names(task).addresses[len(POINTERS) : -1 if task.initial else None]
         return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
     if task.kind in {"back", "watch"}:
         text += [product.product("product", kind, product.tile(kind, WIDE))]
         text += [Backward(kind, task).text()]
-        own = backward_names(task).addresses[1 + len(task.carried) :]
-        carried = (0,) * len(task.carried)
+        padded = len(task.carried) + len(task.returned)
+        own = backward_names(task).addresses[1 + padded :]
+        carried = (0,) * padded
         return Compiled(load("\n".join(text)), own, (*carried, *map(axes.get, own)))
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
 
@@ -99,11 +103,13 @@ def forward(
     places = addresses([x, weight_ih, weight_hh, *own])
     # The rows of a state are those of all steps, or of two in turn.
     kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
-    frames, held = [], []
+    frames, held, resets = [], [], bool(kernel.task.initial)
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        scratch = np.empty((count * chunk + 1) * width * columns, dtype=x.dtype)
+        size_u, size_v = count * chunk * width * columns, width * columns
+        started = width * hidden if resets else 0
+        scratch = np.empty(size_u + size_v + started, dtype=x.dtype)
         held.append(scratch)
         v = address(scratch)
         start, *panels_, others = (*places[:3], places[3:])
@@ -111,7 +117,8 @@ def forward(
             start, others = start + first * x_row, _moved(run, others, own, first)
         numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
         u = v + width * columns * size
-        frames.append(words((*numbers, start, *panels_, u, v, *others)))
+        last = (u + size_u * size,) if resets else ()
+        frames.append(words((*numbers, start, *panels_, u, v, *others, *last)))
     threads.run(run.function, frames)
 
 
@@ -122,8 +129,9 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     hidden = params.weight_hh.shape[1]
     weight_hh = panels.backward(params.weight_hh)
     padded = weight_hh.shape[0] * weight_hh.shape[2]
-    carried = np.zeros((len(task.carried), batch, padded), dtype=weight_hh.dtype)
-    for row, name in zip(carried, task.carried, strict=True):
+    names = (*task.carried, *task.returned)
+    carried = np.zeros((len(names), batch, padded), dtype=weight_hh.dtype)
+    for row, name in zip(carried, task.carried, strict=False):
         row[:, :hidden] = buffers[name]
     own = [*carried, *[buffers[name] for name in run.own]]
     weight, *places = addresses([weight_hh, *own])
@@ -135,7 +143,7 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         numbers = steps, batch, rows.stop - rows.start, hidden, padded, *options
         frames.append(words((*numbers, weight, *others)))
     threads.run(run.function, frames)
-    for row, name in zip(carried, task.carried, strict=True):
+    for row, name in zip(carried, names, strict=True):
         buffers[name][...] = row[:, :hidden]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from xpbptt.kernels.llvm.clip import hand_back
 from xpbptt.kernels.llvm.code import Value
 from xpbptt.kernels.llvm.function import Function, Names
+from xpbptt.kernels.llvm.resets import started
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
@@ -42,14 +43,18 @@ def forward_names(task: Task) -> Names:
         *(f"rows_{name}" for name in task.states),
     )
     own = tuple(name for name in task.program.names if name not in {"u", "v"})
-    return Names(numbers, (*POINTERS, *own))
+    if not task.initial:
+        return Names(numbers, (*POINTERS, *own))
+    given = (name for name in task.given[:2] if name not in own)
+    return Names(numbers, (*POINTERS, *own, *given, "started"))
 
 
 def backward_names(task: Task) -> Names:
     """Return the frame of the loop back."""
     numbers = "steps", "batch", "rows", "hidden", "padded", "first", "truncate", "limit"
     own = tuple(name for name in task.program.names if name not in task.carried)
-    return Names(numbers, ("weight_hh", *task.carried, *own))
+    given = (name for name in task.given[:1] if name not in own)
+    return Names(numbers, ("weight_hh", *task.carried, *task.returned, *own, *given))
 
 
 class Forward(Function):
@@ -104,6 +109,8 @@ class Forward(Function):
                 row = self.kept(self.task.hidden, t)
                 place = code.times(code.times(row, frame["batch"]), hidden)
                 before = code.at(number, frame[self.task.hidden], place)
+                if self.task.initial:
+                    before = started(self, t, before)
                 with code.loop(0, panels) as p:
                     weight = code.times(code.times(p, hidden), columns)
                     panel = code.at(number, frame["weight_hh"], weight)

@@ -101,31 +101,30 @@ class Stepper:
     def __init__(self, kernel: Kernel, params: tuple[Any, ...], state: tuple[Any, ...]) -> None:
         task = kernel.task
         self._function = _function(task, kernel.dtype)
-        batch, hidden = state[0][0].shape
+        batch = state[0][0].shape[0]
         dtype = np.dtype(kernel.dtype)
         self.x = np.empty((batch, params[0].weight_ih.shape[1]), dtype=dtype)
         self._kinds = [type(each) for each in state]
-        self._states = np.array([[list(layer) for layer in state]] * 2, dtype=dtype)
-        self.outputs = [self._states[k, -1, 0] for k in (1, 0)]  # by the turn that writes them
+        self._states = [[np.array(layer, dtype=dtype) for layer in state] for _ in range(2)]
+        self.outputs = [self._states[k][-1][0] for k in (1, 0)]  # by the turn that writes them
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
         self._scratch = np.empty((2, batch, shape.tile * lanes), dtype=dtype)
         self._weights = [
-            (panels.forward(each.weight_ih, hidden), panels.forward(each.weight_hh, hidden))
+            [panels.forward(weight, each.weight_hh.shape[1]) for weight in each[:2]]
             for each in params
         ]
         self._others = [[np.array(each) for each in (*p[2:4], *p.extra)] for p in params]
-        self._frames = [self._frame(task, turn, params, batch, hidden) for turn in (0, 1)]
+        self._frames = [self._frame(task, turn, params, batch) for turn in (0, 1)]
         self._calls = [words([len(each), *map(addressof, each)]) for each in self._frames]
 
-    def _frame(
-        self, task: Task, turn: int, params: tuple[Any, ...], batch: int, hidden: int
-    ) -> list[Any]:
+    def _frame(self, task: Task, turn: int, params: tuple[Any, ...], batch: int) -> list[Any]:
         """Return the words of each layer for the steps of one turn."""
         order = names(task)
         frames, x = [], self.x
         for k, (weights, others) in enumerate(zip(self._weights, self._others, strict=True)):
-            before, after = self._states[turn, k], self._states[1 - turn, k]
+            before, after = self._states[turn][k], self._states[1 - turn][k]
+            hidden = before.shape[-1]
             own = [f"extra_{field}" for field in getattr(params[k].extra, "_fields", ())]
             parts = self._kinds[k]._fields
             arrays = dict(zip(("bias_ih", "bias_hh", *own), others, strict=True))
