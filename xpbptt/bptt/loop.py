@@ -22,12 +22,16 @@ from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.layers.noise import Noise, Rates
 from xpbptt.bptt.layers.states import Every, Start
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
+from xpbptt.cells.zoneout import expected
 from xpbptt.kernels import Kind
+
+QUIET = Rates()
 
 
 class LoopCache(NamedTuple):
@@ -40,13 +44,15 @@ class LoopCache(NamedTuple):
     started: bool = False  # whether resets restore another state than the first
 
 
-def unroll(cell: Cell | Recurrence) -> Layer:
+def unroll(cell: Cell | Recurrence, rates: Rates = QUIET) -> Layer:
     """Apply a cell at every time step of a sequence, one after the other.
 
     Parameters
     ----------
     cell : Cell or Recurrence
         The time step.
+    rates : Rates
+        The noise of `forward`; `infer` and `step` take its expectation. Default: none.
 
     Returns
     -------
@@ -54,21 +60,31 @@ def unroll(cell: Cell | Recurrence) -> Layer:
         Its parameters are those of the recurrence, its state is the recurrence's, its output is
         the first part h of the state after each step. The output may share memory with the cache.
     """
+    average = expected(cell, rates.zoneout)
     return Layer(
-        forward=partial(_forward, cell),
+        forward=partial(_forward, cell, rates),
         backward=partial(_backward, cell),
-        infer=partial(_infer, cell),
-        step=partial(_step, cell),
-        memory=partial(_memory, cell),
+        infer=partial(_infer, average),
+        step=partial(_step, average),
+        memory=partial(_memory, cell, rates),
     )
 
 
 def _forward(
-    cell: Cell | Recurrence, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    cell: Cell | Recurrence,
+    rates: Rates,
+    params: Tree,
+    x: AnyArray,
+    state: Tree,
+    run: Run,
+    *,
+    xp: Namespace,
 ) -> tuple[AnyArray, Tree, Any]:
     mask, plan, started = run.mask, cast("Plan", run.plan), isinstance(state, Start)
     kinds = _kinds_forward(plan)
     given, state = _given(params, x, state, run)
+    if rates.recurrent or rates.zoneout:
+        given = given._replace(noise=Noise(rates, run.key))
     engine = choose(cell, kinds, params, x, form=given.form, xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
     inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
@@ -211,10 +227,11 @@ def _step(
     return state[0], state
 
 
-def _memory(cell: Cell | Recurrence, sizes: Sizes, plan: Plan) -> Needs:
+def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> Needs:
     of = recurrence(cell) if isinstance(cell, Cell) else cell
     one = needs.footprint(of, sizes.inputs, sizes.hidden)
     weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
+    one = needs.noisy(one, rates, sizes)
     kept = (len(plan.snapshots) + tail + 1) * one.state
     if plan.residuals:
         kept += tail * one.residuals

@@ -54,6 +54,7 @@ def recurrence(cell: Cell) -> Recurrence:
         step_backward=Bound(_step_backward, cell),
         accumulate=Bound(_accumulate, cell),
         gates=Bound(_split, cell),
+        drops=True,
     )
 
 
@@ -86,9 +87,9 @@ def _prepare(cell: Cell, params: Any, steps: int, *, xp: Namespace) -> Prepared:
 
 
 def _step(
-    cell: Cell, weights: Prepared, u: Any, state: Any, *, xp: Namespace
+    cell: Cell, weights: Prepared, u: Any, state: Any, *, xp: Namespace, factors: AnyArray = None
 ) -> tuple[Any, Arrays]:
-    v = state[0] @ weights.weight
+    v = (state[0] if factors is None else state[0] * factors) @ weights.weight
     v += weights.bias
     return cell.forward(u, _split(cell, v), state, xp=xp, **weights.extra)
 
@@ -102,12 +103,15 @@ def _step_backward(
     dnew: Any,
     *,
     xp: Namespace,
+    factors: AnyArray = None,
 ) -> tuple[Arrays, Any]:
     du, dv, (direct, *dstate), *dextra = cell.backward(
         residuals, state, new, dnew, xp=xp, **_extra(cell, params)
     )
     dv_block = join(dv, xp=xp)
     dh = dv_block @ params.weight_hh
+    if factors is not None:
+        dh *= factors
     if direct is not None:
         dh += direct
     du_block = dv_block if du is dv else join(du, xp=xp)

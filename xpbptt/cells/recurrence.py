@@ -67,6 +67,10 @@ class Recurrence(NamedTuple):
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
         of the gates, for the trace of a backward pass.
+    drops : bool
+        Whether recurrent dropout is possible: `step` and `step_backward` take ``factors=``, an
+        array (B, H) or None, by which they multiply the output wherever it enters a product, and so
+        does the loop before it calls `accumulate`.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Recurrence(NamedTuple):
     step_backward: Callable[..., tuple[tuple[AnyArray, ...], Any]]
     accumulate: Callable[..., tuple[Tree, AnyArray]]
     gates: Callable[[AnyArray], Any]
+    drops: bool = False
 
 
 def join(blocks: tuple[AnyArray, ...], *, xp: Namespace) -> AnyArray:

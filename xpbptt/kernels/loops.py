@@ -45,17 +45,16 @@ def _forward(
     v = xp.empty((batch, u.shape[1]), dtype=u.dtype)
     known = buffers | {"u": u.reshape(steps, batch, -1), "v": v}
     given = [known[name] for name in kernel.task.program.names]
-    resets = _resets(kernel.task, buffers)
     for t, row in enumerate(list(buffers[kernel.task.hidden][:-1, ...])):
-        if resets:
-            row = xp.where(resets[0][t, :, None], resets[1], row)  # noqa: PLW2901 - what it starts from
-        row.dot(weight, v)
+        _read(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
         kernel.run(t, *given)
 
 
-def _resets(task: Task, buffers: Buffers) -> tuple[AnyArray, ...]:
-    """Return which steps are reset, and the initial state; nothing where none is."""
-    return tuple(buffers[name] for name in task.given)
+def _read(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
+    """Return what the product of a step reads of the state before it."""
+    if task.initial:
+        row = xp.where(buffers["reset"][t, :, None], buffers[task.initial[0]], row)
+    return row * buffers["factors"] if task.drops else row
 
 
 def _backward(
@@ -76,6 +75,8 @@ def _backward(
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
         row.dot(weight, carried[0])
+        if task.drops:
+            carried[0][...] *= buffers["factors"]
         if hand_back.clip is not None:
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]

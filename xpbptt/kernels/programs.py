@@ -14,6 +14,7 @@ Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 STEP = "tbj"
 MASK = Buffer("mask", "tb", logical=True)
 RESET = Buffer("reset", "tb", logical=True)
+FACTORS = Buffer("factors", "bj")
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj", spent=True)
 SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
@@ -96,6 +97,8 @@ class Task(NamedTuple):
         The buffer of the gradient that is multiplied by W_hh.
     initial : tuple of str
         The buffers of the state that a reset restores; empty where there are no resets.
+    drops : bool
+        Whether what W_hh reads is multiplied by the buffer `factors`.
     returned : tuple of str
         The buffers of the gradient that resets hand to it.
     """
@@ -107,6 +110,7 @@ class Task(NamedTuple):
     carried: tuple[str, ...]
     record: str
     initial: tuple[str, ...] = ()
+    drops: bool = False
     returned: tuple[str, ...] = ()
 
     @property
@@ -116,8 +120,9 @@ class Task(NamedTuple):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """What the loop reads where there are resets, beside the buffers of the program."""
-        return (RESET.name, *self.initial) if self.initial else ()
+        """What a loop reads itself, beside the buffers of the program."""
+        resets = (RESET.name, *self.initial[:1]) if self.initial else ()
+        return (*resets, FACTORS.name) if self.drops else resets
 
 
 @once
@@ -128,9 +133,15 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
     begun = _before(cell, graph, states(cell), form)
     before, new, kept = _forward(cell, graph, products(cell), begun)
     held = new
+    if form.zoned:
+        kept = (*kept, *(graph.number(part) for part in new))  # the state does not tell
+        held = [
+            part if zone is None else _where(graph, zone, past, part)
+            for zone, past, part in zip(_zones(cell, graph, form), before, new, strict=True)
+        ]
     if form.masked:
         keep = _load(graph, MASK.at())
-        held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
+        held = [_where(graph, keep, after, past) for after, past in zip(held, before, strict=True)]
     stores = [
         Store(buffer.at(later=True), graph.number(part).place)
         for buffer, part in zip(states(cell), held, strict=True)
@@ -167,6 +178,14 @@ def single(cell: Cell) -> Program:
     return _program(cell, "single", graph, stores, PLAIN)
 
 
+def _zones(cell: Cell, graph: Graph, form: Form) -> list[Symbol | None]:
+    """Return where the parts of the state are left what they were; None for nowhere."""
+    if not form.zoned:
+        return [None] * len(cell.state._fields)
+    pairs = zip(zones(cell), form.zoned, strict=True)
+    return [_load(graph, part.at()) if wanted else None for part, wanted in pairs]
+
+
 def _before(cell: Cell, graph: Graph, places: list[Buffer], form: Form) -> Any:
     """Return the state that a step starts from."""
     state = cell.state(*(_load(graph, part.at()) for part in places))
@@ -198,8 +217,9 @@ def _forward(
 @once
 def backward(cell: Cell, form: Form = PLAIN) -> Backward:
     """Trace the step back."""
-    found = _backward(cell, form, direct=form.masked)
-    if form.masked:
+    needed = form.masked or any(form.zoned[:1])
+    found = _backward(cell, form, direct=needed)
+    if needed:
         return found
     return _backward(cell, form, direct=True) if found.direct else found
 
@@ -212,7 +232,10 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     graph = Graph()
     before = _before(cell, graph, states(cell), form)
     after = cell.state(*(_load(graph, part.at(later=True)) for part in states(cell)))
-    kept = tuple(_load(graph, part.at()) for part in residuals(cell))
+    kept = tuple(_load(graph, part.at()) for part in residuals(cell, form))
+    if form.zoned:
+        count = len(form.zoned)
+        kept, after = kept[:-count], cell.state(*kept[-count:])
     keep = _load(graph, MASK.at()) if form.masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
@@ -227,8 +250,9 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     dnew = whole._replace(
         **{cell.state._fields[0]: whole[0] + dy}
     )  # dy of a masked step may be NaN
+    through, passing = _parted(graph, _zones(cell, graph, form), dnew)
     du, dv, dbefore, *dextra = cell.backward(
-        kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
+        kept, before, after, through, xp=Tracing(graph), **_own(cell, graph)
     )
     names = ("du",) if du is dv else ("du", "dv")
     blocks = [Buffer(name, STEP, len(gates)) for name, gates in zip(names, (du, dv), strict=False)]
@@ -243,7 +267,7 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
         for named in dextra
         for part, value in zip(own, named, strict=True)
     ]
-    past = (0 if dbefore[0] is None else dbefore[0], *dbefore[1:])
+    past = [_total(part, more) for part, more in zip(dbefore, passing, strict=True)]
     passed = zip(gradients(cell), past, whole, strict=True)
     writes += [
         (part.at(), chosen(value, unchanged))
@@ -266,13 +290,27 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     )
 
 
+def _total(part: Any, more: Symbol | None) -> Any:
+    """Return the sum of two gradients, of which None stands for zero."""
+    given = [each for each in (part, more) if each is not None]
+    return sum(given[1:], given[0]) if given else 0
+
+
+def _parted(graph: Graph, zones: list[Symbol | None], dnew: Any) -> tuple[Any, list[Symbol | None]]:
+    """Return what of a gradient goes through the cell, and what passes it by."""
+    pairs = list(zip(zones, dnew, strict=True))
+    through = (part if zone is None else _where(graph, zone, 0, part) for zone, part in pairs)
+    passing = [None if zone is None else _where(graph, zone, part, 0) for zone, part in pairs]
+    return type(dnew)(*through), passing
+
+
 def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
     """Return one program of a cell, to be compiled.
 
     Residuals are computed again from the states that steps start from, so without resets.
     """
-    if kind in {"recompute", "single"}:
-        form = form._replace(resets=False)
+    if kind == "recompute":
+        form = Form(zoned=form.zoned)
     back = backward(cell, form)
     if kind == "single":
         program = single(cell)
@@ -287,6 +325,7 @@ def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
         carried=tuple(buffer.name for buffer in back.carried),
         record="dv" if "dv" in records else "du",
         initial=tuple(buffer.name for buffer in initial(cell)) if form.resets else (),
+        drops=form.drops,
         returned=tuple(buffer.name for buffer in back.returned),
     )
 
@@ -313,9 +352,14 @@ def arguments(cell: Cell) -> tuple[str, ...]:
     return ("x", "weight_ih", "weight_hh", *(buffer.name for buffer in buffers))
 
 
-def residuals(cell: Cell) -> tuple[Buffer, ...]:
+def residuals(cell: Cell, form: Form = PLAIN) -> tuple[Buffer, ...]:
     """Return the buffers of the residuals."""
-    return forward(cell).residuals
+    return forward(cell, Form(zoned=form.zoned)).residuals
+
+
+def zones(cell: Cell) -> list[Buffer]:
+    """Return the buffers of where the parts of the state are left what they were."""
+    return [Buffer(f"zone_{name}", STEP, logical=True) for name in cell.state._fields]
 
 
 def products(cell: Cell) -> tuple[Buffer, Buffer]:

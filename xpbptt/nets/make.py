@@ -22,6 +22,8 @@ def RNN(
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[rnn.State]: ...
 
 
@@ -34,6 +36,8 @@ def RNN(
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[rnn.State]: ...
 
 
@@ -46,6 +50,8 @@ def RNN(
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
@@ -57,6 +63,8 @@ def RNN(  # noqa: N802 - the name of the net
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a simple recurrent net, h' = φ(W_ih x + b_ih + W_hh h + b_hh).
 
@@ -74,6 +82,11 @@ def RNN(  # noqa: N802 - the name of the net
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -101,7 +114,14 @@ def RNN(  # noqa: N802 - the name of the net
         raise ValueError(message)
     cell = known[nonlinearity]
     return Net(
-        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        cell,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )
 
 
@@ -113,6 +133,8 @@ def LSTM(
     *,
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[lstm.State]: ...
 
 
@@ -124,6 +146,8 @@ def LSTM(
     *,
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[lstm.State]: ...
 
 
@@ -135,6 +159,8 @@ def LSTM(
     *,
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
@@ -145,6 +171,8 @@ def LSTM(  # noqa: N802 - the name of the net
     *,
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a net of long short-term memory cells; the gates are ordered i f g o.
 
@@ -160,6 +188,11 @@ def LSTM(  # noqa: N802 - the name of the net
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -184,7 +217,14 @@ def LSTM(  # noqa: N802 - the name of the net
     LSTM(12, 64, num_layers=2, bidirectional=True)
     """
     return Net(
-        lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        lstm.LSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )
 
 
@@ -197,6 +237,8 @@ def GRU(
     reset_after: bool = True,
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[gru.State]: ...
 
 
@@ -209,6 +251,8 @@ def GRU(
     reset_after: bool = True,
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[gru.State]: ...
 
 
@@ -221,6 +265,8 @@ def GRU(
     reset_after: bool = True,
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
@@ -232,6 +278,8 @@ def GRU(  # noqa: N802 - the name of the net
     reset_after: bool = True,
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a net of gated recurrent units; the gates are ordered r z n.
 
@@ -252,6 +300,11 @@ def GRU(  # noqa: N802 - the name of the net
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -277,5 +330,12 @@ def GRU(  # noqa: N802 - the name of the net
     check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
-        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        cell,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )

@@ -5,6 +5,7 @@ bidirectional net), G gates of the cell.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, Literal, Self, overload
@@ -23,12 +24,14 @@ from xpbptt.bptt import (
     Run,
     StartGradients,
     Strategy,
-    bidirectional,
     chain,
+    concatenate,
     dropout,
+    reverse,
     unroll,
 )
 from xpbptt.bptt.layers.memory import Sizes
+from xpbptt.bptt.layers.noise import Rates
 from xpbptt.bptt.layers.states import apart
 from xpbptt.kernels import Form
 from xpbptt.nets import signature
@@ -65,6 +68,13 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `forward`, the same elements at every step
+        of a sequence [1]_; what it sees is divided by 1 - p.
+    zoneout : float or tuple of float
+        The share of the state that a step of `forward` leaves what it was, other elements at every
+        step [2]_, of all parts of the state or of each. `infer`, `step` and streams compute the
+        expectation.
 
     Raises
     ------
@@ -75,6 +85,13 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
     -----
     UserWarning
         Where there is `dropout` and only one layer, so that nothing is dropped.
+
+    References
+    ----------
+    .. [1] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent
+       neural networks", NeurIPS 2016.
+    .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
+       activations", ICLR 2017.
 
     Examples
     --------
@@ -90,13 +107,20 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
 
     @cached_property
     def _layer(self) -> Layer:
-        one = unroll(self.cell)
-        layer = bidirectional(one) if self.bidirectional else one
+        layers = [self._one(k) for k in range(self.num_layers)]
         above = [
             dropout(layer, float(self.dropout), k) if self.dropout else layer
-            for k in range(1, self.num_layers)
+            for k, layer in enumerate(layers[1:], 1)
         ]
-        return chain([layer, *above])
+        return chain([layers[0], *above])
+
+    def _one(self, k: int) -> Layer:
+        """Return a layer."""
+        rates = Rates(float(self.recurrent_dropout), self.zones, self.directions * k)
+        one = unroll(self.cell, rates)
+        if not self.bidirectional:
+            return one
+        return concatenate(one, reverse(unroll(self.cell, rates._replace(number=rates.number + 1))))
 
     def init(
         self,
@@ -247,7 +271,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             How `backward` pays for memory. Default: it keeps everything.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
-            What dropout follows from, on every library alike. Needed by a net with dropout.
+            What dropout, recurrent dropout and zoneout follow from, on every library alike. Needed
+            by a net that has one of them.
         states : bool
             Whether to return the states after all steps, too.
 
@@ -658,3 +683,9 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             resets=form.resets, every=form.states
         )
         return Memory(self._layer, sizes, self)
+
+
+def without_noise(net: Net[WeightsT, StateT, TraceT]) -> Net[WeightsT, StateT, TraceT]:
+    """Return the net whose `forward` computes what `infer` of `net` does."""
+    quiet: dict[str, Any] = {"dropout": 0.0, "recurrent_dropout": 0.0, "zoneout": 0.0}
+    return replace(net, cell=net.average, **quiet)

@@ -289,7 +289,7 @@ class Door:
 
     def key(self, seed: Seed) -> int:
         """Return the number that dropout follows from; an integer of JAX is one already."""
-        if not self.net.dropout or self.net.num_layers == 1:
+        if not self.net.draws:
             return 0
         if seed is None:
             message = (

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from xpbptt._arrays import check
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
+from xpbptt.cells.zoneout import expected
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +30,10 @@ class Stack:
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that is dropped before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see, the same at every step of a sequence.
+    zoneout : float or tuple of float
+        The share of the state that a step leaves what it was, of all parts or of each.
 
     Raises
     ------
@@ -48,6 +53,8 @@ class Stack:
     num_layers: int = 1
     bidirectional: bool = field(default=False, kw_only=True)
     dropout: float = field(default=0.0, kw_only=True)
+    recurrent_dropout: float = field(default=0.0, kw_only=True)
+    zoneout: float | tuple[float, ...] = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no net."""
@@ -60,18 +67,38 @@ class Stack:
             object.__setattr__(self, name, int(getattr(self, name)))
         self._set_sizes(self.hidden_size)
         check.true_or_false("bidirectional", self.bidirectional)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
-            message = f"`dropout` must be a number, got {self.dropout!r}"
-            raise TypeError(message)
-        if not 0 <= float(self.dropout) < 1:
-            message = f"`dropout` must be from 0 to below 1, got {self.dropout}"
-            raise ValueError(message)
+        _rate("dropout", self.dropout)
+        self._check_noise()
         if self.dropout and self.num_layers == 1:
             message = (
                 f"`dropout` = {self.dropout} does nothing in {self}: it drops between layers; pass "
                 "`num_layers` of at least 2, or no `dropout`"
             )
             check.warn(message)
+
+    def _check_noise(self) -> None:
+        """Refuse noise inside the loop that the cell cannot have; no zoneout at all is 0."""
+        _rate("recurrent_dropout", self.recurrent_dropout)
+        if self.recurrent_dropout and not self.recurrence.drops:
+            message = (
+                f"`recurrent_dropout` = {self.recurrent_dropout} needs a cell whose step takes "
+                f"`factors=`, as each Cell, but {self.cell.name} is a Recurrence without `drops`"
+            )
+            raise ValueError(message)
+        if not isinstance(self.zoneout, (tuple, list)):
+            _rate("zoneout", self.zoneout)
+            return
+        fields = self.recurrence.state._fields
+        if len(self.zoneout) != len(fields):
+            message = (
+                f"`zoneout` = {self.zoneout} must have a rate for each part of the state of "
+                f"{self.cell.name}: {', '.join(fields)}"
+            )
+            raise ValueError(message)
+        for name, rate in zip(fields, self.zoneout, strict=True):
+            _rate(f"zoneout of {name}", rate)
+        rates = tuple(self.zoneout)
+        object.__setattr__(self, "zoneout", rates[0] if len({*rates}) == 1 else rates)
 
     def _set_sizes(self, given: object) -> None:
         """Take one size, or one for each layer; equal sizes are one."""
@@ -104,12 +131,32 @@ class Stack:
         several = self.num_layers > 1 and isinstance(self.hidden_size, int)
         layers = f", num_layers={self.num_layers}" if several else ""
         both = ", bidirectional=True" if self.bidirectional else ""
-        dropout = f", dropout={self.dropout}" if self.dropout else ""
-        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{dropout})"
+        names = ("dropout", "recurrent_dropout", "zoneout")
+        rates = "".join(f", {name}={getattr(self, name)}" for name in names if getattr(self, name))
+        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{rates})"
 
     @cached_property
     def _hash(self) -> int:
         return hash(tuple(getattr(self, each.name) for each in fields(self)))
+
+    @cached_property
+    def zones(self) -> tuple[float, ...]:
+        """The rate of zoneout of each part of the state; empty where there is none."""
+        rates = self.zoneout
+        if not isinstance(rates, tuple):
+            rates = (rates,) * len(self.recurrence.state._fields)
+        return rates if any(rates) else ()
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether `forward` draws anything, so that it needs a seed."""
+        between = bool(self.dropout) and self.num_layers > 1
+        return between or bool(self.recurrent_dropout) or bool(self.zones)
+
+    @cached_property
+    def average(self) -> Cell | Recurrence:
+        """The time step where nothing is drawn: that with the expectation of zoneout."""
+        return cast("Cell | Recurrence", expected(self.cell, self.zones))
 
     @cached_property
     def recurrence(self) -> Recurrence:
@@ -131,3 +178,13 @@ class Stack:
     def directions(self) -> int:
         """The number of directions D."""
         return 2 if self.bidirectional else 1
+
+
+def _rate(name: str, rate: object) -> None:
+    """Refuse what is no probability below 1."""
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        message = f"`{name}` must be a number, got {rate!r}"
+        raise TypeError(message)
+    if not 0 <= float(rate) < 1:
+        message = f"`{name}` must be from 0 to below 1, got {rate}"
+        raise ValueError(message)

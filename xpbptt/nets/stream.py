@@ -73,11 +73,12 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
 
     def _compiled(self) -> Any:
         """Return the compiled step of all layers, or None where there is none."""
-        if not isinstance(self._net.cell, Cell) or 0 in (*self._shape,):
+        cell = self._net.average
+        if not isinstance(cell, Cell) or 0 in (*self._shape,):
             return None
         if not array_api_compat.is_numpy_namespace(self._xp):
             return None
-        found = find(self._net.cell, ("single",), self._dtype, xp=self._xp)
+        found = find(cell, ("single",), self._dtype, xp=self._xp)
         if isinstance(found, str) or found.target.stream is None:
             return None
         return found.target.stream(found.kernels["single"], self._params, self._state)

@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "a reset of a compiled pass hands its gradient to nobody",
-        "kernels/llvm/resets.py",
+        "kernels/llvm/starts.py",
         "vector.store(code, code.let(f\"fadd {vector.type} {both[0]}, {both[1]}\"), sums)",
         "vector.store(code, both[0], sums)",
         "tests/nets/test_resets.py::test_parity_with_torchs_cells_run_step_by_step",
@@ -149,8 +149,8 @@ MUTANTS = [
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
         "nets/net.py",
-        "layer = bidirectional(one) if self.bidirectional else one",
-        "layer = __import__('xpbptt').bptt.concatenate(one, one) if self.bidirectional else one",
+        "reverse(unroll(self.cell, rates._replace(number=rates.number + 1)))",
+        "unroll(self.cell, rates._replace(number=rates.number + 1))",
         LAWS,
     ),
     Mutant(

@@ -6,7 +6,7 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
 from xpbptt.kernels import Buffer, Compiled
@@ -67,8 +67,8 @@ def most_steps(at_once: int | None, inputs: Inputs) -> int:
     return longest(batch, width, at_once)
 
 
-def given(compiled: Compiled, inputs: Inputs) -> Buffers:
-    """Return what a kernel reads beside what is made on the way: parameters, mask, resets."""
+def given(compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace) -> Buffers:
+    """Return what a kernel reads beside what is made: parameters, mask, resets, noise."""
     params, plain = inputs.params, compiled.target.plain
     arrays = named(compiled.forward.extras, map(plain, params.extra))
     arrays["bias_ih"], arrays["bias_hh"] = plain(params.bias_ih), plain(params.bias_hh)
@@ -79,4 +79,9 @@ def given(compiled: Compiled, inputs: Inputs) -> Buffers:
         arrays["reset"] = plain(where)
         parts = zip(initial._fields, initial, strict=True)
         arrays |= {f"initial_{name}": plain(part) for name, part in parts}
+    if inputs.noise is not None:
+        factors, zoned = inputs.factors(state[0], xp=xp), inputs.zones(state, xp=xp)
+        arrays |= {} if factors is None else {"factors": factors}
+        parts = zip(state._fields, zoned, strict=False)
+        arrays |= {f"zone_{name}": zone for name, zone in parts if zone is not None}
     return arrays

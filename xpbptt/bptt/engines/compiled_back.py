@@ -58,7 +58,7 @@ def _backward(
     records = empty(made.records, inputs, size, xp=xp)
     arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(made.carried, inputs, size, xp=xp)
-    buffers = records | arrivals | carried | given(compiled, inputs)
+    buffers = records | arrivals | carried | given(compiled, inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
@@ -74,7 +74,9 @@ def _backward(
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    made_records = tuple(records.values())
+    made_records, factors = tuple(records.values()), buffers.get("factors")
+    if factors is not None:  # what W_hh read
+        before_each = (before_each[0] * factors, *before_each[1:])
     if target.accumulate is None:
         dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
     else:
@@ -103,14 +105,16 @@ def _residuals(
         return {}
     kernel = compiled.kernels["recompute"]
     x = blank(inputs.x, inputs.mask, xp=xp)
-    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None)
+    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None, noise=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
     residuals = empty(places, one, size, xp=xp)
     u, v = empty(compiled.forward.products, one, size, xp=xp).values()
     target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, u[0, ...])
-    target.multiply(state[0], inputs.params.weight_hh.T, v)
-    buffers = residuals | {"u": u, "v": v} | given(compiled, one)
+    factors = inputs.factors(before_each[0][0, ...], xp=xp)
+    read = state[0] if factors is None else flat(before_each[0] * factors, xp=xp)
+    target.multiply(read, inputs.params.weight_hh.T, v)
+    buffers = residuals | {"u": u, "v": v} | given(compiled, one, state, xp=xp)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

@@ -11,7 +11,9 @@ import array_api_compat.numpy as np
 
 from xpbptt._arrays.tree import leaves, map_shapes
 from xpbptt.bptt.engines.chunks import CHUNK
+from xpbptt.bptt.layers.dropout import HASHING
 from xpbptt.bptt.layers.memory import Sizes
+from xpbptt.bptt.layers.noise import Rates
 from xpbptt.cells.recurrence import Recurrence
 
 WIDE = 5  # times the gradient of a segment, while it is added to others in twice the width
@@ -37,6 +39,20 @@ def footprint(of: Recurrence, inputs: int, hidden: int) -> Footprint:
     record, _ = of.step_backward(params, residuals, state, new, state, xp=np)
     trees = (tuple(state), tuple(residuals), u, tuple(record))
     return Footprint(*(sum(leaf.size for _, leaf in leaves(tree)) for tree in trees))
+
+
+def noisy(one: Footprint, rates: Rates, sizes: Sizes) -> Footprint:
+    """Return the footprint with noise: what the cell makes of the state, and the zones."""
+    if rates.recurrent and not rates.zoneout:
+        return one._replace(record=one.record + sizes.hidden)  # what W_hh read, for its gradient
+    if not rates.zoneout:
+        return one
+    zones = one.state * (HASHING + 1) // sizes.itemsize
+    return one._replace(
+        residuals=one.residuals + one.state,
+        inputs=one.inputs + zones,
+        record=one.record + sizes.hidden + zones,
+    )
 
 
 def prepared(one: Footprint, sizes: Sizes) -> int:

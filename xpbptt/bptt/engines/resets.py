@@ -30,10 +30,6 @@ class Resets(NamedTuple):
         """Return those of some of the steps."""
         return self._replace(where=self.where[steps, ...])
 
-    def starts(self, t: int, state: Tree, *, xp: Namespace) -> Tree:
-        """Return the state that step `t` starts from, after the state `state`."""
-        return type(state)(*chosen(self.where[t, :, None], self.initial, state, xp=xp))
-
     def all_starts(self, states: Arrays, *, xp: Namespace) -> Arrays:
         """Return the states (T, B, H) that steps start from, after the states `states`."""
         return chosen(self.where[..., None], self.initial, states, xp=xp)
@@ -54,6 +50,13 @@ def parted(column: AnyArray, dstate: Tree, *, xp: Namespace) -> tuple[Tree, Tree
     kind, pairs = type(dstate), list(zip(dstate, zeros, strict=True))
     to_initial = kind(*(xp.where(column, part, zero) for part, zero in pairs))
     return to_initial, kind(*(xp.where(column, zero, part) for part, zero in pairs))
+
+
+def start(resets: Resets | None, t: int, state: Tree, *, xp: Namespace) -> Tree:
+    """Return the state that step `t` starts from, after the state `state`."""
+    if resets is None:
+        return state
+    return type(resets.initial)(*chosen(resets.where[t, :, None], resets.initial, state, xp=xp))
 
 
 def starts(resets: Resets | None, states: Arrays, *, xp: Namespace) -> Arrays:

@@ -1,13 +1,14 @@
 """What the runs over a part of a sequence, a *segment*, are given and give."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from xpbptt._arrays.tree import map_leaves
-from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt._arrays.types import AnyArray, Arrays, Namespace, Tree
 from xpbptt.bptt.engines.resets import Resets
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Watch
+from xpbptt.bptt.layers.noise import Noise
 from xpbptt.kernels import Form
 from xpbptt.kernels.target import HandBack
 
@@ -27,6 +28,8 @@ class Inputs(NamedTuple):
         What the engine prepared of the parameters for running forward.
     resets : Resets or None
         Which steps begin with the initial state again.
+    noise : Noise or None
+        Recurrent dropout and zoneout.
     """
 
     params: Tree
@@ -34,17 +37,41 @@ class Inputs(NamedTuple):
     mask: AnyArray | None
     weights: Any = None
     resets: Resets | None = None
+    noise: Noise | None = None
 
     @property
     def form(self) -> Form:
         """The form of the cell's programs that takes it."""
-        return Form(masked=self.mask is not None, resets=self.resets is not None)
+        masked, resets = self.mask is not None, self.resets is not None
+        if self.noise is None:
+            return Form(masked, resets)
+        drops = self.noise.rates.recurrent > 0
+        return Form(masked, resets, drops=drops, zoned=self.noise.zoned)
 
     def part(self, steps: slice) -> "Inputs":
         """Return what is read at some of the steps."""
         mask = None if self.mask is None else self.mask[steps, ...]
         resets = None if self.resets is None else self.resets.part(steps)
-        return self._replace(x=self.x[steps, ...], mask=mask, resets=resets)
+        noise = self.noise
+        if noise is not None:
+            noise = noise._replace(first=noise.first + steps.start)
+        return self._replace(x=self.x[steps, ...], mask=mask, resets=resets, noise=noise)
+
+    @property
+    def zoned(self) -> bool:
+        """Whether some part of the state is left what it was here and there."""
+        return self.noise is not None and bool(self.noise.zoned)
+
+    def factors(self, part: AnyArray, *, xp: Namespace) -> AnyArray:
+        """Return what the output is multiplied by where W_hh reads it; None for nothing."""
+        return None if self.noise is None else self.noise.factors(part, xp=xp)
+
+    def zones(self, state: Arrays, *, xp: Namespace) -> tuple[Any, ...]:
+        """Return where each part of the state is left what it was; empty for nowhere."""
+        if not self.zoned:
+            return ()
+        noise = cast("Noise", self.noise)
+        return noise.zones(self.x.shape[0], state, xp=xp)
 
 
 class Segment(NamedTuple):

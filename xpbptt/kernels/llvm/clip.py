@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xpbptt.kernels.llvm.code import Code, Value
-from xpbptt.kernels.llvm.resets import returned
+from xpbptt.kernels.llvm.starts import returned
 from xpbptt.kernels.llvm.vectors import Vector
 
 INFINITE = "0x7FF0000000000000"  # as a double

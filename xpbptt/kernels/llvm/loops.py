@@ -52,12 +52,12 @@ def compile_(task: Task, dtype: str) -> Any:
     kind, program = vector(dtype, features()), task.program
     text, axes = (
         [cell.library(kind)],
-        batch_axes(program) | dict(zip(task.given, (1, 0), strict=False)),
+        batch_axes(program) | {name: 1 if name == "reset" else 0 for name in task.given},
     )
     if task.kind in {"record", "advance"}:
         text += [product.product("product", kind, product.tile(kind, panel(task.gates).tile))]
         text += [Forward(kind, task).text()]
-        own = forward_names(task).addresses[len(POINTERS) : -1 if task.initial else None]
+        own = forward_names(task).addresses[len(POINTERS) : -1 if task.given else None]
         return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
     if task.kind in {"back", "watch"}:
         text += [product.product("product", kind, product.tile(kind, WIDE))]
@@ -103,12 +103,12 @@ def forward(
     places = addresses([x, weight_ih, weight_hh, *own])
     # The rows of a state are those of all steps, or of two in turn.
     kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
-    frames, held, resets = [], [], bool(kernel.task.initial)
+    frames, held, copies = [], [], bool(kernel.task.given)
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
         size_u, size_v = count * chunk * width * columns, width * columns
-        started = width * hidden if resets else 0
+        started = width * hidden if copies else 0
         scratch = np.empty(size_u + size_v + started, dtype=x.dtype)
         held.append(scratch)
         v = address(scratch)
@@ -117,7 +117,7 @@ def forward(
             start, others = start + first * x_row, _moved(run, others, own, first)
         numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
         u = v + width * columns * size
-        last = (u + size_u * size,) if resets else ()
+        last = (u + size_u * size,) if copies else ()
         frames.append(words((*numbers, start, *panels_, u, v, *others, *last)))
     threads.run(run.function, frames)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xpbptt.kernels.llvm.clip import hand_back
 from xpbptt.kernels.llvm.code import Value
 from xpbptt.kernels.llvm.function import Function, Names
-from xpbptt.kernels.llvm.resets import started
+from xpbptt.kernels.llvm.starts import dropped, started
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
@@ -43,9 +43,9 @@ def forward_names(task: Task) -> Names:
         *(f"rows_{name}" for name in task.states),
     )
     own = tuple(name for name in task.program.names if name not in {"u", "v"})
-    if not task.initial:
+    if not task.given:
         return Names(numbers, (*POINTERS, *own))
-    given = (name for name in task.given[:2] if name not in own)
+    given = (name for name in task.given if name not in own)
     return Names(numbers, (*POINTERS, *own, *given, "started"))
 
 
@@ -53,7 +53,7 @@ def backward_names(task: Task) -> Names:
     """Return the frame of the loop back."""
     numbers = "steps", "batch", "rows", "hidden", "padded", "first", "truncate", "limit"
     own = tuple(name for name in task.program.names if name not in task.carried)
-    given = (name for name in task.given[:1] if name not in own)
+    given = (name for name in ("reset", "factors") if name in task.given and name not in own)
     return Names(numbers, ("weight_hh", *task.carried, *task.returned, *own, *given))
 
 
@@ -109,7 +109,7 @@ class Forward(Function):
                 row = self.kept(self.task.hidden, t)
                 place = code.times(code.times(row, frame["batch"]), hidden)
                 before = code.at(number, frame[self.task.hidden], place)
-                if self.task.initial:
+                if self.task.given:
                     before = started(self, t, before)
                 with code.loop(0, panels) as p:
                     weight = code.times(code.times(p, hidden), columns)
@@ -180,6 +180,8 @@ class Backward(Function):
                     f"call void @product(ptr {dv}, i64 {depth}, i64 {rows}, ptr {panel}, "
                     f"i64 {depth}, ptr {out}, i64 {padded})"
                 )
+            if self.task.drops:
+                dropped(self)
             hand_back(self, t)
         return code.text()
 

@@ -88,7 +88,7 @@ def _passes(of: Sample, plans: Sequence[Strategy]) -> list[tuple[str, Pass]]:
             return one.train(bptt, **watched)
 
         passes.append((f"forward and backward with {bptt!r} {watched or ''}", train))
-    if not of.net.dropout:
+    if not of.net.draws:
         passes.append(("infer", Sample.infer))
     if not of.net.bidirectional and of.x.shape[0]:
         passes.append(("step", Sample.stream))

@@ -12,7 +12,7 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.bptt import KeepAll, Recurrence, Strategy
 from xpbptt.cells import Cell
-from xpbptt.nets.net import Net
+from xpbptt.nets.net import Net, without_noise
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 5  # of a bare cell
 STEPS, BATCH = 6, 4  # the least; more where a size of the net is the same
@@ -63,7 +63,7 @@ class Sample(NamedTuple):
 
     def options(self) -> dict[str, Any]:
         """Return the options of a forward pass."""
-        return {"dropout_seed": self.seed} if self.net.dropout else {}
+        return {"dropout_seed": self.seed} if self.net.draws else {}
 
     def resets(self) -> dict[str, Any]:
         """Return the resets, as every pass takes them."""
@@ -114,8 +114,8 @@ def as_net(net: Any, *, dropout: bool = False, one_way: bool = False) -> Net[Any
     if not isinstance(net, Net):
         message = f"`net` must be a Net, a Cell or a Recurrence, got {type(net).__name__}"
         raise TypeError(message)
-    if net.dropout and not dropout:
-        net = replace(net, dropout=0.0)
+    if net.draws and not dropout:
+        net = without_noise(net)
     return replace(net, bidirectional=False) if one_way and net.bidirectional else net
 
 

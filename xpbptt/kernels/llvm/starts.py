@@ -1,4 +1,4 @@
-"""Resets in the loops over time: where a step starts from, and where its gradient goes."""
+"""Where a step of a loop starts from: resets and recurrent dropout, and their way back."""
 
 from typing import Any
 
@@ -29,20 +29,43 @@ def started(loop: Any, t: Value, before: str) -> str:
     code: Code = loop.code
     frame, vector = loop.frame, loop.vector
     number, hidden = vector.number, frame["hidden"]
-    first = frame[loop.task.initial[0]]
     with code.loop(0, frame["rows"]) as b:
         row = code.times(b, hidden)
-        source = code.let(
-            f"select i1 {marked(loop, t, b)}, ptr {code.at(number, first, row)}, "
-            f"ptr {code.at(number, before, row)}"
-        )
+        source = code.at(number, before, row)
+        if loop.task.initial:
+            first = code.at(number, frame[loop.task.initial[0]], row)
+            source = code.let(f"select i1 {marked(loop, t, b)}, ptr {first}, ptr {source}")
         target = code.at(number, frame["started"], row)
         with code.loop(0, hidden, vector.lanes) as j:
             inside = vector.first(code, code.whole("sub", hidden, j))
             value = vector.load_some(code, code.at(number, source, j), inside)
+            if loop.task.drops:
+                factors = code.at(number, frame["factors"], row, j)
+                factor = vector.load_some(code, factors, inside)
+                value = code.let(f"fmul {vector.type} {value}, {factor}")
             vector.store_some(code, value, code.at(number, target, j), inside)
     copy: str = frame["started"]
     return copy
+
+
+def dropped(loop: Any) -> None:
+    """Multiply the product's part of the gradient of the state by the factors of its sequence.
+
+    Parameters
+    ----------
+    loop : Backward
+        The loop back.
+    """
+    code: Code = loop.code
+    frame, vector = loop.frame, loop.vector
+    number, hidden = vector.number, frame["hidden"]
+    with code.loop(0, frame["rows"]) as b, code.loop(0, hidden, vector.lanes) as j:
+        inside = vector.first(code, code.whole("sub", hidden, j))
+        factors = code.at(number, frame["factors"], code.times(b, hidden), j)
+        factor = vector.load_some(code, factors, inside)
+        place = code.at(number, frame["dh"], code.times(b, frame["padded"]), j)
+        value = vector.load_some(code, place, inside)
+        vector.store_some(code, code.let(f"fmul {vector.type} {value}, {factor}"), place, inside)
 
 
 def returned(loop: Any, t: Value) -> None:
