@@ -1,4 +1,4 @@
-"""Every pair of what a pass may be given, over cells, engines and strategies, against the eager one."""
+"""Every pair of what a pass may be given, over cells, engines, strategies: compiled and eager."""
 
 import os
 from unittest.mock import patch

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import array_api_compat
 
+from xpbptt._arrays.dual import writable
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
@@ -280,7 +281,7 @@ def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
 
 def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) -> AnyArray:
     """Write zeros into `y` where the mask is False, `most` steps at once, if it can be written."""
-    if mask is None or not array_api_compat.is_writeable_array(y):
+    if mask is None or not writable(y):
         return blank(y, mask, xp=xp)
     for steps in chunks(y.shape[0], most):
         y[steps, ...] = blank(y[steps, ...], mask[steps, ...], xp=xp)
@@ -292,7 +293,11 @@ def _no_steps(
 ) -> tuple[Gradients, Any]:
     """Go back over a sequence of no steps; its trace is that of one step, which is left out."""
     zeros = partial(map_leaves, xp.zeros_like)
-    grads = Gradients(zeros(inputs.params), xp.zeros_like(inputs.x), copied(dstate, xp=xp))
+    params = inputs.params
+    if watch.per_sample:
+        shape = inputs.x.shape[1:2]
+        params = map_leaves(lambda leaf: xp.broadcast_to(leaf, (*shape, *leaf.shape)), params)
+    grads = Gradients(zeros(params), xp.zeros_like(inputs.x), copied(dstate, xp=xp))
     if not watch.trace:
         return grads, None
     device = array_api_compat.device(inputs.x)

@@ -55,6 +55,7 @@ def recurrence(cell: Cell) -> Recurrence:
         accumulate=Bound(_accumulate, cell),
         gates=Bound(_split, cell),
         drops=True,
+        accumulate_each=Bound(_accumulate_each, cell),
     )
 
 
@@ -137,3 +138,27 @@ def _accumulate(
         sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, xp.reshape(du @ params.weight_ih, x.shape)
+
+
+def _accumulate_each(
+    _: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+) -> tuple[Any, AnyArray]:
+    """Return the gradients of the parameters for each sequence, and that of the input."""
+    own = len(params.extra)
+    blocks = records[: len(records) - own]
+    du, dv = blocks[0], blocks[-1]
+
+    def products(records: AnyArray, rows: AnyArray) -> AnyArray:
+        return xp.permute_dims(records, (1, 2, 0)) @ xp.permute_dims(rows, (1, 0, 2))
+
+    dbias_hh = xp.sum(dv, axis=0)
+    dparams = params._replace(
+        weight_ih=products(du, x),
+        weight_hh=products(dv, states[0]),
+        bias_ih=xp.sum(du, axis=0) if len(blocks) > 1 else xp.asarray(dbias_hh, copy=True),
+        bias_hh=dbias_hh,
+    )
+    if own:
+        sums = (xp.sum(each, axis=0) for each in records[-own:])
+        dparams = dparams._replace(extra=type(params.extra)(*sums))
+    return dparams, xp.reshape(flat(du, xp=xp) @ params.weight_ih, x.shape)

@@ -97,4 +97,5 @@ GRU_RESET_BEFORE = RESET_AFTER._replace(
     step=step,
     step_backward=step_backward,
     accumulate=accumulate,
+    accumulate_each=None,
 )

@@ -186,6 +186,7 @@ class Door:
         dstates: Tree,
         trace: object,
         clip_step: object,
+        per_sample: object,
     ) -> tuple[Namespace, Tree, Watch]:
         """Return the namespace, the gradient of the final state and the options."""
         net = self.net
@@ -202,25 +203,34 @@ class Door:
             raise ValueError(message)
         x = cache.x
         steps, batch, _ = x.shape
-        shape = (steps, batch, net.output_size)
         xp = check.array_namespace("x", x)
-        _, state_fits, *_ = self._fitting(batch)
-        if not (check.alike(dy, x, shape) and (dstate is None or state_fits(dstate, x))):
-            found = [("dy", dy, Expected(shape, f"(T, B, D·H) of {net}"))]
-            if dstate is not None:
-                dstate, in_state = check.conform("dstate", dstate, states(net, batch))
-                found += in_state
-            check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
-            check.shapes(found)
+        dy, dstate = self.upstream(x, dy, dstate)
         check.true_or_false("trace", trace)
-        watch = Watch(bool(trace), _limit(clip_step))
-        dstate = self._zeros(x, xp=xp) if dstate is None else dstate
+        check.true_or_false("per_sample", per_sample)
+        watch = Watch(bool(trace), _limit(clip_step), bool(per_sample))
         if dstates is None:
             return xp, dstate, watch
         dstates, in_states = check.conform("dstates", dstates, states(net, batch, steps))
         check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in in_states)])
         check.shapes(in_states)
         return xp, paired(Every, dstate, dstates), watch
+
+    def upstream(
+        self, x: AnyArray, dy: AnyArray, dstate: Tree, names: tuple[str, str] = ("dy", "dstate")
+    ) -> tuple[AnyArray, Tree]:
+        """Return the gradients of the outputs and of the final state, by default zeros."""
+        net, (steps, batch, _) = self.net, x.shape
+        shape = (steps, batch, net.output_size)
+        _, state_fits, *_ = self._fitting(batch)
+        if not (check.alike(dy, x, shape) and (dstate is None or state_fits(dstate, x))):
+            found = [(names[0], dy, Expected(shape, f"(T, B, D·H) of {net}"))]
+            if dstate is not None:
+                dstate, in_state = check.conform(names[1], dstate, states(net, batch))
+                found += in_state
+            check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
+            check.shapes(found)
+        xp = check.array_namespace("x", x)
+        return dy, self._zeros(x, xp=xp) if dstate is None else dstate
 
     def _arguments(
         self, params: Tree, x: AnyArray, state: Tree, name: str, axes: str

@@ -71,7 +71,7 @@ MUTANTS = [
     Mutant(
         "a reset of a compiled pass hands its gradient to nobody",
         "kernels/llvm/starts.py",
-        "vector.store(code, code.let(f\"fadd {vector.type} {both[0]}, {both[1]}\"), sums)",
+        'vector.store(code, code.let(f"fadd {vector.type} {both[0]}, {both[1]}"), sums)',
         "vector.store(code, both[0], sums)",
         "tests/nets/test_resets.py::test_parity_with_torchs_cells_run_step_by_step",
     ),

@@ -6,6 +6,7 @@ from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.cells.recurrence import Recurrence, flat
@@ -51,7 +52,7 @@ def _backward(
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
-    if segment.residuals is not None and target.accumulate is not None:
+    if segment.residuals is not None and target.accumulate is not None and not watch.per_sample:
         before_each = before_each[:1]  # all that is read here
     if inputs.resets is not None:
         before_each = inputs.resets.all_starts(before_each, xp=xp)
@@ -77,8 +78,8 @@ def _backward(
     made_records, factors = tuple(records.values()), buffers.get("factors")
     if factors is not None:  # what W_hh read
         before_each = (before_each[0] * factors, *before_each[1:])
-    if target.accumulate is None:
-        dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
+    if target.accumulate is None or watch.per_sample:
+        dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
     else:
         dparams, dx = target.accumulate(inputs.params, x, before_each[0], made_records)
     trace, initial = None, of.state(*returned.values()) if returned else None

@@ -18,6 +18,7 @@ from xpbptt.bptt.engines import resets, zones
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.cells.recurrence import Recurrence
@@ -134,7 +135,9 @@ def rewind(
         after = last
     if noise:  # what W_hh read
         before_each = (before_each[0] * noise["factors"], *before_each[1:])
-    dparams, dx = recurrence.accumulate(params, x, before_each, records.stacked(), xp=xp)
+    dparams, dx = accumulate(
+        recurrence, back.watch, params, x, before_each, records.stacked(), xp=xp
+    )
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)  # no scalars
     trace = None
     if back.watch.trace:

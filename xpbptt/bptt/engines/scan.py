@@ -21,8 +21,10 @@ from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.resets import Resets
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.layer import Watch
 from xpbptt.cells.recurrence import Recurrence
 
 NAMESPACE = "jax.numpy"
@@ -92,7 +94,7 @@ def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
         if not jax.numpy.isdtype(dtype, "real floating"):
             return last  # a complex step goes forward only
         rows = params, x, Given(), states, residuals, states[0][1:, ...], None, None, last
-        return _rewind(of, None, False, rows)  # noqa: FBT003 - static
+        return _rewind(of, Watch(), rows)
 
     try:
         jax.eval_shape(both, params, zeros(2, 2, inputs), state)
@@ -170,7 +172,7 @@ def rewind(
     states = segment.states.stacked()
     upstream = back.dy, back.dstates, cuts, of.state(*dstate)
     rows = (params, x, given, states, residuals, *upstream)
-    return Rewound(*_compiled(_rewind)(of, back.watch.clip, back.watch.trace, rows))
+    return Rewound(*_compiled(_rewind)(of, back.watch, rows))
 
 
 def step(
@@ -188,7 +190,7 @@ def step(
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of this file, compiled by JAX for each value of its static arguments."""
-    static = {_advance: (0, 1), _record: (0,), _rewind: (0, 1, 2), _step: (0,)}
+    static = {_advance: (0, 1), _record: (0,), _rewind: (0, 1), _step: (0,)}
     compiled: Callable[..., Any] = import_module("jax").jit(
         function, static_argnums=static[function]
     )
@@ -261,7 +263,7 @@ def _projected(of: Recurrence, params: Tree, x: AnyArray, *, xp: Namespace) -> A
     return u
 
 
-def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tuple[Any, ...]:  # noqa: FBT001 - static
+def _rewind(of: Recurrence, watch: Watch, rows: Tree) -> tuple[Any, ...]:
     """Return the gradients of parameters, input and first state, and the norms or None."""
     xp, lax = import_module(NAMESPACE), import_module("jax").lax
     params, x, given, states, residuals, dy, dstates, cuts, dstate = rows
@@ -285,23 +287,23 @@ def _rewind(of: Recurrence, limit: float | None, trace: bool, rows: Tree) -> tup
         made, dbefore = of.step_backward(params, kept, *around, xp=xp, **given.noise)
         if zoned:
             dbefore = of.state(*map(add, dbefore, passing))
-        if limit is not None:
-            dbefore, _ = clip(list(dbefore), limit, -1, xp=xp)
+        if watch.clip is not None:
+            dbefore, _ = clip(list(dbefore), watch.clip, -1, xp=xp)
         dbefore, to_initial = of.state(*held(column, of.state(*dbefore), dnew, xp=xp)), None
         if again is not None:
             to_initial, dbefore = resets.parted(again, dbefore, xp=xp)
         if cut is not None:
             dbefore = [xp.where(cut, xp.zeros_like(part), part) for part in dbefore]
-        norms = tuple(norm([part], xp=xp) for part in dnew) if trace else ()
+        norms = tuple(norm([part], xp=xp) for part in dnew) if watch.trace else ()
         return of.state(*dbefore), (tuple(made), norms, to_initial)
 
     steps = residuals, before, after, dy, dstates, cuts, given.rows
     dbefore, (records, norms, to_initial) = lax.scan(body, dstate, steps, reverse=True)
     if given.factors is not None:  # what W_hh read
         before = (before[0] * given.factors, *before[1:])
-    dparams, dx = of.accumulate(params, x, before, records, xp=xp)
+    dparams, dx = accumulate(of, watch, params, x, before, records, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
-    of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if trace else None
+    of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if watch.trace else None
     initial = map_leaves(partial(xp.sum, axis=0), to_initial)
     return dparams, dx, dbefore, of_state, initial
 

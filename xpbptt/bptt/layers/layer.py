@@ -82,10 +82,13 @@ class Watch(NamedTuple):
         Whether to take the norms of the gradients.
     clip : float or None
         The largest norm that the gradient of one sequence's state may have at any step.
+    per_sample : bool
+        Whether the gradients of the parameters are those of each sequence, (B, …).
     """
 
     trace: bool = False
     clip: float | None = None
+    per_sample: bool = False
 
 
 class LayerForward(Protocol):
