@@ -224,7 +224,7 @@ def _ruled(
         return real(*values, **options), real(*tangents, **options)
     if name in dual_rules.ELEMENTWISE:
         result = real(*values)
-        return result, dual_rules.ELEMENTWISE[name](*values, result, xp) * tangents[0]
+        return result, dual_rules.ELEMENTWISE[name](values[0], result, xp) * tangents[0]
     rule = dual_rules.OTHERS.get(name)
     if rule is None:
         message = f"`xp.{name}` cannot be differentiated in forward mode; write it in other terms"

@@ -103,7 +103,7 @@ def forward(
     places = addresses([x, weight_ih, weight_hh, *own])
     # The rows of a state are those of all steps, or of two in turn.
     kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
-    frames, held, copies = [], [], bool(kernel.task.given)
+    frames, held, copies = [], [], bool(kernel.task.initial) or kernel.task.drops
     for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
