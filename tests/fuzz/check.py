@@ -26,8 +26,12 @@ def check(case: Case) -> None:
     with warnings.catch_warnings(), _warned():
         warnings.simplefilter("error")
         plain = given(case)
-        with patch.dict(os.environ, XPBPTT_FUSE="0"):
-            expected = passes.train(case, plain, _reference(case))
+        try:
+            expected = _eager(case, plain)
+        except RuntimeWarning:
+            if _overflows(case, plain):
+                return
+            raise
         try:
             _compiled(case, plain, expected)
         except Difference:
@@ -71,6 +75,21 @@ def _other_ways(case: Case, of: Given, found) -> None:
         close("chunks", passes.chunks(case, of, case.chunks, case.bptt()), whole)
 
 
+def _eager(case: Case, of: Given) -> passes.Results:
+    with patch.dict(os.environ, XPBPTT_FUSE="0"):
+        return passes.train(case, of, _reference(case))
+
+
+def _overflows(case: Case, plain: Given) -> bool:
+    """Tell whether the results themselves are too large for the dtype, as without a bounded gate.
+
+    What is infinite and what is NaN then depends on the order of the sums.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        results = _eager(case, plain)
+    return not all(np.isfinite(array).all() for _, array in leaves(results, ""))
+
+
 def _reference(case: Case) -> Strategy:
     """Return the plainest strategy that gives the same gradients."""
     return case.bptt() if case.strategy[0] == "Truncated" else xpbptt.KeepAll()
@@ -90,12 +109,11 @@ def _sensitive(case: Case, plain: Given, expected) -> bool:
             return array
         return array * (1 + tiny * random.choice([-1, 0, 1], array.shape)).astype(array.dtype)
 
-    with patch.dict(os.environ, XPBPTT_FUSE="0"):
-        for _ in range(NUDGES):
-            moved = passes.train(case, map_leaves(nudge, plain), _reference(case))
-            errors = map_leaves(distance, moved, expected)
-            if max(error for _, error in leaves(errors)) > TOLERANCE[case.dtype] / 10:
-                return True
+    for _ in range(NUDGES):
+        moved = _eager(case, map_leaves(nudge, plain))
+        errors = map_leaves(distance, moved, expected)
+        if max(error for _, error in leaves(errors)) > TOLERANCE[case.dtype] / 10:
+            return True
     return False
 
 

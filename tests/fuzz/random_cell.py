@@ -31,7 +31,10 @@ def random_cell(seed: int) -> xpbptt.Cell:
     places = iter(range(99))
     take = lambda count: [next(places) for _ in range(count)]  # noqa: E731
     u = take(gates)
-    leaves = Leaves(u, u if shared else take(gates), take(parts), take(own))
+    # Of a gate without a product the place of v is that of u.
+    some = [random.random() < 0.7 for _ in u] if random.random() < 0.5 else [True] * gates
+    v = u if shared else [next(places) if there else k for there, k in zip(some, u, strict=True)]
+    leaves = Leaves(u, v, take(parts), take(own))
     formula = Formula(next(places))
     sums = (
         leaves.u
@@ -40,7 +43,8 @@ def random_cell(seed: int) -> xpbptt.Cell:
     )
     formula.grow(random, random.randint(3, 14))
     new = [_new_part(formula, random, sums, before) for before in leaves.state]
-    return _cell(f"random-{seed}", formula, leaves, new, random, own=own)
+    part = random.choice((None, random.randrange(parts)))
+    return _cell(f"random-{seed}", formula, leaves, new, random, own=own, some=some, part=part)
 
 
 def _new_part(formula: Formula, random, sums: list[int], before: int) -> int:
@@ -59,7 +63,7 @@ def _new_part(formula: Formula, random, sums: list[int], before: int) -> int:
     return formula.add("add", before, step)
 
 
-def _cell(name, formula, leaves, new, random, *, own) -> xpbptt.Cell:
+def _cell(name, formula, leaves, new, random, *, own, some, part) -> xpbptt.Cell:
     gates_type = namedtuple("Gates", [f"g{k}" for k in range(len(leaves.u))])  # noqa: PYI024
     state_type = namedtuple("State", ["h", *(f"s{k}" for k in range(1, len(new)))])  # noqa: PYI024
     extra_type = namedtuple("Own", [f"p{k}" for k in range(own)])  # noqa: PYI024
@@ -79,9 +83,12 @@ def _cell(name, formula, leaves, new, random, *, own) -> xpbptt.Cell:
         return dict(zip(places, [*state, *(extra or ())], strict=True))
 
     def forward(u, v, state, *, xp, extra=None):
-        gates = [a + b for a, b in zip(u, v, strict=True)] if shared else [*u, *v]
-        places = leaves.u if shared else [*leaves.u, *leaves.v]
-        value = formula.values(known(state, extra) | dict(zip(places, gates, strict=True)), xp=xp)
+        triples = zip(u, v, some, strict=True)
+        if shared:
+            gates = dict(zip(leaves.u, (a + b if k else a for a, b, k in triples), strict=True))
+        else:
+            gates = dict(zip(leaves.v, v, strict=True)) | dict(zip(leaves.u, u, strict=True))
+        value = formula.values(known(state, extra) | gates, xp=xp)
         return state_type(*map(value, new)), tuple(map(value, kept))
 
     def back(found, dnew, xp):
@@ -127,4 +134,6 @@ def _cell(name, formula, leaves, new, random, *, own) -> xpbptt.Cell:
         forward,
         backward,
         extra=(lambda size: extra_type(*[(size,)] * own)) if own else None,
+        recurrent=tuple(f"g{k}" for k, there in enumerate(some) if there),
+        reads=None if part is None else state_type._fields[part],
     )

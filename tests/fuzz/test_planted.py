@@ -102,7 +102,8 @@ def clipping_forgets_the_mask(patch):
 
     def change(hand_back, loop, t):
         program = SimpleNamespace(names=())
-        task = SimpleNamespace(program=program, carried=loop.task.carried)
+        kept = {"carried": loop.task.carried, "recurrent": loop.task.recurrent}
+        task = SimpleNamespace(program=program, **kept)
         parts = {"code": loop.code, "frame": loop.frame, "vector": loop.vector}
         hand_back(SimpleNamespace(task=task, **parts), t)
 

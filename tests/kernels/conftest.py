@@ -108,6 +108,40 @@ def bare_backward(residuals, state, new, dnew, *, xp):
     return dz, dz, Two(-0.5 * dnew.h, 0.5 * dt)
 
 
+def free_forward(u, v, state, *, xp):
+    """No gate has a product: minGRU, with a way from the state to the output."""
+    z, n = sigmoid(u.a, xp=xp), xp.tanh(u.b)
+    return One(state.h + z * (n - state.h)), (z, n)
+
+
+def free_backward(residuals, state, new, dnew, *, xp):
+    z, n = residuals
+    du = Pair(dnew.h * (n - state.h) * z * (1 - z), dnew.h * z * (1 - n * n))
+    return du, None, One(dnew.h * (1 - z))
+
+
+class Three(NamedTuple):
+    a: object
+    b: object
+    c: object
+
+
+def some_forward(u, v, state, *, extra, xp):
+    """The first and the last of three gates have a product, which reads the second part."""
+    a, b, c = sigmoid(u.a + v.a, xp=xp), xp.tanh(u.b), u.c + v.c
+    t = a * state.t + extra.scale * b * c
+    return Two(xp.tanh(t) + 0.25 * state.h, t), (a, b, c)
+
+
+def some_backward(residuals, state, new, dnew, *, extra, xp):
+    a, b, c = residuals
+    tanh_t = xp.tanh(new.t)
+    dt = dnew.t + dnew.h * (1 - tanh_t * tanh_t)
+    scaled = dt * extra.scale
+    du = Three(dt * state.t * a * (1 - a), scaled * c * (1 - b * b), scaled * b)
+    return du, du, Two(0.25 * dnew.h, dt * a), Own(0 * dt, dt * b * c)
+
+
 CELLS = {
     "rnn-tanh": RNN_TANH,
     "rnn-relu": RNN_RELU,
@@ -119,6 +153,13 @@ CELLS = {
     ),
     "every": xpbptt.Cell("3rd, every", Pair, One, every_forward, every_backward),
     "bare": xpbptt.Cell("bare", Pair, Two, bare_forward, bare_backward),
+    "free": xpbptt.Cell("free", Pair, One, free_forward, free_backward, recurrent=()),
+    "some": xpbptt.Cell(
+        *("some", Three, Two, some_forward, some_backward),
+        extra=lambda H: Own((H,), (H,)),
+        recurrent=("c", "a"),
+        reads="t",
+    ),
 }
 
 
@@ -161,7 +202,7 @@ def compiled(monkeypatch, compiler, caplog):
 
     def choose(cell, kinds, params, x, **options):
         engine = real(cell, kinds, params, x, **options)
-        eager = isinstance(cell, Recurrence) or 0 in x.shape or params.weight_hh.dtype.kind == "c"
+        eager = isinstance(cell, Recurrence) or 0 in x.shape or params.weight_ih.dtype.kind == "c"
         assert engine.name == ("eager" if eager else compiler.loops[0].name), engine.reason
         chosen.append(engine.name)
         return engine

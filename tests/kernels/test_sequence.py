@@ -163,6 +163,13 @@ def test_sizes_on_both_sides_of_every_constant(name, dtype, limits):
 
 
 @DTYPES
+@pytest.mark.parametrize("batch", [63, 64, 65, 129])
+def test_as_many_rows_as_are_packed_at_once_for_a_gradient_and_some_more(dtype, batch, limits):
+    limits()
+    compare(xpbptt.LSTM(17, 13), dtype, 4, batch, masked=False)  # 252, 256, 260, 516 rows of 52
+
+
+@DTYPES
 @pytest.mark.parametrize("steps", [0, 1, 2])
 @pytest.mark.parametrize("masked", [False, True])
 def test_few_steps(dtype, steps, masked, limits):

@@ -23,7 +23,8 @@ class CellForward(Protocol):
         Parameters
         ----------
         u, v : named tuple of arrays (B, H)
-            The input's and the state's part of each gate, of the cell's type `gates`.
+            The input's and the state's part of each gate, of the cell's type `gates`. Where a gate
+            has no product, `v` holds something in its place that cannot be used.
         state : named tuple of arrays (B, H)
             The state before the step, of the cell's type `state`.
         xp : namespace
@@ -55,10 +56,11 @@ class CellBackward(Protocol):
         -------
         du, dv : named tuple of arrays (B, H)
             The gradients of `u` and `v`. A cell that uses only ``u + v`` returns the same object
-            for both, which is then kept once.
+            for both, which is then kept once. What `dv` holds for gates without a product is not
+            read; where no gate has one, `dv` may be None.
         dstate : named tuple of arrays (B, H)
-            The gradient of `state` without the part that flows through `v`. Its first part, that
-            of the output, may be None, which stands for zero.
+            The gradient of `state` without the part that flows through `v`. Its first part
+            and the one that the product reads may be None, which stands for zero.
         """
 
 
@@ -77,6 +79,10 @@ class Cell(NamedTuple):
     that it returned earlier. Such a write is seen on NumPy and torch, and elsewhere if the cell
     also runs on NumPy.
 
+    A cell need not multiply the state for every gate: `recurrent` names the gates that get the
+    product with W_hh, which has the rows of those only. With ``recurrent=()`` there is no product,
+    and the parameters have neither `weight_hh` nor `bias_hh`.
+
     Attributes
     ----------
     name : str
@@ -89,6 +95,10 @@ class Cell(NamedTuple):
         The maths, see `CellForward` and `CellBackward`.
     extra : callable or None
         ``hidden_size → named tuple of shapes``. Default: no further parameters.
+    recurrent : tuple of str or None
+        The gates that get the product of the state with W_hh. Default: all.
+    reads : str or None
+        The part of the state that W_hh multiplies. Default: the first.
     """
 
     name: str
@@ -97,3 +107,5 @@ class Cell(NamedTuple):
     forward: CellForward | Callable[..., tuple[Any, Arrays]]
     backward: CellBackward | Callable[..., tuple[Any, ...]]
     extra: Callable[[int], Any] | None = None
+    recurrent: tuple[str, ...] | None = None
+    reads: str | None = None

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 from xpbptt.cells.cell import Cell
+from xpbptt.cells.product import read, recurrent, shared, spread, taken
 from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
 
 
 class Prepared(NamedTuple):
     """The parameters in the form that a step takes."""
 
-    weight: AnyArray  # W_hhᵀ
+    weight: AnyArray  # W_hhᵀ; None where no gate has a product
     bias: AnyArray
     extra: dict[str, Any]
 
@@ -54,15 +55,18 @@ def recurrence(cell: Cell) -> Recurrence:
         step_backward=Bound(_step_backward, cell),
         accumulate=Bound(_accumulate, cell),
         gates=Bound(_split, cell),
-        drops=True,
+        drops=read(cell) if recurrent(cell) else None,
         accumulate_each=Bound(_accumulate_each, cell),
     )
 
 
 def _split(cell: Cell, block: AnyArray) -> Any:
-    gates = len(cell.gates._fields)
-    size = block.shape[-1] // gates
-    return cell.gates(*(block[..., k * size : (k + 1) * size] for k in range(gates)))
+    return cell.gates(*_blocks(block, len(cell.gates._fields)))
+
+
+def _blocks(block: AnyArray, count: int) -> list[AnyArray]:
+    size = block.shape[-1] // count
+    return [block[..., k * size : (k + 1) * size] for k in range(count)]
 
 
 def _extra(cell: Cell, params: Any) -> dict[str, Any]:
@@ -71,8 +75,10 @@ def _extra(cell: Cell, params: Any) -> dict[str, Any]:
 
 def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     rows = len(cell.gates._fields) * hidden_size
+    some = len(recurrent(cell)) * hidden_size
     own = None if cell.extra is None else cell.extra(hidden_size)  # noqa: S610 - not a query
-    return Weights((rows, input_size), (rows, hidden_size), (rows,), (rows,), own)
+    of_state = ((some, hidden_size), (some,)) if some else (None, None)
+    return Weights((rows, input_size), of_state[0], (rows,), of_state[1], own)
 
 
 def _project(cell: Cell, params: Any, x: AnyArray, *, xp: Namespace) -> Sequence[Any]:
@@ -83,16 +89,22 @@ def _project(cell: Cell, params: Any, x: AnyArray, *, xp: Namespace) -> Sequence
 
 
 def _prepare(cell: Cell, params: Any, steps: int, *, xp: Namespace) -> Prepared:
-    weight = transposed(params.weight_hh, steps, xp=xp)
-    return Prepared(weight, params.bias_hh, _extra(cell, params))
+    own = _extra(cell, params)
+    if not recurrent(cell):
+        return Prepared(None, None, own)
+    return Prepared(transposed(params.weight_hh, steps, xp=xp), params.bias_hh, own)
 
 
 def _step(
     cell: Cell, weights: Prepared, u: Any, state: Any, *, xp: Namespace, factors: AnyArray = None
 ) -> tuple[Any, Arrays]:
-    v = (state[0] if factors is None else state[0] * factors) @ weights.weight
-    v += weights.bias
-    return cell.forward(u, _split(cell, v), state, xp=xp, **weights.extra)
+    parts = []
+    if weights.weight is not None:
+        before = state[read(cell)]
+        v = (before if factors is None else before * factors) @ weights.weight
+        v += weights.bias
+        parts = _blocks(v, len(recurrent(cell)))
+    return cell.forward(u, spread(cell, parts), state, xp=xp, **weights.extra)
 
 
 def _step_backward(
@@ -106,34 +118,42 @@ def _step_backward(
     xp: Namespace,
     factors: AnyArray = None,
 ) -> tuple[Arrays, Any]:
-    du, dv, (direct, *dstate), *dextra = cell.backward(
+    du, dv, dstate, *dextra = cell.backward(
         residuals, state, new, dnew, xp=xp, **_extra(cell, params)
     )
-    dv_block = join(dv, xp=xp)
-    dh = dv_block @ params.weight_hh
-    if factors is not None:
-        dh *= factors
-    if direct is not None:
-        dh += direct
-    du_block = dv_block if du is dv else join(du, xp=xp)
+    dbefore = list(dstate)
+    blocks = [join(du, xp=xp)]
+    if recurrent(cell):
+        if not shared(cell, du, dv):
+            blocks.append(join(taken(cell, dv), xp=xp))
+        dh, part = blocks[-1] @ params.weight_hh, read(cell)
+        if factors is not None:
+            dh *= factors
+        if dbefore[part] is not None:
+            dh += dbefore[part]
+        dbefore[part] = dh
+    zeroed = (
+        xp.zeros_like(like) if part is None else part
+        for part, like in zip(dbefore, dnew, strict=True)
+    )
     own = (d for named in dextra for d in named)
-    record = (dv_block, *own) if du is dv else (du_block, dv_block, *own)
-    return record, cell.state(dh, *dstate)
+    return (*blocks, *own), cell.state(*zeroed)
 
 
 def _accumulate(
-    _: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+    cell: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, AnyArray]:
     own, rows = len(params.extra), x.shape[0] * x.shape[1]
     blocks = [xp.reshape(block, (rows, block.shape[-1])) for block in records[: len(records) - own]]
     du, dv = blocks[0], blocks[-1]
-    dbias_hh = xp.sum(dv, axis=0)
-    dparams = params._replace(
-        weight_ih=du.T @ xp.reshape(x, (rows, x.shape[-1])),
-        weight_hh=dv.T @ xp.reshape(states[0], (rows, states[0].shape[-1])),
-        bias_ih=xp.sum(du, axis=0) if len(blocks) > 1 else xp.asarray(dbias_hh, copy=True),
-        bias_hh=dbias_hh,
-    )
+    dbias_ih = xp.sum(du, axis=0)
+    dparams = params._replace(weight_ih=du.T @ xp.reshape(x, (rows, x.shape[-1])), bias_ih=dbias_ih)
+    if recurrent(cell):
+        before = states[read(cell)]
+        dparams = dparams._replace(
+            weight_hh=dv.T @ xp.reshape(before, (rows, before.shape[-1])),
+            bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
+        )
     if own:
         sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
@@ -141,7 +161,7 @@ def _accumulate(
 
 
 def _accumulate_each(
-    _: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+    cell: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, AnyArray]:
     """Return the gradients of the parameters for each sequence, and that of the input."""
     own = len(params.extra)
@@ -151,13 +171,13 @@ def _accumulate_each(
     def products(records: AnyArray, rows: AnyArray) -> AnyArray:
         return xp.permute_dims(records, (1, 2, 0)) @ xp.permute_dims(rows, (1, 0, 2))
 
-    dbias_hh = xp.sum(dv, axis=0)
-    dparams = params._replace(
-        weight_ih=products(du, x),
-        weight_hh=products(dv, states[0]),
-        bias_ih=xp.sum(du, axis=0) if len(blocks) > 1 else xp.asarray(dbias_hh, copy=True),
-        bias_hh=dbias_hh,
-    )
+    dbias_ih = xp.sum(du, axis=0)
+    dparams = params._replace(weight_ih=products(du, x), bias_ih=dbias_ih)
+    if recurrent(cell):
+        dparams = dparams._replace(
+            weight_hh=products(dv, states[read(cell)]),
+            bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
+        )
     if own:
         sums = (xp.sum(each, axis=0) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))

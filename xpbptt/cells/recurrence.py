@@ -23,7 +23,8 @@ class Weights(NamedTuple):
     weight_ih : array (G·H, I)
         From the input to the gates.
     weight_hh : array (G·H, H)
-        From the state to the gates.
+        From the state to the gates; of a cell that names some gates in `recurrent`, the rows of
+        those, and an empty tuple where it names none.
     bias_ih, bias_hh : array (G·H,)
         The biases of the two products.
     extra : named tuple of arrays
@@ -68,10 +69,10 @@ class Recurrence(NamedTuple):
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
         of the gates, for the trace of a backward pass.
-    drops : bool
-        Whether recurrent dropout is possible: `step` and `step_backward` take ``factors=``, an
-        array (B, H) or None, by which they multiply the output wherever it enters a product, and so
-        does the loop before it calls `accumulate`.
+    drops : int or None
+        The part of the state that recurrent dropout is of: `step` and `step_backward` take
+        ``factors=``, an array (B, H) or None, by which they multiply it wherever it enters a
+        product, and so does the loop before it calls `accumulate`. None where there is none.
     accumulate_each : callable or None
         As `accumulate`, with the gradients of params for each sequence, (B, …). Default:
         `accumulate` for one sequence after the other.
@@ -86,7 +87,7 @@ class Recurrence(NamedTuple):
     step_backward: Callable[..., tuple[tuple[AnyArray, ...], Any]]
     accumulate: Callable[..., tuple[Tree, AnyArray]]
     gates: Callable[[AnyArray], Any]
-    drops: bool = False
+    drops: int | None = None
     accumulate_each: Callable[..., tuple[Tree, AnyArray]] | None = None
 
 

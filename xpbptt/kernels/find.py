@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
-from xpbptt.kernels import programs
+from xpbptt.kernels import places, programs
 from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.programs import Backward, Forward, Kind, Task
 from xpbptt.kernels.symbols import Untraceable
@@ -123,7 +123,7 @@ def _compiled(
         kernels[kind] = kernel
     single = None
     if "single" in kernels:
-        given = kernels["single"], programs.arguments(cell)
+        given = kernels["single"], places.arguments(cell)
         single = _built(
             lambda: target.single(*given), f"the step of a stream of {cell.name} for {dtype}"
         )

@@ -30,30 +30,35 @@ def loop(
     )
 
 
-def _pack(plain: Callable[[AnyArray], AnyArray], params: Any, steps: int) -> AnyArray:
-    """Return W_hhᵀ, contiguous where so many products pay for the copy."""
+def _pack(plain: Callable[[AnyArray], AnyArray], gates: int, params: Any, steps: int) -> Any:
+    """Return W_hhᵀ, contiguous where the copy pays; None where no gate has a product."""
+    del gates
+    if isinstance(params.weight_hh, tuple):
+        return None
     weight = params.weight_hh.T
     return weight if steps < FEW else plain(weight)
 
 
 def _forward(
-    xp: Namespace, kernel: Kernel, x: AnyArray, params: Any, weight: AnyArray, buffers: Buffers
+    xp: Namespace, kernel: Kernel, x: AnyArray, params: Any, weight: Any, buffers: Buffers
 ) -> None:
     """Run the steps in order; before each, multiply the state by the weights."""
     steps, batch, inputs = x.shape
     u = xp.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
-    v = xp.empty((batch, u.shape[1]), dtype=u.dtype)
-    known = buffers | {"u": u.reshape(steps, batch, -1), "v": v}
+    known = buffers | {"u": u.reshape(steps, batch, -1)}
+    if weight is not None:
+        known["v"] = v = xp.empty((batch, weight.shape[1]), dtype=u.dtype)
     given = [known[name] for name in kernel.task.program.names]
-    for t, row in enumerate(list(buffers[kernel.task.hidden][:-1, ...])):
-        _read(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
+    for t, row in enumerate(list(buffers[kernel.task.read][:-1, ...])):
+        if weight is not None:
+            _multiplied(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
         kernel.run(t, *given)
 
 
-def _read(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
+def _multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return what the product of a step reads of the state before it."""
-    if task.initial:
-        row = xp.where(buffers["reset"][t, :, None], buffers[task.initial[0]], row)
+    if task.restored:
+        row = xp.where(buffers["reset"][t, :, None], buffers[task.restored], row)
     return row * buffers["factors"] if task.drops else row
 
 
@@ -66,49 +71,55 @@ def _backward(
     hand_back: HandBack,
 ) -> None:
     """Run the steps from the last to the first; after each, multiply what goes back."""
-    task, weight = kernel.task, plain(params.weight_hh)
+    task = kernel.task
+    weight = plain(params.weight_hh) if task.recurrent else None
     given = [buffers[name] for name in task.program.names]
     carried = [buffers[name] for name in task.carried]
     returned = [buffers[name] for name in task.returned]
     for part in returned:
         part[...] = 0
+    whole = carried if weight is None else [carried[0], *carried[2:]]
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
-        row.dot(weight, carried[0])
+        if weight is not None:
+            row.dot(weight, carried[0])
         if task.drops:
             carried[0][...] *= buffers["factors"]
         if hand_back.clip is not None:
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]
-            _clip(carried, hand_back.clip, column, xp=xp)
-        if task.initial:
+            if weight is not None:  # the product takes in the direct part
+                carried[0] += carried[1]
+                carried[1][...] = 0
+            _clip(whole, hand_back.clip, column, xp=xp)
+        if task.returned:
             _restart(carried, buffers["reset"][t, :, None], returned, xp=xp)
         if hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
 
 
-def _clip(carried: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace) -> None:
+def _clip(whole: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace) -> None:
     """Clip the gradient of the state, where the step counts."""
-    dh, direct, *rest = carried
-    whole = [dh + direct, *rest]
     parts, _ = clip(whole, limit, -1, xp=xp)
-    if mask is not None:
-        parts = [xp.where(mask, a, b) for a, b in zip(parts, whole, strict=True)]
-    direct[...] = 0
-    for buffer, part in zip((dh, *rest), parts, strict=True):
-        buffer[...] = part
+    for buffer, part in zip(whole, parts, strict=True):
+        buffer[...] = part if mask is None else xp.where(mask, part, buffer)
 
 
 def _restart(
     carried: list[AnyArray], again: AnyArray, returned: list[AnyArray], *, xp: Namespace
 ) -> None:
     """Hand the gradient of the state to the initial state where the step is reset."""
-    first, *others = returned
-    for part, total in zip(carried, (first, first, *others), strict=True):
+    for part, total in zip(carried, returned, strict=True):
         zero = xp.zeros_like(part)
         total[...] += xp.where(again, part, zero)
         part[...] = xp.where(again, zero, part)
+
+
+def flat(params: Any) -> tuple[AnyArray, ...]:
+    """Return the arrays of a layer's parameters in order, without those that a cell lacks."""
+    there = [each for each in params[:-1] if not isinstance(each, tuple)]
+    return (*there, *params.extra)
 
 
 def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
@@ -117,18 +128,19 @@ def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     Parameters
     ----------
     kernel : Kernel
-        The kernel of a step, of which u and v are the two products.
+        The kernel of a step, of which u and v are the products.
     given : tuple of str
         The arguments of the step, see `arguments` in `kernels.programs`.
     """
-    order = [("u", "v", *given).index(name) for name in kernel.task.program.names]
-    x, weight_ih, weight_hh = map(given.index, ("x", "weight_ih", "weight_hh"))
-    h = given.index(kernel.task.hidden)
+    products = ("u", "v") if kernel.task.recurrent else ("u",)
+    order = [(*products, *given).index(name) for name in kernel.task.program.names]
+    pairs = [(given.index("x"), given.index("weight_ih"))]
+    if kernel.task.recurrent:
+        pairs.append((given.index(kernel.task.read), given.index("weight_hh")))
 
     def step(x_t: AnyArray, params: Any, state: Any, new: Any) -> None:
-        arrays = (x_t, *params[:-1], *params.extra, *state, *new)
-        u, v = arrays[x].dot(arrays[weight_ih].T), arrays[h].dot(arrays[weight_hh].T)
-        everything = (u, v, *arrays)
+        arrays = (x_t, *flat(params), *state, *new)
+        everything = (*[arrays[row].dot(arrays[weight].T) for row, weight in pairs], *arrays)
         kernel.run(0, *[everything[place] for place in order])
 
     return step

@@ -67,8 +67,8 @@ class Loop(NamedTuple):
         ``run(t, *buffers)`` computes step t of the buffers, in the order of `Program.names`; of the
         others it is what `forward` and `backward` take.
     pack : callable
-        ``pack(params, steps) → weights``: the form of the weights that `forward` reads, if so many
-        steps are to be run.
+        ``pack(gates, params, steps) → weights``: the form of the weights of so many gates that
+        `forward` reads, if so many steps are to be run.
     forward : callable
         ``forward(kernel, x, params, weights, buffers)`` runs all steps of x (T, B, I) in order. The
         buffers of the states have T + 1 rows, the first of which is given; if the loop
@@ -85,7 +85,7 @@ class Loop(NamedTuple):
 
     name: str
     compile: Callable[[Task, str], Run]
-    pack: Callable[[Any, int], Any]
+    pack: Callable[[int, Any, int], Any]
     forward: Callable[[Kernel, AnyArray, Any, Any, Buffers], None]
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
@@ -115,8 +115,9 @@ class Target(NamedTuple):
     at_once : int or None
         The largest buffer of the gates, in elements, that fits the cache; None for no limit.
     accumulate : callable or None
-        ``accumulate(params, x, h, records) → gradients of the parameters, and of x``: the products
-        over all steps. Default: those of the recurrence.
+        ``accumulate(params, x, before, records) → gradients of the parameters, and of x``: the
+        products over all steps, with the part of the state that the product reads before each.
+        Default: those of the recurrence.
     stream : callable or None
         ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
         `x` and returns one of its `outputs`, `state` is a copy of the state and can be set.

@@ -20,6 +20,7 @@ from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt._arrays.writes import unseen
 from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
+from xpbptt.cells.product import read, recurrent, spread
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.nets.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
 
@@ -135,10 +136,16 @@ def _check_cell(cell: Cell, small: Small) -> None:
     shapes = None if cell.extra is None else cell.extra(small.sizes.hidden)  # noqa: S610 - not a query
     own = {} if shapes is None else {"extra": map_shapes(small.array, shapes)}
     before, dnew = small.filled(cell.state), small.filled(cell.state)
-    u, v = small.filled(cell.gates), small.filled(cell.gates)
+    u, full = small.filled(cell.gates), small.filled(cell.gates)
+    v = spread(cell, [full[place] for place in recurrent(cell)])
 
     given = {"u": u, "v": v, "state": before}
-    returned = call(origin, cell.forward, given, xp=small.xp, **own)
+    try:
+        returned = call(origin, cell.forward, given, xp=small.xp, **own)
+    except TypeError as error:
+        if cell.recurrent is not None:
+            error.add_note(f"`v` has nothing for gates beside `recurrent` = {cell.recurrent!r}")
+        raise
     new, residuals = values(origin, returned, ("the new state", "the residuals"))
     named_tuple(origin, "new", new, state, small.like)
     tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)
@@ -149,8 +156,9 @@ def _check_cell(cell: Cell, small: Small) -> None:
     names = ("du", "dv", "dstate") if shapes is None else ("du", "dv", "dstate", "dextra")
     du, dv, dstate, *dextra = values(origin, returned, names)
     named_tuple(origin, "du", du, gates, small.like)
-    named_tuple(origin, "dv", dv, gates, small.like)
-    named_tuple(origin, "dstate", dstate, state, small.like, first_may_be_none=True)
+    if recurrent(cell):
+        named_tuple(origin, "dv", dv, gates, small.like, only=recurrent(cell))
+    named_tuple(origin, "dstate", dstate, state, small.like, may_be_none=(0, read(cell)))
     batch = small.sizes.batch
     for gradient in dextra:
         wanted = map_shapes(lambda shape: Expected((batch, *shape), "(B, *S)"), shapes)

@@ -76,11 +76,13 @@ def named_tuple(
     wanted: Any,
     like: AnyArray,
     *,
-    first_may_be_none: bool = False,
+    may_be_none: Sequence[int] = (),
+    only: Sequence[int] | None = None,
 ) -> None:
     """Refuse anything but a named tuple like `wanted`, with arrays of the dtype of `like`.
 
-    `wanted` has an `Expected` in each field, or another named tuple of them.
+    `wanted` has an `Expected` in each field, or another named tuple of them. The fields of the
+    numbers in `may_be_none` may be None, and those that `only` does not number may hold anything.
     """
     fields = wanted._fields
     if not is_named_tuple(value) or value._fields != fields:
@@ -90,7 +92,7 @@ def named_tuple(
         )
         raise TypeError(message)
     for k, ((path, part), expected) in enumerate(zip(_parts(name, value), wanted, strict=True)):
-        if k == 0 and part is None and first_may_be_none:
+        if (part is None and k in may_be_none) or (only is not None and k not in only):
             continue
         if expected == () == part:  # no extra parameters
             continue

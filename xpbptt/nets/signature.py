@@ -65,6 +65,7 @@ def parameters(net: Stack) -> Tree:
         named = {
             field: Expected(tuple(getattr(shapes, field)), f"{names} of {net}")
             for field, names in zip(axes._fields[:4], axes, strict=False)
+            if getattr(shapes, field) is not None
         }
         return tree._replace(**named)
 

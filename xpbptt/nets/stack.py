@@ -8,6 +8,7 @@ from typing import Any, cast
 from xpbptt._arrays import check
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
+from xpbptt.cells.product import check as check_product
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 
@@ -61,6 +62,8 @@ class Stack:
         if not isinstance(self.cell, (Cell, Recurrence)):
             message = f"`cell` must be a Cell or a Recurrence, got {type(self.cell).__name__}"
             raise TypeError(message)
+        if isinstance(self.cell, Cell):
+            check_product(self.cell)
         check.whole("input_size", self.input_size)
         check.whole("num_layers", self.num_layers)
         for name in ("input_size", "num_layers"):  # NumPy's integers overflow
@@ -79,10 +82,10 @@ class Stack:
     def _check_noise(self) -> None:
         """Refuse noise inside the loop that the cell cannot have; no zoneout at all is 0."""
         _rate("recurrent_dropout", self.recurrent_dropout)
-        if self.recurrent_dropout and not self.recurrence.drops:
+        if self.recurrent_dropout and self.recurrence.drops is None:
             message = (
-                f"`recurrent_dropout` = {self.recurrent_dropout} needs a cell whose step takes "
-                f"`factors=`, as each Cell, but {self.cell.name} is a Recurrence without `drops`"
+                f"`recurrent_dropout` = {self.recurrent_dropout} is of what W_hh reads, but "
+                f"{self.cell.name} has no product with W_hh, or is a Recurrence without `drops`"
             )
             raise ValueError(message)
         if not isinstance(self.zoneout, (tuple, list)):

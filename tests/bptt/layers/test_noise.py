@@ -198,7 +198,9 @@ def test_rates_that_are_none(wrong, make):
 
 
 def test_a_recurrence_that_takes_no_factors():
-    own = xpbptt.GRU(I, H).recurrence._replace(drops=False)
-    with pytest.raises(ValueError, match=r"`recurrent_dropout` = 0.5 needs .*GRU is a Recurrence"):
+    own = xpbptt.GRU(I, H).recurrence._replace(drops=None)
+    with pytest.raises(
+        ValueError, match=r"`recurrent_dropout` = 0.5 is of what W_hh reads, but GRU has no"
+    ):
         xpbptt.Net(own, I, H, recurrent_dropout=0.5)
     assert flatten(xpbptt.Net(own, I, H, zoneout=0.5).init(0))

@@ -41,6 +41,13 @@ MUTANTS = [
         LAWS,
     ),
     Mutant(
+        "the gradient of a weight loses the last row that is packed",
+        "kernels/llvm/gradients.py",
+        'rows = code.least(ROWS, code.whole("sub", frame["rows"], start))',
+        'rows = code.least(ROWS - 1, code.whole("sub", frame["rows"], start))',
+        "tests/kernels/test_sequence.py::test_as_many_rows_as_are_packed_at_once_for_a_gradient_and_some_more",
+    ),
+    Mutant(
         "a stream reads the state that it wrote two steps ago",
         "kernels/llvm/stream.py",
         "self._turn = 1 - turn",

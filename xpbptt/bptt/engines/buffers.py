@@ -61,7 +61,7 @@ def part(buffers: Buffers, steps: slice, more: int = 0) -> Buffers:
 def most_steps(at_once: int | None, inputs: Inputs) -> int:
     """Return the most steps whose gates are at most so many elements; None for no limit."""
     length, batch, _ = inputs.x.shape
-    width = inputs.params.weight_hh.shape[0]
+    width = inputs.params.weight_ih.shape[0]
     if at_once is None or length * batch * width <= at_once:
         return max(1, int(length))
     return longest(batch, width, at_once)
@@ -71,7 +71,9 @@ def given(compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace) -> 
     """Return what a kernel reads beside what is made: parameters, mask, resets, noise."""
     params, plain = inputs.params, compiled.target.plain
     arrays = named(compiled.forward.extras, map(plain, params.extra))
-    arrays["bias_ih"], arrays["bias_hh"] = plain(params.bias_ih), plain(params.bias_hh)
+    arrays["bias_ih"] = plain(params.bias_ih)
+    if not isinstance(params.bias_hh, tuple):
+        arrays["bias_hh"] = plain(params.bias_hh)
     if inputs.mask is not None:
         arrays["mask"] = plain(inputs.mask)
     if inputs.resets is not None:

@@ -26,7 +26,7 @@ def prepare(
     xp: Namespace,  # noqa: ARG001 - the contract's
 ) -> Any:
     """Return the weights as the loop reads them; see `Engine`."""
-    return compiled.loop.pack(params, steps)
+    return compiled.loop.pack(len(compiled.cell.gates._fields), params, steps)
 
 
 def advance(

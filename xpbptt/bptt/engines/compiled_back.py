@@ -9,6 +9,7 @@ from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.cells.product import read
 from xpbptt.cells.recurrence import Recurrence, flat
 from xpbptt.kernels import Compiled
 
@@ -49,13 +50,14 @@ def _backward(
 ) -> Rewound:
     """Go back over a chunk."""
     watch, made, target = back.watch, compiled.backward, compiled.target
+    part_read = read(compiled.cell)
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
-    if segment.residuals is not None and target.accumulate is not None and not watch.per_sample:
-        before_each = before_each[:1]  # all that is read here
     if inputs.resets is not None:
-        before_each = inputs.resets.all_starts(before_each, xp=xp)
+        every = segment.residuals is None or target.accumulate is None or watch.per_sample
+        only = None if every else part_read
+        before_each = inputs.resets.all_starts(before_each, only, xp=xp)
     records = empty(made.records, inputs, size, xp=xp)
     arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(made.carried, inputs, size, xp=xp)
@@ -65,28 +67,30 @@ def _backward(
     buffers["dy"] = target.plain(back.dy)
     if back.dstates is not None:
         buffers |= named(made.every, map(target.plain, back.dstates))
-
-    dh, direct, *rest = carried.values()
-    direct[...] = 0
-    for buffer, part in zip((dh, *rest), dstate, strict=True):
-        buffer[...] = part
     returned = empty(made.returned, inputs, size, xp=xp)
     buffers |= returned
+
+    parts = [carried[f"dstate_{name}"] for name in of.state._fields]
+    for buffer, part in zip(parts, dstate, strict=True):
+        buffer[...] = part
+    if kernel.task.recurrent:  # the first step back reads it as a product
+        dh, direct = carried["dh"], parts[part_read]
+        dh[...], direct[...] = direct, 0
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    made_records, factors = tuple(records.values()), buffers.get("factors")
-    if factors is not None:  # what W_hh read
-        before_each = (before_each[0] * factors, *before_each[1:])
+    made_records, before_each = tuple(records.values()), inputs.multiplied(of, before_each, xp=xp)
     if target.accumulate is None or watch.per_sample:
         dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
     else:
-        dparams, dx = target.accumulate(inputs.params, x, before_each[0], made_records)
+        dparams, dx = target.accumulate(inputs.params, x, before_each[part_read], made_records)
+    if kernel.task.recurrent:
+        parts[part_read] = dh + direct
     trace, initial = None, of.state(*returned.values()) if returned else None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
-    return Rewound(dparams, dx, of.state(dh + direct, *rest), trace, initial)
+    return Rewound(dparams, dx, of.state(*parts), trace, initial)
 
 
 def _residuals(
@@ -110,12 +114,12 @@ def _residuals(
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
     residuals = empty(places, one, size, xp=xp)
-    u, v = empty(compiled.forward.products, one, size, xp=xp).values()
-    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, u[0, ...])
-    factors = inputs.factors(before_each[0][0, ...], xp=xp)
-    read = state[0] if factors is None else flat(before_each[0] * factors, xp=xp)
-    target.multiply(read, inputs.params.weight_hh.T, v)
-    buffers = residuals | {"u": u, "v": v} | given(compiled, one, state, xp=xp)
+    products = empty(compiled.forward.products, one, size, xp=xp)
+    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
+    if kernel.task.recurrent:
+        before = inputs.multiplied(of, before_each, xp=xp)[read(compiled.cell)]
+        target.multiply(flat(before, xp=xp), inputs.params.weight_hh.T, products["v"])
+    buffers = residuals | products | given(compiled, one, state, xp=xp)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}

@@ -133,8 +133,7 @@ def rewind(
         if back.hand_back.cuts(t):
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = last
-    if noise:  # what W_hh read
-        before_each = (before_each[0] * noise["factors"], *before_each[1:])
+    before_each = inputs.multiplied(recurrence, before_each, xp=xp)
     dparams, dx = accumulate(
         recurrence, back.watch, params, x, before_each, records.stacked(), xp=xp
     )

@@ -97,7 +97,7 @@ def choose(
     if wanted == "eager":
         return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
-    return _fastest(cell, kinds, params.weight_hh.dtype, form, xp, wanted)
+    return _fastest(cell, kinds, params.weight_ih.dtype, form, xp, wanted)
 
 
 @lru_cache(maxsize=512)

@@ -30,14 +30,21 @@ class Resets(NamedTuple):
         """Return those of some of the steps."""
         return self._replace(where=self.where[steps, ...])
 
-    def all_starts(self, states: Arrays, *, xp: Namespace) -> Arrays:
-        """Return the states (T, B, H) that steps start from, after the states `states`."""
-        return chosen(self.where[..., None], self.initial, states, xp=xp)
+    def all_starts(self, states: Arrays, only: int | None = None, *, xp: Namespace) -> Arrays:
+        """Return the states (T, B, H) that steps start from, after the states `states`.
+
+        With `only` a number, that is done of one part, and the others are left as they are.
+        """
+        column = self.where[..., None]
+        if only is None:
+            return chosen(column, self.initial, states, xp=xp)
+        part = xp.where(column, self.initial[only], states[only])
+        return (*states[:only], part, *states[only + 1 :])
 
 
 def chosen(column: AnyArray, initial: Tree, states: Tree, *, xp: Namespace) -> Arrays:
     """Return the parts of the initial state where `column` is True, elsewhere those of `states`."""
-    pairs = zip(initial, states, strict=False)  # of the states, the first parts may be enough
+    pairs = zip(initial, states, strict=True)
     return tuple([xp.where(column, first, part) for first, part in pairs])
 
 

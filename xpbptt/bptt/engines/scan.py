@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib import import_module
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from xpbptt._arrays.norms import clip, norm
 from xpbptt._arrays.once import once
@@ -71,8 +71,8 @@ def pays(params: Tree, x: AnyArray) -> bool:
 
 def width(params: Tree) -> int:
     """Return the hidden units H, or some number where the parameters do not tell."""
-    weight = getattr(params, "weight_hh", None)
-    return SOME if weight is None else int(weight.shape[1])
+    weight = getattr(params, "weight_hh", ())
+    return SOME if isinstance(weight, tuple) else int(weight.shape[1])
 
 
 @once
@@ -300,7 +300,8 @@ def _rewind(of: Recurrence, watch: Watch, rows: Tree) -> tuple[Any, ...]:
     steps = residuals, before, after, dy, dstates, cuts, given.rows
     dbefore, (records, norms, to_initial) = lax.scan(body, dstate, steps, reverse=True)
     if given.factors is not None:  # what W_hh read
-        before = (before[0] * given.factors, *before[1:])
+        place = cast("int", of.drops)
+        before = (*before[:place], before[place] * given.factors, *before[place + 1 :])
     dparams, dx = accumulate(of, watch, params, x, before, records, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if watch.trace else None

@@ -9,6 +9,7 @@ from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.bptt.layers.noise import Noise
+from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import Form
 from xpbptt.kernels.target import HandBack
 
@@ -65,6 +66,14 @@ class Inputs(NamedTuple):
     def factors(self, part: AnyArray, *, xp: Namespace) -> AnyArray:
         """Return what the output is multiplied by where W_hh reads it; None for nothing."""
         return None if self.noise is None else self.noise.factors(part, xp=xp)
+
+    def multiplied(self, of: Recurrence, states: Arrays, *, xp: Namespace) -> Arrays:
+        """Return states (T, B, H) with the part that W_hh reads as it reads it."""
+        place = of.drops
+        if self.noise is None or place is None or not self.noise.rates.recurrent:
+            return states
+        factors = self.noise.factors(states[place][0, ...], xp=xp)
+        return (*states[:place], states[place] * factors, *states[place + 1 :])
 
     def zones(self, state: Arrays, *, xp: Namespace) -> tuple[Any, ...]:
         """Return where each part of the state is left what it was; empty for nowhere."""

@@ -8,9 +8,8 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import cell, gradients, panels, product, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, addresses, plain, words
+from xpbptt.kernels.llvm.frames import addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.product import Tile
 from xpbptt.kernels.llvm.sequence import WIDE
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.target import Run
@@ -28,7 +27,7 @@ def accumulate(
     x : array (T, B, I)
         The input.
     before : array (T, B, H)
-        The hidden state before each step.
+        The part of the state that the product reads, before each step.
     records : tuple of arrays
         du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
         parameters.
@@ -36,14 +35,14 @@ def accumulate(
     own = len(params.extra)
     rows = x.shape[0] * x.shape[1]
     du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
-    dv = rest[0] if rest else du
-    dbias_hh = dv.sum(axis=0)
-    dparams = params._replace(
-        weight_ih=weight(du, plain(x).reshape(rows, -1)),
-        weight_hh=weight(dv, plain(before).reshape(rows, -1)),
-        bias_ih=du.sum(axis=0) if rest else dbias_hh.copy(),
-        bias_hh=dbias_hh,
-    )
+    dbias_ih = du.sum(axis=0)
+    dparams = params._replace(weight_ih=weight(du, plain(x).reshape(rows, -1)), bias_ih=dbias_ih)
+    if not isinstance(params.weight_hh, tuple):
+        dv = rest[0] if rest else du
+        dparams = dparams._replace(
+            weight_hh=weight(dv, plain(before).reshape(rows, -1)),
+            bias_hh=dv.sum(axis=0) if rest else dbias_ih.copy(),
+        )
     if own:
         sums = (each.sum(axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
@@ -54,17 +53,17 @@ def weight(records: AnyArray, x: AnyArray) -> AnyArray:
     """Return the gradient duᵀ·x (N, I) of records (R, N) and x (R, I)."""
     rows, width = records.shape
     inputs, size = x.shape[1], x.itemsize
-    out = np.empty((width, inputs), dtype=x.dtype)
-    run, tile = _weight(x.dtype)
+    out = np.zeros((width, inputs), dtype=x.dtype)
+    run, kind = _weight(x.dtype)
+    rooms = gradients.rooms(kind, rows, inputs)
     left, right, target = addresses((records, x, out))
     frames, held = [], []
     for part in threads.parts(width, rows * width * inputs):
         count = part.stop - part.start
-        tiles = min(gradients.TILES, -(-count // tile.rows))
-        block = np.empty(rows * tile.rows * tiles, dtype=x.dtype)
-        held.append(block)
+        packed = [np.empty(room, dtype=x.dtype) for room in rooms]
+        held.append(packed)
         start = left + part.start * size, right, target + part.start * inputs * size
-        frames.append(words((rows, count, width, inputs, *start, address(block))))
+        frames.append(words((rows, count, width, inputs, *start, *addresses(packed))))
     threads.run(run, frames)
     return out
 
@@ -83,18 +82,17 @@ def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
 
 
 @once
-def _weight(dtype: Any) -> tuple[Run, Tile]:
-    kind, tile = _shape(dtype)
-    return load("\n".join([cell.declarations(kind), gradients.weight(kind, tile)])), tile
+def _weight(dtype: Any) -> tuple[Run, Vector]:
+    kind = _vector(dtype)
+    return load("\n".join([cell.declarations(kind), gradients.weight(kind)])), kind
 
 
 @once
 def _input(dtype: Any) -> Run:
-    kind, tile = _shape(dtype)
-    multiply = product.product("product", kind, tile, ragged=True)
-    return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind, tile)]))
+    kind = _vector(dtype)
+    multiply = product.product("product", kind, WIDE, ragged=True)
+    return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind)]))
 
 
-def _shape(dtype: Any) -> tuple[Vector, Tile]:
-    kind = vector(str(dtype), features())
-    return kind, product.tile(kind, WIDE)
+def _vector(dtype: Any) -> Vector:
+    return vector(str(dtype), features())

@@ -34,7 +34,7 @@ def hand_back(loop: Any, t: Value) -> None:
         else:
             _clip(loop, b, limit)
 
-    if loop.task.initial:
+    if loop.task.returned:
         returned(loop, t)
     step = code.total(frame["first"], t)
     wanted, later = code.test("sgt", frame["truncate"], 0), code.test("sgt", step, 0)
@@ -54,13 +54,14 @@ def _clip(loop: Any, b: Value, limit: str) -> None:
     code, vector, padded = loop.code, loop.vector, loop.frame["padded"]
     number, kind = vector.number, vector.type
     row = code.times(b, padded)
-    dh, direct, *rest = (code.at(number, loop.frame[name], row) for name in loop.task.carried)
-    with code.loop(0, padded, vector.lanes) as j:
-        here, there = code.at(number, dh, j), code.at(number, direct, j)
-        whole = code.let(f"fadd {kind} {vector.load(code, here)}, {vector.load(code, there)}")
-        vector.store(code, whole, here)
-        vector.store(code, "zeroinitializer", there)
-    parts = [dh, *rest]
+    parts = [code.at(number, loop.frame[name], row) for name in loop.task.carried]
+    if loop.task.recurrent:  # the product takes in the direct part
+        dh, direct = parts[0], parts.pop(1)
+        with code.loop(0, padded, vector.lanes) as j:
+            here, there = code.at(number, dh, j), code.at(number, direct, j)
+            whole = code.let(f"fadd {kind} {vector.load(code, here)}, {vector.load(code, there)}")
+            vector.store(code, whole, here)
+            vector.store(code, "zeroinitializer", there)
     unit = _largest(code, vector, parts, padded)
     with code.when(code.let(f"fcmp ogt {number} {unit}, {vector.literal(0)}")):
         units = vector.spread(code, unit)

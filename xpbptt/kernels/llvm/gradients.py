@@ -1,103 +1,139 @@
 """Products over all steps: the gradients of the weights and of the input.
 
 ``du (R, N)`` are the records of R steps and sequences. The gradient of a weight is duᵀ·x, a sum
-over the rows: blocks of columns of du are packed, so that a tile reads them without gaps.
-The gradient of the input is du·W, a product with packed weights.
+over the rows: some rows of both are packed, so that a tile reads them without gaps. The gradient of
+the input is du·W, a product with packed weights.
 """
 
+from typing import NamedTuple
+
+from xpbptt.kernels.llvm import product
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Frame, Names
-from xpbptt.kernels.llvm.product import Tile
+from xpbptt.kernels.llvm.sequence import WIDE
 from xpbptt.kernels.llvm.vectors import Vector
 
+ROWS = 256  # of du and x that are packed at once, so that they stay in the cache
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "x", "out", "block"))
+WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "x", "out", "du", "panels"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
 
 
-def weight(vector: Vector, shape: Tile) -> str:
-    """Return a function that writes duᵀ·x for some columns of du.
+class Packed(NamedTuple):
+    """Columns of a matrix beside each other, so many to a tile.
+
+    The last row is written in whole vectors, as all are: each over what is too much of the one
+    before.
+    """
+
+    vector: Vector
+    columns: int
+
+    def size(self, rows: int, count: int) -> int:
+        """Return how many numbers the memory has for so many rows and columns."""
+        return -(-count // self.columns) * (min(rows, ROWS) * self.columns + self.vector.lanes)
+
+    def tile(self, code: Code, rows: Value) -> Value:
+        """Return how many numbers are between two tiles."""
+        return code.total(code.times(rows, self.columns), self.vector.lanes)
+
+    def write(
+        self, code: Code, source: str, stride: Value, rows: Value, count: Value, out: str
+    ) -> None:
+        """Write the copy of some columns of rows that are so many numbers apart."""
+        vector, number, size = self.vector, self.vector.number, self.tile(code, rows)
+        with code.loop(0, count, self.columns) as n:
+            tile = code.at(number, out, code.times(code.whole("udiv", n, self.columns), size))
+            inside = {}
+            for k in range(0, self.columns, vector.lanes):
+                rest = code.whole("sub", count, code.total(n, k))
+                inside[k] = vector.first(code, code.least(self.columns - k, rest))
+            with code.loop(0, rows) as r:
+                row = code.at(number, source, code.times(r, stride), n)
+                place = code.at(number, tile, code.times(r, self.columns))
+                for k, some in inside.items():
+                    value = vector.load_some(code, code.at(number, row, k), some)
+                    vector.store(code, value, code.at(number, place, k))
+
+
+def packed(vector: Vector) -> tuple[Packed, Packed]:
+    """Return how du and x are packed."""
+    shape = product.tile(vector, WIDE)
+    return Packed(vector, shape.rows), Packed(vector, shape.vectors * vector.lanes)
+
+
+def rooms(vector: Vector, rows: int, inputs: int) -> tuple[int, int]:
+    """Return how many numbers the memory has that `weight` needs for du and for x."""
+    du, x = packed(vector)
+    return du.size(rows, TILES * du.columns), x.size(rows, inputs)
+
+
+def weight(vector: Vector) -> str:
+    """Return a function that adds duᵀ·x for some columns of du to the result.
 
     Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I; the first of the columns,
-    x (R, I), the result (count, I), and memory for a block.
+    x (R, I), the result (count, I), and memory for packed columns of du and x.
     """
-    code, number = Code("run", ("ptr %frame",), ""), vector.number
+    code, number, (du, x) = Code("run", ("ptr %frame",), ""), vector.number, packed(vector)
     frame = Frame(code, *WEIGHT)
-    columns, tall = shape.vectors * vector.lanes, shape.rows
-    rows, count, inputs = frame["rows"], frame["count"], frame["inputs"]
-    panels = code.whole("udiv", code.total(inputs, columns - 1), columns)
-    size = code.times(rows, tall)
-    with code.loop(0, count, tall * TILES) as first:
-        some = code.least(tall * TILES, code.whole("sub", count, first))
-        tiles = code.whole("udiv", code.total(some, tall - 1), tall)
-        _pack(code, vector, tall, frame, first, some)
-        with code.loop(0, panels) as p:
-            x = code.at(number, frame["x"], code.times(p, columns))
-            wide = code.whole("sub", inputs, code.times(p, columns))
-            with code.loop(0, tiles) as k:
-                at = code.times(k, tall)
-                row = code.times(code.total(first, at), inputs)
+    count, stride, inputs = frame["count"], frame["stride"], frame["inputs"]
+    with code.loop(0, frame["rows"], ROWS) as start:
+        rows = code.least(ROWS, code.whole("sub", frame["rows"], start))
+        source = code.at(number, frame["x"], code.times(start, inputs))
+        x.write(code, source, inputs, rows, inputs, frame["panels"])
+        with code.loop(0, count, du.columns * TILES) as first:
+            some = code.least(du.columns * TILES, code.whole("sub", count, first))
+            source = code.at(number, frame["records"], code.times(start, stride), first)
+            du.write(code, source, stride, rows, some, frame["du"])
+            with code.loop(0, inputs, x.columns) as column, code.loop(0, some, du.columns) as n:
+                p, k = code.whole("udiv", column, x.columns), code.whole("udiv", n, du.columns)
+                left = code.at(number, frame["du"], code.times(k, du.tile(code, rows)))
+                right = code.at(number, frame["panels"], code.times(p, x.tile(code, rows)))
+                place = code.total(code.times(code.total(first, n), inputs), column)
                 code.do(
-                    f"call void @outer(ptr {code.at(number, frame['block'], code.times(k, size))}, "
-                    f"ptr {x}, i64 {rows}, "
-                    f"ptr {code.at(number, frame['out'], row, code.times(p, columns))}, "
-                    f"i64 {inputs}, i64 {code.whole('sub', some, at)}, i64 {wide})"
+                    f"call void @outer(ptr {left}, ptr {right}, i64 {rows}, "
+                    f"ptr {code.at(number, frame['out'], place)}, i64 {inputs}, "
+                    f"i64 {code.whole('sub', some, n)}, i64 {code.whole('sub', inputs, column)})"
                 )
-    return f"{_outer(vector, shape)}\n{code.text()}"
+    return f"{_outer(vector)}\n{code.text()}"
 
 
-def _pack(code: Code, vector: Vector, tall: int, frame: Frame, first: Value, count: Value) -> None:
-    """Write the copy of a block of columns, a tile's beside each other for each row."""
-    number, rows = vector.number, frame["rows"]
-    block = vector.first(code, tall)
-    with code.loop(0, rows) as r:
-        source = code.at(number, frame["records"], code.times(r, frame["stride"]), first)
-        row = code.at(number, frame["block"], code.times(r, tall))
-        with code.loop(0, count, tall) as n:
-            some = code.least(tall, code.whole("sub", count, n))
-            value = vector.load_some(code, code.at(number, source, n), vector.first(code, some))
-            vector.store_some(code, value, code.at(number, row, code.times(n, rows)), block)
-
-
-def _outer(vector: Vector, shape: Tile) -> str:
-    """Return a function that multiplies a packed tile of du by some columns of x."""
+def _outer(vector: Vector) -> str:
+    """Return a function that adds a tile of du times a tile of x to the result."""
     arguments = (
         *("ptr %left", "ptr %right", "i64 %rows", "ptr %out", "i64 %gap"),
         *("i64 %tall", "i64 %wide"),
     )
-    code, number, kind, lanes = Code("outer", arguments), vector.number, vector.type, vector.lanes
-    sums = [[code.slot(kind) for _ in range(shape.vectors)] for _ in range(shape.rows)]
-    for each in (each for row in sums for each in row):
-        code.store(kind, "zeroinitializer", each)
-    inside = [
-        vector.first(code, code.whole("sub", "%wide", v * lanes)) for v in range(shape.vectors)
-    ]
-    with code.loop(0, "%rows") as r:
-        left = code.at(number, "%left", code.times(r, shape.rows))
-        right = code.at(number, "%right", code.times(r, "%gap"))
-        x = [
-            vector.load_some(code, code.at(number, right, v * lanes), inside[v])
-            for v in range(shape.vectors)
-        ]
-        for n, row in enumerate(sums):
-            du = vector.spread(code, code.load(number, code.at(number, left, n)))
-            for value, each in zip(x, row, strict=True):
-                more = code.let(
-                    f"call {kind} @llvm.fmuladd.{vector.suffix}({kind} {du}, {kind} {value}, "
-                    f"{kind} {code.load(kind, each)})"
-                )
-                code.store(kind, more, each)
+    code, number, lanes = Code("outer", arguments), vector.number, vector.lanes
+    shape = product.tile(vector, WIDE)
+    columns = shape.vectors * lanes
+    sums = product.zeros(code, vector, shape)
+    rest = [code.whole("sub", "%wide", v * lanes) for v in range(shape.vectors)]
+    outs = [code.at(number, "%out", code.times(n, "%gap") if n else 0) for n in range(shape.rows)]
+    places = [[code.at(number, out, v * lanes) for v in range(shape.vectors)] for out in outs]
     for n, row in enumerate(sums):
         with code.when(code.test("sgt", "%tall", n)):
-            out = code.at(number, "%out", code.times(n, "%gap"))
-            for v, each in enumerate(row):
-                place = code.at(number, out, v * lanes)
-                vector.store_some(code, code.load(kind, each), place, inside[v])
+            for place, each, some in zip(places[n], row, rest, strict=True):
+                before = vector.load_some(code, place, vector.first(code, some))
+                code.store(vector.type, before, each)
+
+    def left(r: Value) -> list[str]:
+        row = code.at(number, "%left", code.times(r, shape.rows))
+        return [code.at(number, row, n) for n in range(shape.rows)]
+
+    def right(r: Value, column: int) -> str:
+        return vector.load(code, code.at(number, "%right", code.times(r, columns), column))
+
+    product.add(code, vector, sums, "%rows", left, right)
+    for n, row in enumerate(sums):
+        with code.when(code.test("sgt", "%tall", n)):
+            for place, each, some in zip(places[n], row, rest, strict=True):
+                vector.store_up_to(code, code.load(vector.type, each), place, some)
     return code.text()
 
 
-def input_(vector: Vector, shape: Tile) -> str:
+def input_(vector: Vector) -> str:
     """Return a function that writes du·W for some rows of du.
 
     Its words: `count` rows, `depth` N, `inputs` I; the first row, the weights in panels, the result
@@ -105,7 +141,7 @@ def input_(vector: Vector, shape: Tile) -> str:
     """
     code, number = Code("run", ("ptr %frame",), ""), vector.number
     frame = Frame(code, *INPUT)
-    columns = shape.vectors * vector.lanes
+    columns = WIDE * vector.lanes
     depth, inputs = frame["depth"], frame["inputs"]
     panels = code.whole("udiv", code.total(inputs, columns - 1), columns)
     with code.loop(0, panels) as p:

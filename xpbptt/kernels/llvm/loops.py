@@ -13,13 +13,16 @@ from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, wo
 from xpbptt.kernels.llvm.function import Step
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
-    POINTERS,
     WIDE,
     Backward,
     Forward,
     backward_names,
+    beside,
     forward_names,
+    padded,
     panel,
+    pointers,
+    products,
 )
 from xpbptt.kernels.llvm.vectors import vector
 from xpbptt.kernels.program import Program
@@ -40,33 +43,43 @@ class Compiled(NamedTuple):
         The buffers whose addresses are the last words, but for those that are carried.
     axes : tuple of int or None
         The axis of the sequences of all buffers whose addresses are the last words.
+    copies : bool
+        Whether the loop forward needs memory for a copy of what W_hh multiplies.
+    padded : tuple of str
+        The buffers whose rows the loop back holds padded to whole vectors.
     """
 
     function: Run
     own: tuple[str, ...]
     axes: tuple[int | None, ...]
+    copies: bool = False
+    padded: tuple[str, ...] = ()
 
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = (
-        [cell.library(kind)],
-        batch_axes(program) | {name: 1 if name == "reset" else 0 for name in task.given},
-    )
+    text, axes = [cell.library(kind)], batch_axes(program) | _axes(task)
     if task.kind in {"record", "advance"}:
-        text += [product.product("product", kind, product.tile(kind, panel(task.gates).tile))]
-        text += [Forward(kind, task).text()]
-        own = forward_names(task).addresses[len(POINTERS) : -1 if task.given else None]
-        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
+        text += [products(kind, task), Forward(kind, task).text()]
+        copies = bool(task.given)
+        own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
+        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)), copies)
     if task.kind in {"back", "watch"}:
-        text += [product.product("product", kind, product.tile(kind, WIDE))]
+        if task.recurrent:
+            text += [product.product("product", kind, WIDE)]
         text += [Backward(kind, task).text()]
-        padded = len(task.carried) + len(task.returned)
-        own = backward_names(task).addresses[1 + padded :]
-        carried = (0,) * padded
-        return Compiled(load("\n".join(text)), own, (*carried, *map(axes.get, own)))
+        held = padded(task)
+        own = backward_names(task).addresses[bool(task.recurrent) + len(held) :]
+        carried = (0,) * len(held)
+        own_axes = (*carried, *map(axes.get, own))
+        return Compiled(load("\n".join(text)), own, own_axes, padded=held)
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
+
+
+def _axes(task: Task) -> dict[str, int]:
+    """Return the axis of the sequences of what the loops read themselves."""
+    return {name: 1 if name == "reset" else 0 for name in (*task.given, *task.given_back)}
 
 
 def step(program: Program, function: Run) -> Run:
@@ -82,43 +95,47 @@ def step(program: Program, function: Run) -> Run:
     return run
 
 
-def pack(params: Any, steps: int) -> tuple[AnyArray, AnyArray]:  # noqa: ARG001 - the contract's
-    """Return both weights in panels."""
-    hidden = params.weight_hh.shape[1]
-    weight_ih = panels.forward(params.weight_ih, hidden)
-    return weight_ih, panels.forward(params.weight_hh, hidden)
+def pack(gates: int, params: Any, steps: int) -> tuple[AnyArray, ...]:  # noqa: ARG001 - the contract's
+    """Return the weights in panels."""
+    weight_ih, weight_hh, *_ = params
+    packed = panels.forward(weight_ih, panel(gates))
+    if isinstance(weight_hh, tuple):  # no gate has a product
+        return (packed,)
+    recurrent = weight_hh.shape[0] // (weight_ih.shape[0] // gates)
+    return packed, panels.forward(weight_hh, beside(gates, recurrent))
 
 
 def forward(
-    kernel: Kernel, x: AnyArray, params: Any, weights: tuple[AnyArray, AnyArray], buffers: Buffers
+    kernel: Kernel, x: AnyArray, params: Any, weights: tuple[AnyArray, ...], buffers: Buffers
 ) -> None:
     """Run all steps in order; see `Loop`."""
-    run, (weight_ih, weight_hh) = cast("Compiled", kernel.run), weights
+    run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, inputs = x.shape
-    gates, hidden = params.weight_hh.shape
-    x = _readable(x, params.weight_hh.dtype)
+    gates, hidden = params.weight_ih.shape[0], buffers[task.read].shape[2]
+    x = _readable(x, params.weight_ih.dtype)
     size, (x_step, x_row, _) = x.itemsize, x.strides
-    count, _, columns = weight_hh.shape
+    (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:])
     own = [buffers[name] for name in run.own]
-    places = addresses([x, weight_ih, weight_hh, *own])
+    places = addresses([x, *weights, *own])
     # The rows of a state are those of all steps, or of two in turn.
-    kept = [-1 if buffers[name].shape[0] > steps else 1 for name in kernel.task.states]
-    frames, held, copies = [], [], bool(kernel.task.initial) or kernel.task.drops
-    for rows in threads.parts(batch, steps * batch * gates * (inputs + hidden)):
+    kept = [-1 if buffers[name].shape[0] > steps else 1 for name in task.states]
+    frames, held = [], []
+    work = gates * inputs + task.recurrent * hidden * hidden
+    for rows in threads.parts(batch, steps * batch * work):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        size_u, size_v = count * chunk * width * columns, width * columns
-        started = width * hidden if copies else 0
-        scratch = np.empty(size_u + size_v + started, dtype=x.dtype)
+        copy = hidden if run.copies else 0
+        scratch = np.empty((count * chunk * columns + wide + copy) * width, dtype=x.dtype)
         held.append(scratch)
-        v = address(scratch)
-        start, *panels_, others = (*places[:3], places[3:])
+        start, panels_, others = places[0], places[1 : 1 + len(weights)], places[1 + len(weights) :]
         if first:
             start, others = start + first * x_row, _moved(run, others, own, first)
         numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
-        u = v + width * columns * size
-        last = (u + size_u * size,) if copies else ()
-        frames.append(words((*numbers, start, *panels_, u, v, *others, *last)))
+        v = address(scratch)
+        u = v + (wide + copy) * width * size
+        started = (v + wide * width * size,) if copy else ()
+        rows_of = (u, v) if task.recurrent else (u,)
+        frames.append(words((*numbers, start, *panels_, *rows_of, *others, *started)))
     threads.run(run.function, frames)
 
 
@@ -126,22 +143,23 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     """Run all steps from the last to the first; see `Loop`."""
     run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, gates = buffers[task.record].shape
-    hidden = params.weight_hh.shape[1]
-    weight_hh = panels.backward(params.weight_hh)
-    padded = weight_hh.shape[0] * weight_hh.shape[2]
-    names = (*task.carried, *task.returned)
-    carried = np.zeros((len(names), batch, padded), dtype=weight_hh.dtype)
+    like = buffers[task.carried[0]]
+    hidden, dtype = like.shape[1], like.dtype
+    weights = [panels.backward(params.weight_hh)] if task.recurrent else []
+    names, wide = run.padded, panels.padded(hidden, dtype)
+    carried = np.zeros((len(names), batch, wide), dtype=dtype)
     for row, name in zip(carried, task.carried, strict=False):
         row[:, :hidden] = buffers[name]
     own = [*carried, *[buffers[name] for name in run.own]]
-    weight, *places = addresses([weight_hh, *own])
+    places = addresses([*weights, *own])
+    weight, places = places[: len(weights)], places[len(weights) :]
     limit = _bits(inf if hand_back.clip is None else float(hand_back.clip))
     options = hand_back.first, hand_back.truncate or 0, limit
     frames = []
     for rows in threads.parts(batch, steps * batch * gates * hidden):
         others = _moved(run, places, own, rows.start) if rows.start else places
-        numbers = steps, batch, rows.stop - rows.start, hidden, padded, *options
-        frames.append(words((*numbers, weight, *others)))
+        numbers = steps, batch, rows.stop - rows.start, hidden, wide, *options
+        frames.append(words((*numbers, *weight, *others)))
     threads.run(run.function, frames)
     for row, name in zip(carried, names, strict=True):
         buffers[name][...] = row[:, :hidden]

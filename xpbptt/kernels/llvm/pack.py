@@ -1,25 +1,24 @@
 """Weights in panels, as the products of a loop over time read them."""
 
 from xpbptt.kernels.llvm.code import Code
-from xpbptt.kernels.llvm.sequence import WIDE, panel
+from xpbptt.kernels.llvm.sequence import WIDE, Panel
 from xpbptt.kernels.llvm.vectors import Vector
 
 BLOCK = 16  # columns of a weight that are read at once: a cache line
 
 
-def forward(vector: Vector, gates: int) -> str:
+def forward(vector: Vector, shape: Panel) -> str:
     """Return a function that packs W (G·H, K) for rows (…, K) to be multiplied by Wᵀ.
 
     ``run(ptr weight, i64 depth, i64 hidden, ptr out)``
     """
     code, number, lanes = _code(), vector.number, vector.lanes
-    shape = panel(gates)
     width = shape.vectors * lanes
     panels = code.whole("udiv", code.total("%hidden", width - 1), width)
     with code.loop(0, panels) as p, code.loop(0, "%depth", BLOCK) as start:
         stop = code.least("%depth", code.total(start, BLOCK))
         out = code.at(number, "%out", code.times(code.times(p, "%depth"), shape.tile * lanes))
-        with code.loop(0, gates) as g, code.loop(0, width) as unit:
+        with code.loop(0, shape.gates) as g, code.loop(0, width) as unit:
             j = code.total(code.times(p, width), unit)
             column = code.total(code.times(g, width), unit)
             there = code.test("slt", j, "%hidden")

@@ -11,15 +11,16 @@ from xpbptt.kernels.llvm import cell, pack
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import addresses, plain
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.sequence import WIDE, panel
+from xpbptt.kernels.llvm.sequence import WIDE, Panel
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.target import Run
 
 
-def forward(weight: AnyArray, hidden: int) -> AnyArray:
+def forward(weight: AnyArray, shape: Panel) -> AnyArray:
     """Return W (G·H, K) in panels, for rows (…, K) to be multiplied by Wᵀ."""
     rows, depth = weight.shape
-    run, units, columns = _forward(weight.dtype, rows // hidden)
+    hidden = rows // shape.gates
+    run, units, columns = _forward(weight.dtype, shape)
     out = np.empty((-(-hidden // units), depth, columns), dtype=weight.dtype)
     weight = plain(weight)
     source, target = addresses((weight, out))
@@ -38,11 +39,17 @@ def backward(weight: AnyArray) -> AnyArray:
     return out
 
 
+def padded(hidden: int, dtype: Any) -> int:
+    """Return H rounded up to whole panels of `backward`."""
+    _, columns = _backward(dtype)
+    return -(-hidden // columns) * columns
+
+
 @once
-def _forward(dtype: Any, gates: int) -> tuple[Run, int, int]:
+def _forward(dtype: Any, shape: Panel) -> tuple[Run, int, int]:
     """Return what packs, and the units and columns of a panel."""
-    kind, shape = vector(str(dtype), features()), panel(gates)
-    run = _packer(kind, pack.forward(kind, gates))
+    kind = vector(str(dtype), features())
+    run = _packer(kind, pack.forward(kind, shape))
     return run, shape.vectors * kind.lanes, shape.tile * kind.lanes
 
 

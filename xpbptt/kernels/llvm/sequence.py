@@ -8,15 +8,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from xpbptt.kernels.llvm.clip import hand_back
-from xpbptt.kernels.llvm.code import Value
+from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Function, Names
+from xpbptt.kernels.llvm.product import product
 from xpbptt.kernels.llvm.starts import dropped, started
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 
 WIDE = 4  # vectors of a tile, where the gates of a vector of units are fewer
-POINTERS = "x", "weight_ih", "weight_hh", "u", "v"
+PRODUCTS = {"u", "v"}
 
 
 class Panel(NamedTuple):
@@ -32,8 +33,27 @@ class Panel(NamedTuple):
 
 
 def panel(gates: int) -> Panel:
-    """Return the panel of a cell with so many gates."""
+    """Return the panel of W_ih of a cell with so many gates."""
     return Panel(gates, max(1, WIDE // gates))
+
+
+def beside(gates: int, recurrent: int) -> Panel:
+    """Return the panel of W_hh, with the same units, of so many gates."""
+    return panel(gates)._replace(gates=recurrent)
+
+
+def pointers(task: Task) -> tuple[str, ...]:
+    """Return the addresses that the products forward take."""
+    of_state = ("weight_hh", "v") if task.recurrent else ()
+    return ("x", "weight_ih", *of_state[:1], "u", *of_state[1:])
+
+
+def products(vector: Vector, task: Task) -> str:
+    """Return the functions that multiply rows by a panel of W_ih and of W_hh."""
+    panels = {"product_ih": panel(task.gates).tile}
+    if task.recurrent:
+        panels["product_hh"] = beside(task.gates, task.recurrent).tile
+    return "\n".join(product(name, vector, wide) for name, wide in panels.items())
 
 
 def forward_names(task: Task) -> Names:
@@ -42,19 +62,46 @@ def forward_names(task: Task) -> Names:
         *("steps", "batch", "rows", "inputs", "hidden", "chunk", "x_step", "x_row"),
         *(f"rows_{name}" for name in task.states),
     )
-    own = tuple(name for name in task.program.names if name not in {"u", "v"})
-    if not task.given:
-        return Names(numbers, (*POINTERS, *own))
-    given = (name for name in task.given if name not in own)
-    return Names(numbers, (*POINTERS, *own, *given, "started"))
+    own = tuple(name for name in task.program.names if name not in PRODUCTS)
+    given = tuple(name for name in task.given if name not in own)
+    copy = ("started",) if task.given else ()
+    return Names(numbers, (*pointers(task), *own, *given, *copy))
 
 
 def backward_names(task: Task) -> Names:
     """Return the frame of the loop back."""
     numbers = "steps", "batch", "rows", "hidden", "padded", "first", "truncate", "limit"
     own = tuple(name for name in task.program.names if name not in task.carried)
-    given = (name for name in ("reset", "factors") if name in task.given and name not in own)
-    return Names(numbers, ("weight_hh", *task.carried, *task.returned, *own, *given))
+    weight = ("weight_hh",) if task.recurrent else ()
+    given = tuple(name for name in task.given_back if name not in own)
+    return Names(numbers, (*weight, *padded(task), *own, *given))
+
+
+def padded(task: Task) -> tuple[str, ...]:
+    """Return the buffers whose rows the loop back holds padded to whole vectors."""
+    return (*task.carried, *dict.fromkeys(task.returned))
+
+
+def multiply(
+    code: Code,
+    name: str,
+    rows: tuple[str, Value, Value],
+    panel: tuple[str, Value],
+    out: tuple[str, Value],
+) -> None:
+    """Write the call of a product: rows, their stride and count; panel, its depth; out, its gap."""
+    (left, stride, count), (weight, depth), (place, gap) = rows, panel, out
+    code.do(
+        f"call void @{name}(ptr {left}, i64 {stride}, i64 {count}, ptr {weight}, i64 {depth}, "
+        f"ptr {place}, i64 {gap})"
+    )
+
+
+def in_panel(of: Function, access: Access, panel: Panel, rows: str, b: Value, k: int) -> str:
+    """Return the address of an element of a panel's product, in its row b and unit vector k."""
+    column = (access.block * panel.vectors + k) * of.vector.lanes
+    row = of.code.times(b, panel.tile * of.vector.lanes)
+    return of.code.at(of.vector.number, rows, of.code.total(row, column))
 
 
 class Forward(Function):
@@ -63,6 +110,7 @@ class Forward(Function):
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, forward_names(task))
         self.panel = panel(task.gates)
+        self.panels = {"u": self.panel, "v": beside(task.gates, task.recurrent)}
 
     def kept(self, name: str, step: Value) -> Value:
         """Return the row of a buffer that belongs to a step: of a state, the rows may alternate."""
@@ -95,26 +143,31 @@ class Forward(Function):
                 weight = code.times(code.times(p, inputs), columns)
                 out = code.at(number, frame["u"], code.times(p, block))
                 with code.loop(0, calls) as s:
-                    self.multiply(
-                        code.at(number, x, code.times(s, x_step)),
-                        stride,
-                        count,
-                        code.at(number, frame["weight_ih"], weight),
-                        inputs,
-                        code.at(number, out, code.times(code.times(s, rows), columns)),
-                        columns,
+                    multiply(
+                        code,
+                        "product_ih",
+                        (code.at(number, x, code.times(s, x_step)), stride, count),
+                        (code.at(number, frame["weight_ih"], weight), inputs),
+                        (code.at(number, out, code.times(code.times(s, rows), columns)), columns),
                     )
             with code.loop(0, steps) as s:
                 t = code.total(start, s)
-                row = self.kept(self.task.hidden, t)
+                row = self.kept(self.task.read, t)
                 place = code.times(code.times(row, frame["batch"]), hidden)
-                before = code.at(number, frame[self.task.hidden], place)
+                before = code.at(number, frame[self.task.read], place)
                 if self.task.given:
                     before = started(self, t, before)
                 with code.loop(0, panels) as p:
-                    weight = code.times(code.times(p, hidden), columns)
-                    panel = code.at(number, frame["weight_hh"], weight)
-                    self.multiply(before, hidden, rows, panel, hidden, frame["v"], columns)
+                    if self.task.recurrent:
+                        wide = self.panels["v"].tile * lanes
+                        weight = code.times(code.times(p, hidden), wide)
+                        multiply(
+                            code,
+                            "product_hh",
+                            (before, hidden, rows),
+                            (code.at(number, frame["weight_hh"], weight), hidden),
+                            (frame["v"], wide),
+                        )
                     first = code.times(code.times(s, rows), columns)
                     u = code.at(number, frame["u"], code.times(p, block), first)
                     with code.loop(0, rows) as b:
@@ -123,32 +176,12 @@ class Forward(Function):
                             self.units(self._address(u, t, b, j, k), j)
         return code.text()
 
-    def multiply(
-        self,
-        rows: str,
-        stride: Value,
-        count: Value,
-        panel: str,
-        depth: Value,
-        out: str,
-        gap: Value,
-    ) -> None:
-        """Write the call of the product of a panel."""
-        self.code.do(
-            f"call void @product(ptr {rows}, i64 {stride}, i64 {count}, ptr {panel}, i64 {depth}, "
-            f"ptr {out}, i64 {gap})"
-        )
-
     def _address(self, u: str, t: Value, b: Value, j: Value, k: int) -> Callable[[Access], str]:
         def address(access: Access) -> str:
-            products = {"u": u, "v": self.frame["v"]}
-            if access.buffer.name not in products:
+            if access.buffer.name not in PRODUCTS:
                 return self.element(access, t, b, j)
-            column = (access.block * self.panel.vectors + k) * self.vector.lanes
-            row = self.code.times(b, self.panel.tile * self.vector.lanes)
-            return self.code.at(
-                self.vector.number, products[access.buffer.name], self.code.total(row, column)
-            )
+            rows = u if access.buffer.name == "u" else self.frame["v"]
+            return in_panel(self, access, self.panels[access.buffer.name], rows, b, k)
 
         return address
 
@@ -164,22 +197,24 @@ class Backward(Function):
         code, frame, number = self.code, self.frame, self.vector.number
         columns = WIDE * self.vector.lanes
         rows, hidden, padded = frame["rows"], frame["hidden"], frame["padded"]
-        depth = code.times(hidden, self.task.gates)
+        depth = code.times(hidden, self.task.recurrent)
         panels = code.whole("udiv", padded, columns)
         with code.loop(0, frame["steps"]) as back:
             t = code.whole("sub", code.whole("sub", frame["steps"], 1), back)
             with code.loop(0, rows) as b, code.loop(0, hidden, self.vector.lanes) as j:
                 self.units(self._address(t, b, j), j)
-            step = code.times(code.times(t, frame["batch"]), depth)
-            dv = code.at(number, frame[self.task.record], step)
-            with code.loop(0, panels) as p:
-                weight = code.times(code.times(p, depth), columns)
-                panel = code.at(number, frame["weight_hh"], weight)
-                out = code.at(number, frame["dh"], code.times(p, columns))
-                code.do(
-                    f"call void @product(ptr {dv}, i64 {depth}, i64 {rows}, ptr {panel}, "
-                    f"i64 {depth}, ptr {out}, i64 {padded})"
-                )
+            if self.task.recurrent:
+                step = code.times(code.times(t, frame["batch"]), depth)
+                dv = code.at(number, frame[self.task.record], step)
+                with code.loop(0, panels) as p:
+                    weight = code.times(code.times(p, depth), columns)
+                    multiply(
+                        code,
+                        "product",
+                        (dv, depth, rows),
+                        (code.at(number, frame["weight_hh"], weight), depth),
+                        (code.at(number, frame["dh"], code.times(p, columns)), padded),
+                    )
             if self.task.drops:
                 dropped(self)
             hand_back(self, t)

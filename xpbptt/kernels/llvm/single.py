@@ -28,7 +28,7 @@ quiet = np.errstate(all="ignore")
 
 def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, one function for one sequence; see `loops.single`."""
-    several = quiet(loops.single(kernel, arguments))
+    several, flat = quiet(loops.single(kernel, arguments)), loops.flat
     kind = vector(kernel.dtype, features())
     text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
     function = load("\n".join(text))
@@ -37,19 +37,20 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
 
     def run(x: AnyArray, params: Any, state: Any, new: Any) -> None:
         nonlocal plainly
-        weight_ih, weight_hh, *_ = params
+        weight_ih = params.weight_ih
         if x.shape[0] != 1 or weight_ih.size > SMALL:
             several(x, params, state, new)
             return
         known, held, places = plainly
         if known is not params:
-            held = [plain(each) for each in (*params[:-1], *params.extra)]
+            given = flat(params)
+            held = [plain(each) for each in given]
             places = [address(each) for each in held]
-            if all(map(is_, held, (*params[:-1], *params.extra))):
+            if all(map(is_, held, given)):
                 plainly = [params, held, places]
         others = [plain(x), *map(plain, state), *new]
         first, *rest = [addressof(c_char.from_buffer(each)) for each in others]
-        function(words([x.shape[1], weight_hh.shape[1], first, *places, *rest]))
+        function(words([x.shape[1], state[0].shape[1], first, *places, *rest]))
 
     return run
 
@@ -68,11 +69,11 @@ class Single(Function):
     def text(self) -> str:
         """Return the function."""
         code, frame = self.code, self.frame
-        count = code.times(frame["hidden"], self.task.gates)
-        for weight, depth, row, name in (
-            ("weight_ih", frame["inputs"], "x", "u"),
-            ("weight_hh", frame["hidden"], self.task.hidden, "v"),
-        ):
+        products = [("weight_ih", frame["inputs"], "x", "u", self.task.gates)]
+        if self.task.recurrent:
+            products += [("weight_hh", frame["hidden"], self.task.read, "v", self.task.recurrent)]
+        for weight, depth, row, name, gates in products:
+            count = code.times(frame["hidden"], gates)
             out = code.let(f"alloca {self.vector.number}, i64 {count}, align 64")
             code.do(
                 f"call void @apply(ptr {frame[weight]}, i64 {depth}, i64 {count}, "

@@ -32,8 +32,8 @@ def started(loop: Any, t: Value, before: str) -> str:
     with code.loop(0, frame["rows"]) as b:
         row = code.times(b, hidden)
         source = code.at(number, before, row)
-        if loop.task.initial:
-            first = code.at(number, frame[loop.task.initial[0]], row)
+        if loop.task.restored:
+            first = code.at(number, frame[loop.task.restored], row)
             source = code.let(f"select i1 {marked(loop, t, b)}, ptr {first}, ptr {source}")
         target = code.at(number, frame["started"], row)
         with code.loop(0, hidden, vector.lanes) as j:
@@ -80,14 +80,13 @@ def returned(loop: Any, t: Value) -> None:
     """
     code: Code = loop.code
     frame, vector, task = loop.frame, loop.vector, loop.task
-    first, *others = task.returned
     with (
         code.loop(0, frame["rows"]) as b,
         code.when(marked(loop, t, b)),
         code.loop(0, frame["padded"], vector.lanes) as j,
     ):
         place = code.total(code.times(b, frame["padded"]), j)
-        for carried, total in zip(task.carried, (first, first, *others), strict=True):
+        for carried, total in zip(task.carried, task.returned, strict=True):
             part = code.at(vector.number, frame[carried], place)
             sums = code.at(vector.number, frame[total], place)
             both = vector.load(code, sums), vector.load(code, part)

@@ -8,13 +8,21 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, panels, product
+from xpbptt.kernels.llvm import cell, loops
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import addresses, words
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.sequence import POINTERS, panel
+from xpbptt.kernels.llvm.sequence import (
+    PRODUCTS,
+    beside,
+    in_panel,
+    multiply,
+    panel,
+    pointers,
+    products,
+)
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
@@ -23,8 +31,8 @@ from xpbptt.kernels.target import Kernel, Run
 
 def names(task: Task) -> Names:
     """Return the frame of a layer."""
-    own = tuple(name for name in task.program.names if name not in {"u", "v", task.hidden})
-    return Names(("rows", "inputs", "hidden"), (*POINTERS, task.hidden, *own))
+    own = tuple(name for name in task.program.names if name not in PRODUCTS | {task.read})
+    return Names(("rows", "inputs", "hidden"), (*pointers(task), task.read, *own))
 
 
 class Layer(Function):
@@ -32,37 +40,41 @@ class Layer(Function):
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, names(task), name="layer")
-        self.panel = panel(task.gates)
+        self.panels = {"u": panel(task.gates), "v": beside(task.gates, task.recurrent)}
 
     def text(self) -> str:
         """Return the function, and the one that runs it for each layer."""
         code, frame, number, lanes = self.code, self.frame, self.vector.number, self.vector.lanes
-        columns, width = self.panel.tile * lanes, self.panel.vectors * lanes
+        vectors = self.panels["u"].vectors
+        width = vectors * lanes
         rows, hidden = frame["rows"], frame["hidden"]
         panels = code.whole("udiv", code.total(hidden, width - 1), width)
         with code.loop(0, panels) as p:
-            for row, depth, weight, out in (
-                (frame["x"], frame["inputs"], frame["weight_ih"], frame["u"]),
-                (frame[self.task.hidden], hidden, frame["weight_hh"], frame["v"]),
+            for row, depth, side, out in (
+                (frame["x"], frame["inputs"], "ih", "u"),
+                (frame[self.task.read], hidden, "hh", "v"),
             ):
-                at = code.at(number, weight, code.times(code.times(p, depth), columns))
-                code.do(
-                    f"call void @product(ptr {row}, i64 {depth}, i64 {rows}, ptr {at}, "
-                    f"i64 {depth}, ptr {out}, i64 {columns})"
-                )
+                columns = self.panels[out].tile * lanes
+                if columns:
+                    at = code.times(code.times(p, depth), columns)
+                    multiply(
+                        code,
+                        f"product_{side}",
+                        (row, depth, rows),
+                        (code.at(number, frame[f"weight_{side}"], at), depth),
+                        (frame[out], columns),
+                    )
             with code.loop(0, rows) as b:
-                for k in range(self.panel.vectors):
+                for k in range(vectors):
                     j = code.total(code.times(p, width), k * lanes)
                     self.units(partial(self._address, b=b, j=j, k=k), j)
         return f"{code.text()}\n{_all_layers()}"
 
     def _address(self, access: Access, *, b: Value, j: Value, k: int) -> str:
-        if access.buffer.name not in {"u", "v"}:
+        name = access.buffer.name
+        if name not in PRODUCTS:
             return self.element(access, 0, b, j)
-        column = (access.block * self.panel.vectors + k) * self.vector.lanes
-        row = self.code.times(b, self.panel.tile * self.vector.lanes)
-        place = self.code.total(row, column)
-        return self.code.at(self.vector.number, self.frame[access.buffer.name], place)
+        return in_panel(self, access, self.panels[name], self.frame[name], b, k)
 
 
 def _all_layers() -> str:
@@ -77,9 +89,16 @@ def _all_layers() -> str:
 @once
 def _function(task: Task, dtype: str) -> Run:
     kind = vector(dtype, features())
-    shape = product.tile(kind, panel(task.gates).tile)
-    text = [cell.library(kind), product.product("product", kind, shape), Layer(kind, task).text()]
+    text = [cell.library(kind), products(kind, task), Layer(kind, task).text()]
     return load("\n".join(text))
+
+
+def _others(params: Any) -> dict[str, AnyArray]:
+    """Return copies of a layer's parameters, but for the weights, by the names of their buffers."""
+    fields = getattr(params.extra, "_fields", ())
+    own = {f"extra_{field}": each for field, each in zip(fields, params.extra, strict=True)}
+    biases = {name: getattr(params, name) for name in ("bias_ih", "bias_hh")}
+    return {name: np.array(each) for name, each in (biases | own).items()}
 
 
 class Stepper:
@@ -110,28 +129,25 @@ class Stepper:
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
         self._scratch = np.empty((2, batch, shape.tile * lanes), dtype=dtype)
-        self._weights = [
-            [panels.forward(weight, each.weight_hh.shape[1]) for weight in each[:2]]
-            for each in params
-        ]
-        self._others = [[np.array(each) for each in (*p[2:4], *p.extra)] for p in params]
-        self._frames = [self._frame(task, turn, params, batch) for turn in (0, 1)]
+        self._weights = [loops.pack(task.gates, each, 1) for each in params]
+        self._others = [_others(each) for each in params]
+        self._frames = [self._frame(task, turn, batch) for turn in (0, 1)]
         self._calls = [words([len(each), *map(addressof, each)]) for each in self._frames]
 
-    def _frame(self, task: Task, turn: int, params: tuple[Any, ...], batch: int) -> list[Any]:
+    def _frame(self, task: Task, turn: int, batch: int) -> list[Any]:
         """Return the words of each layer for the steps of one turn."""
         order = names(task)
         frames, x = [], self.x
         for k, (weights, others) in enumerate(zip(self._weights, self._others, strict=True)):
             before, after = self._states[turn][k], self._states[1 - turn][k]
             hidden = before.shape[-1]
-            own = [f"extra_{field}" for field in getattr(params[k].extra, "_fields", ())]
             parts = self._kinds[k]._fields
-            arrays = dict(zip(("bias_ih", "bias_hh", *own), others, strict=True))
-            arrays |= {f"state_{name}": part for name, part in zip(parts, before, strict=True)}
+            arrays = others | {
+                f"state_{name}": part for name, part in zip(parts, before, strict=True)
+            }
             arrays |= {f"new_{name}": part for name, part in zip(parts, after, strict=True)}
             arrays |= {"x": x, "u": self._scratch[0], "v": self._scratch[1]}
-            arrays |= dict(zip(("weight_ih", "weight_hh"), weights, strict=True))
+            arrays |= dict(zip(("weight_ih", "weight_hh"), weights, strict=False))
             places = addresses([arrays[name] for name in order.addresses])
             frames.append(create_string_buffer(words([batch, x.shape[1], hidden, *places])))
             x = after[0]

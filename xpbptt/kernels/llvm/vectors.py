@@ -77,6 +77,16 @@ class Vector(NamedTuple):
             f"i32 {self.size}, {self.bits} {inside})"
         )
 
+    def store_up_to(self, code: Code, value: str, address: str, count: Value) -> None:
+        """Write the first so many elements; masks are slow on AMD, and most often all are written.
+
+        A count of zero or below writes none.
+        """
+        with code.when(code.test("sge", count, self.lanes)):
+            self.store(code, value, address)
+        with code.when(code.test("slt", count, self.lanes)):
+            self.store_some(code, value, address, self.first(code, count))
+
     def spread(self, code: Code, value: str) -> str:
         """Return a vector of one number."""
         return spread(code, value, self.number, self.lanes)

@@ -1,0 +1,96 @@
+"""The buffers that the programs of a cell read and write: their names, axes and blocks."""
+
+from xpbptt.cells.cell import Cell
+from xpbptt.cells.product import read, recurrent
+from xpbptt.kernels.program import Buffer
+from xpbptt.kernels.symbols import Untraceable
+
+STEP = "tbj"
+MASK = Buffer("mask", "tb", logical=True)
+RESET = Buffer("reset", "tb", logical=True)
+FACTORS = Buffer("factors", "bj")
+DOUTPUT = Buffer("dy", STEP)
+PRODUCT = Buffer("dh", "bj", spent=True)
+SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
+
+
+def states(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the states."""
+    return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
+
+
+def initial(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the state that a reset restores, or of its gradient."""
+    letter = "d" if gradient else ""
+    return [Buffer(f"{letter}initial_{name}", "bj") for name in cell.state._fields]
+
+
+def zones(cell: Cell) -> list[Buffer]:
+    """Return the buffers of where the parts of the state are left what they were."""
+    return [Buffer(f"zone_{name}", STEP, logical=True) for name in cell.state._fields]
+
+
+def every(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the gradient of the state after each step, given from outside."""
+    return [Buffer(f"dstates_{name}", STEP) for name in cell.state._fields]
+
+
+def followers(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the state after a step of a stream."""
+    return [Buffer(f"new_{name}", "bj") for name in cell.state._fields]
+
+
+def arguments(cell: Cell) -> tuple[str, ...]:
+    """Return the arguments of the step of a stream: input, parameters, state before and after."""
+    weights = ("weight_ih", "weight_hh") if recurrent(cell) else ("weight_ih",)
+    buffers = (*biases(cell), *extras(cell), *states(cell), *followers(cell))
+    return ("x", *weights, *(buffer.name for buffer in buffers))
+
+
+def products(cell: Cell) -> tuple[Buffer, ...]:
+    """Return the buffers of the products: of the input, and of the state if a gate has one."""
+    u = Buffer("u", STEP, len(cell.gates._fields), spent=True)
+    count = len(recurrent(cell))
+    return (u, Buffer("v", "bj", count, spent=True)) if count else (u,)
+
+
+def biases(cell: Cell) -> tuple[Buffer, ...]:
+    """Return the buffers of the biases of the products."""
+    names = {"u": "bias_ih", "v": "bias_hh"}
+    return tuple(Buffer(names[each.name], "j", each.blocks) for each in products(cell))
+
+
+def gradients(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the state's gradient without the product with W_hh."""
+    return [Buffer(f"dstate_{name}", "bj") for name in cell.state._fields]
+
+
+def carried(cell: Cell) -> tuple[Buffer, ...]:
+    """Return the buffers of the state's gradient, those of the part that the product reads first.
+
+    They are the product, if there is one, and the gradients without it.
+    """
+    parts = gradients(cell)
+    if not recurrent(cell):
+        return tuple(parts)
+    first = parts.pop(read(cell))
+    return (PRODUCT, first, *parts)
+
+
+def arrivals(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the gradient that arrives at the state after each step."""
+    return [Buffer(f"dnew_{name}", STEP) for name in cell.state._fields]
+
+
+def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the cell's own parameters, or of their gradients for each sequence."""
+    if cell.extra is None:
+        return []
+    shapes = cell.extra(SIZE)  # noqa: S610 - not a query
+    for field, shape in zip(shapes._fields, shapes, strict=True):
+        if tuple(shape) != (SIZE,):
+            message = f"its own parameter `{field}` is not of shape (H,)"
+            raise Untraceable(message)
+    if gradient:
+        return [Buffer(f"dextra_{field}", STEP) for field in shapes._fields]
+    return [Buffer(f"extra_{field}", "j") for field in shapes._fields]
