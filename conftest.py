@@ -42,7 +42,7 @@ pytest_collect_file = (
             sybil.parsers.markdown.PythonCodeBlockParser(doctest_optionflags=FLAGS),
             sybil.parsers.markdown.SkipParser(),
         ],
-        filenames=["README.md"],
+        patterns=["README.md", "docs/*.md", "docs/cookbook/*.md"],
     )
     + sybil.Sybil(
         [sybil.parsers.rest.DocTestParser(FLAGS), sybil.parsers.rest.SkipParser()],

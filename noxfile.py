@@ -10,6 +10,7 @@ What follows ``--`` goes to pytest: ``nox -s "tests(numpy)" -- -k lstm``; to the
 run: ``nox -s fuzz -- --seconds 600``.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def mutants(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Run what needs Keras, onnxruntime or MPI: weights and times of others, many processes."""
     install(session, "test", "torch", "peers")
-    folders = ("tests/interop", "tests/parallel", "tests/commands/bench")
+    folders = ("tests/interop", "tests/parallel", "tests/commands/bench", "docs/cookbook")
     session.run("pytest", *folders, "--backend", "numpy", *session.posargs)
 
 
@@ -134,9 +135,22 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def doctest(session: nox.Session) -> None:
-    """Run the examples of the README and of the docstrings."""
+    """Run the examples of the README, of the pages in docs/ and of the docstrings."""
     install(session, "test")
-    session.run("pytest", "README.md", "xpbptt", *session.posargs)
+    session.run("pytest", "README.md", "docs", "xpbptt", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages, run the course and the gallery; a warning or a dead link is an error."""
+    session.install(".[docs]")
+    shutil.rmtree("docs/generated", ignore_errors=True)  # pages of what has gone are warnings
+    folder = Path(session.posargs[0] if session.posargs else "docs/_build")
+    shutil.rmtree(folder, ignore_errors=True)
+    one_thread = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    options = ("--fail-on-warning", "--keep-going", "--nitpicky", "--quiet")
+    session.run("sphinx-build", *options, "docs", str(folder), env=one_thread)
+    session.log(f"open {(folder / 'index.html').resolve()}")
 
 
 @nox.session
@@ -158,12 +172,25 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the distributions, and use the installed wheel away from the sources."""
-    folder = Path(session.create_tmp())
-    session.install("build")
+    """Build the distributions, check them, and use the installed wheel away from the sources.
+
+    ``nox -s build -- dist`` keeps them in an empty folder, for a release.
+    """
+    if session.posargs:
+        folder = Path(session.posargs[0]).resolve()
+    else:
+        folder = Path(session.create_tmp()) / "dist"
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir() and [*folder.iterdir()]:
+        session.error(f"{folder} is not empty: a release is built into an empty folder")
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release", "test"))
+    session.run("cffconvert", "--validate")
     session.run("python", "-m", "build", "--outdir", str(folder))
     (wheel,) = folder.glob("*.whl")
+    session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
     session.install(str(wheel))
+    where = {"XPBPTT_DISTRIBUTIONS": str(folder)}
+    session.run("pytest", "tests/release", "--backend", "numpy", env=where)
     session.chdir(folder)
     session.run("python", "-c", "import xpbptt; print(xpbptt.__version__, xpbptt.__file__)")
     session.run("xpbptt", "backends")

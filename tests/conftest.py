@@ -120,11 +120,10 @@ def assert_close(xp):
 
 @pytest.fixture(scope="session")
 def examples():
-    """Return the Python code of a section of the README, block by block."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    """Return the Python code of a page of the documentation, block by block."""
 
-    def of(section):
-        body = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-        return re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+    def of(page):
+        text = (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
     return of

@@ -10,9 +10,22 @@ import sys
 
 from . import build, canaries, capsules, compiler, cublas, driver, refusals, runtime
 from .counters import Count, Kernel, counting
+from .driver import Hang
 from .nvrtc import ARCHITECTURES, cubin
+from .orders import ORDERS, order
 
-__all__ = ["ARCHITECTURES", "Count", "Kernel", "counting", "cubin", "install", "installed"]
+__all__ = [
+    "ARCHITECTURES",
+    "Count",
+    "Hang",
+    "Kernel",
+    "ORDERS",
+    "counting",
+    "cubin",
+    "install",
+    "installed",
+    "order",
+]
 
 _installed = False
 
@@ -47,7 +60,8 @@ def install() -> None:
     exact = build.sanitizing()
     functions = runtime.functions(cuda_runtime.PointerAttributes, exact=exact)
     capsules.replace(cuda_runtime, functions)
-    capsules.replace(cuda_driver, driver.functions(compiler.kernel_of))
+    simulated = driver.Driver(compiler.kernel_of, compiler.can_run_at_once)
+    capsules.replace(cuda_driver, simulated.functions())
     cublas.install()
     refusals.install_before()
     import cupy.cuda.compiler  # noqa: PLC0415

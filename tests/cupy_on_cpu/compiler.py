@@ -15,6 +15,31 @@ CUDA = Path(__file__).parent / "cuda"
 KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(")
 TEMPLATE = re.compile(r"template\s*<[^;{}]*?>\s*$")
 DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w\s:<>]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
+STATIC_SHARED = re.compile(r"(?<!extern)\s__shared__\s")
+WAITS = re.compile(r"__syncthreads|__shfl_|__nanosleep")
+PTX = re.compile(r'asm\s+volatile\s*\(\s*"([^"]*)"\s*:([^:;]*):([^:;]*):\s*"memory"\s*\)\s*;')
+OPERAND = re.compile(r'"[^"]*"\s*\(([^()]*)\)')
+INSTRUCTIONS = {  # what C++ makes of an instruction, given its operands
+    "ld.acquire.gpu.global.u32 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
+    "red.release.gpu.global.add.u32 [%0], 1;": "++*({0});",
+    "ld.relaxed.gpu.global.u16 %0, [%1];": (
+        "{0} = cupy_on_cpu_aligned(reinterpret_cast<const unsigned short*>({1}));"
+    ),
+    "ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];": (
+        "{{ const uint2 got = cupy_on_cpu_aligned(reinterpret_cast<const uint2*>({2})); "
+        "{0} = got.x; {1} = got.y; }}"
+    ),
+    "ld.relaxed.gpu.global.f32 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
+    "ld.relaxed.gpu.global.f64 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
+    "ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];": (
+        "{{ const float4 got = cupy_on_cpu_aligned(reinterpret_cast<const float4*>({4})); "
+        "{0} = got.x; {1} = got.y; {2} = got.z; {3} = got.w; }}"
+    ),
+    "ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];": (
+        "{{ const double2 got = cupy_on_cpu_aligned(reinterpret_cast<const double2*>({2})); "
+        "{0} = got.x; {1} = got.y; }}"
+    ),
+}
 UNDECLARED = re.compile(r"error: '((?:__|cub|cooperative_groups|tex|surf|atomic|clock)\w*)'")
 
 _kernels: dict[str, Kernel] = {}
@@ -57,19 +82,19 @@ def kernel_of(path: str) -> Kernel:
 def build(kernel: Kernel) -> Path:
     """Build the shared object of a source, with a launcher for each of its kernels."""
     text = DYNAMIC_SHARED.sub(
-        r"\1* const \2 = reinterpret_cast<\1*>(cupy_on_cpu_dynamic_shared);", kernel.source
+        r"\1* const \2 = reinterpret_cast<\1*>(cupy_on_cpu_shared());",
+        PTX.sub(_call, kernel.source),
     )
-    barriers = "true" if "__syncthreads" in text else "false"
+    waits = "true" if WAITS.search(text) else "false"
     names = _names(text)
     launched = [(name, name) for name in names]
     launched += [(_symbol(i), e) for i, e in enumerate(kernel.expressions)]
     if not launched:
         message = "the source has no kernel that can be launched by name"
         raise CompileError(message)
-    launchers = [f"CUPY_ON_CPU_LAUNCHER({s}, {barriers}, {function})" for s, function in launched]
+    launchers = [f"CUPY_ON_CPU_LAUNCHER({s}, {waits}, {function})" for s, function in launched]
     includes = _includes(kernel.options)
-    if barriers == "true":
-        fibres()
+    fibres()
     return shared_object(
         '#line 1 "kernel.cu"\n' + "\n".join([text, *launchers, ""]),
         name=launched[0][1] if names else "template",
@@ -80,9 +105,23 @@ def build(kernel: Kernel) -> Path:
 
 @cache
 def fibres() -> ctypes.PyDLL:
-    """Load what runs blocks with barriers; kernels find its functions by name."""
+    """Load what runs threads that wait; kernels find its functions by name."""
     path = shared_object((CUDA / "fibres.cpp").read_text(), name="fibres")
     return ctypes.PyDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def can_run_at_once(kernel: Kernel) -> bool:
+    """Tell whether several blocks may run at once: static shared memory is there only once."""
+    return not STATIC_SHARED.search(DYNAMIC_SHARED.sub("", kernel.source))
+
+
+def _call(match: re.Match[str]) -> str:
+    """Return C++ for a statement of inline PTX."""
+    instruction, *operands = match.groups()
+    if instruction not in INSTRUCTIONS:
+        message = f"the PTX {instruction!r} is not in the simulator: add it to {__file__}"
+        raise NotImplementedError(message)
+    return INSTRUCTIONS[instruction].format(*OPERAND.findall(":".join(operands)))
 
 
 def _names(source: str) -> list[str]:

@@ -1,9 +1,12 @@
 """The tests of the simulator run where the simulator does: ``--backend cupy-on-cpu``."""
 
+from importlib import import_module
+
 import pytest
 
 from cupy_on_cpu import counting as count_device
 from cupy_on_cpu import installed
+from xpbptt.bptt.engines import engine
 
 
 def pytest_ignore_collect(config):
@@ -15,6 +18,18 @@ def pytest_ignore_collect(config):
 def simulator():
     """Mark every test of the folder as one that runs on the simulator."""
     assert installed()
+
+
+@pytest.fixture
+def forget():
+    """Forget the plans of whole sequences, so that they are made again."""
+
+    def call():
+        engine._fastest.cache_clear()
+        for kernel in import_module("xpbptt.kernels.find")._kernels.values():
+            getattr(kernel.run, "_planned", {}).clear()
+
+    return call
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ class Count:
     ----------
     launches : Counter of str
         Kernels by name. Products of matrices are counted apart.
+    cooperative : int
+        Those of the launches that were co-operative.
     products : int
         Products of matrices by cuBLAS; each matrix of a batch counts.
     to_device, to_host, on_device : int
@@ -54,6 +56,7 @@ class Count:
     """
 
     launches: Counter[str] = field(default_factory=Counter)
+    cooperative: int = 0
     products: int = 0
     to_device: int = 0
     to_host: int = 0

@@ -12,11 +12,21 @@ from .runtime import ATTRIBUTES
 
 MAX_THREADS, MAX_BLOCK, MAX_GRID = 1, (2, 3, 4), (5, 6, 7)  # cudaDeviceAttr
 MAX_SHARED, MAX_SHARED_ON_DEMAND = 8, 97
+PROCESSORS, THREADS, SHARED_OF_PROCESSOR, REGISTERS_OF_PROCESSOR = 16, 39, 81, 82
+LOCAL_SIZE, REGISTERS = 3, 4  # CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, CU_FUNC_ATTRIBUTE_NUM_REGS
 DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 INSTANCE = "instance_"  # the name of an instance of a template, with its number
 
 Size3 = ctypes.c_uint * 3
+
+
+class Hang(RuntimeError):  # noqa: N818 - the word for it
+    """Threads wait for what never comes; a GPU would stand still."""
+
+
+# What the compiler of a GPU would decide, as the driver tells it: registers, and bytes of spills.
+compiled = {REGISTERS: 128, LOCAL_SIZE: 0}
 
 
 class Module(NamedTuple):
@@ -34,65 +44,121 @@ class Function:
         self.kernel = module.kernel
         self.max_shared = ATTRIBUTES[MAX_SHARED]
         self.launch = getattr(module.library, f"launch_{name}")
-        self.launch.restype = None
-        self.launch.argtypes = [Size3, Size3, ctypes.c_void_p]
+        self.launch.restype = ctypes.c_bool
+        self.launch.argtypes = [Size3, Size3, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p]
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], at_once: int, shared: int, values: int
+    ) -> None:
+        """Run the blocks, so many at once."""
+        if not self.launch(Size3(*grid), Size3(*block), at_once, shared, values):
+            message = f"{self.name} hangs: no thread gets on"
+            raise Hang(message)
 
 
-def functions(kernel_of: Callable[[str], Kernel]) -> dict[str, Callable[..., Any]]:
-    """Return the functions of the driver by name.
+class Driver:
+    """Modules and functions by their handles, and what is done with them.
 
     Parameters
     ----------
     kernel_of : callable
         From the path of a shared object to the source it was built of.
+    can_run_at_once : callable
+        Whether several blocks of a kernel may run at once.
     """
-    handles = itertools.count(0x1000, 16)
-    modules: dict[int, Module] = {}
-    loaded: dict[int, Function] = {}
 
-    def load(image: bytes) -> int:
+    def __init__(
+        self, kernel_of: Callable[[str], Kernel], can_run_at_once: Callable[[Kernel], bool]
+    ) -> None:
+        self.kernel_of, self.can_run_at_once = kernel_of, can_run_at_once
+        self.handles = itertools.count(0x1000, 16)
+        self.modules: dict[int, Module] = {}
+        self.loaded: dict[int, Function] = {}
+
+    def load(self, image: bytes) -> int:
+        """Load what was built."""
         path = image.decode()
         if not Path(path).is_file():
             message = "moduleLoadData of a binary: the simulator builds kernels from source only"
             raise NotImplementedError(message)
-        handle = next(handles)
-        modules[handle] = Module(ctypes.PyDLL(path), kernel_of(path))
+        handle = next(self.handles)
+        self.modules[handle] = Module(ctypes.PyDLL(path), self.kernel_of(path))
         return handle
 
-    def get_function(module: int, name: str) -> int:
-        library = modules[module].library
+    def get_function(self, module: int, name: str) -> int:
+        """Return a kernel of a module."""
+        library = self.modules[module].library
         mangled = not (name.startswith(INSTANCE) or hasattr(library, name))
         if mangled or not hasattr(library, f"launch_{name}"):
             message = f'CUDA_ERROR_NOT_FOUND: no kernel {name!r}; is it declared extern "C"?'
             raise RuntimeError(message)
-        handle = next(handles)
-        loaded[handle] = Function(name, modules[module])
+        handle = next(self.handles)
+        self.loaded[handle] = Function(name, self.modules[module])
         return handle
 
-    def launch(handle: int, *rest: int) -> None:
-        function = loaded[handle]
+    def launch(self, handle: int, *rest: int) -> None:
+        """Run a kernel, a block after the other."""
+        function = self.loaded[handle]
         grid, block, shared, (stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
         counters.launch(function.name, function.kernel, stream)
-        function.launch(Size3(*grid), Size3(*block), arguments)
+        function(grid, block, 1, shared, arguments)
 
-    def set_attribute(handle: int, attribute: int, value: int) -> None:
+    def launch_cooperative(self, handle: int, *rest: int) -> None:
+        """Run all blocks of a kernel at once."""
+        function = self.loaded[handle]
+        grid, block, shared, (stream, arguments) = rest[:3], rest[3:6], rest[6], rest[7:]
+        _check(function, grid, block, shared)
+        blocks = grid[0] * grid[1] * grid[2]
+        resident = self.occupancy(handle, block[0] * block[1] * block[2], shared)
+        if blocks > resident * ATTRIBUTES[PROCESSORS]:
+            message = f"CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: {function.name}, a grid {grid}"
+            raise RuntimeError(message)
+        if not self.can_run_at_once(function.kernel):
+            message = f"{function.name} has static shared memory: in the simulator only dynamic one"
+            raise NotImplementedError(message)
+        counters.launch(function.name, function.kernel, stream)
+        counters.add("cooperative")
+        function(grid, block, blocks, shared, arguments)
+
+    def occupancy(self, handle: int, threads: int, shared: int) -> int:
+        """Return how many blocks a multiprocessor holds."""
+        if shared > self.loaded[handle].max_shared:
+            return 0
+        registers = -(-compiled[REGISTERS] // 8) * 8 * 32 * -(-threads // 32)
+        return min(
+            ATTRIBUTES[THREADS] // threads,
+            ATTRIBUTES[REGISTERS_OF_PROCESSOR] // registers,
+            ATTRIBUTES[SHARED_OF_PROCESSOR] // (shared + 1024),
+        )
+
+    def get_attribute(self, attribute: int, handle: int) -> int:
+        """Return an attribute of a kernel; of most, 0."""
+        largest = {DYNAMIC_SHARED: self.loaded[handle].max_shared}
+        return (compiled | largest | {0: ATTRIBUTES[MAX_THREADS]}).get(attribute, 0)
+
+    def set_attribute(self, handle: int, attribute: int, value: int) -> None:
+        """Set an attribute of a kernel."""
         if attribute == DYNAMIC_SHARED:
             if value > ATTRIBUTES[MAX_SHARED_ON_DEMAND]:
                 message = f"CUDA_ERROR_INVALID_VALUE: {value} bytes of shared memory"
                 raise RuntimeError(message)
-            loaded[handle].max_shared = max(value, ATTRIBUTES[MAX_SHARED])
+            self.loaded[handle].max_shared = max(value, ATTRIBUTES[MAX_SHARED])
 
-    return {
-        "ctxGetCurrent": lambda: 1,
-        "ctxGetDevice": lambda: 0,
-        "moduleLoadData": load,
-        "moduleUnload": lambda _: None,  # a shared object stays
-        "moduleGetFunction": get_function,
-        "launchKernel": launch,
-        "funcGetAttribute": lambda attribute, _: ATTRIBUTES[MAX_THREADS] if attribute == 0 else 0,
-        "funcSetAttribute": set_attribute,
-    }
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions of the driver by name."""
+        return {
+            "ctxGetCurrent": lambda: 1,
+            "ctxGetDevice": lambda: 0,
+            "moduleLoadData": self.load,
+            "moduleUnload": lambda _: None,  # a shared object stays
+            "moduleGetFunction": self.get_function,
+            "launchKernel": self.launch,
+            "launchCooperativeKernel": self.launch_cooperative,
+            "occupancyMaxActiveBlocksPerMultiprocessor": self.occupancy,
+            "funcGetAttribute": self.get_attribute,
+            "funcSetAttribute": self.set_attribute,
+        }
 
 
 def _check(function: Function, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> None:

@@ -31,6 +31,7 @@ ATTRIBUTES = {
     9: 65536,  # constant memory
     10: 32,  # threads per warp
     12: 65536,  # registers per block
+    13: 1980000,  # clock rate in kHz
     16: 132,  # multiprocessors
     39: 2048,  # threads per multiprocessor
     75: 9,  # compute capability
@@ -38,8 +39,10 @@ ATTRIBUTES = {
     81: 233472,  # shared memory per multiprocessor
     82: 65536,  # registers per multiprocessor
     88: 0,  # whether the device reads the host's pageable memory
+    95: 1,  # whether kernels are launched co-operatively
     97: 232448,  # shared memory per block, on demand
 }
+capturing: set[int] = set()  # the streams that a test says are being captured
 PROPERTIES = {
     "name": b"the CPU, in the role of a GPU",
     "major": 9,
@@ -171,7 +174,7 @@ def _streams() -> dict[str, Callable[..., Any]]:
         "streamDestroy": _nothing,
         "streamGetFlags": lambda _: 0,
         "streamGetPriority": lambda _: 0,
-        "streamIsCapturing": lambda _: 0,
+        "streamIsCapturing": lambda stream: int(stream in capturing),
         "streamQuery": lambda _: 0,
         "streamSynchronize": _wait,
         "streamWaitEvent": _nothing,

@@ -1,4 +1,4 @@
-"""The compiled cells on a GPU: one product and one kernel a step, and code for real devices."""
+"""The compiled cells on a GPU: what a pass and a step ask for, and code for real devices."""
 
 import cupy
 import numpy as np
@@ -8,6 +8,7 @@ import xpbptt
 from cupy_on_cpu import ARCHITECTURES, cubin
 from xpbptt import KeepAll, KeepStates
 from xpbptt.bptt.engines import chunks as limits
+from xpbptt.bptt.engines import engine
 from xpbptt.bptt.engines.chunks import CHUNK
 
 B, I, H = 4, 3, 5
@@ -47,6 +48,11 @@ def passes(net, counting, steps, *, masked, bptt):
     return np.asarray(counts)
 
 
+@pytest.fixture
+def stepwise(monkeypatch):
+    monkeypatch.setenv(engine.ENGINE, "stepwise")
+
+
 @pytest.fixture(params=[KeepAll(), KeepStates()], ids=repr)
 def bptt(request):
     return request.param
@@ -58,6 +64,7 @@ def masked(request):
 
 
 @pytest.mark.parametrize("name", DEEP)
+@pytest.mark.usefixtures("stepwise")
 def test_a_step_is_one_product_and_one_kernel(name, bptt, masked, counting, simulator):
     """All else, every allocation among it, is there once, whatever the number of steps."""
     net = DEEP[name]
@@ -67,6 +74,20 @@ def test_a_step_is_one_product_and_one_kernel(name, bptt, masked, counting, simu
 
 
 @pytest.mark.parametrize("name", DEEP)
+def test_a_longer_sequence_asks_the_device_for_nothing_more(
+    name, bptt, masked, counting, simulator
+):
+    """In one launch: products, launches, arrays, copies and fills are as many for twice the steps.
+
+    Inference goes on by pieces of many steps, so that little is there at once.
+    """
+    net = DEEP[name]
+    less, more = (passes(net, counting, steps, masked=masked, bptt=bptt) for steps in (12, 24))
+    np.testing.assert_array_equal(more, less)
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.usefixtures("stepwise")
 def test_what_goes_by_chunks_does_little_for_each(name, bptt, counting, simulator, monkeypatch):
     """So that little is there at once, inference and `KeepStates` go on by some steps at a time."""
     monkeypatch.setattr(limits, "ROWS", 1)  # inference goes by as few steps as it ever does

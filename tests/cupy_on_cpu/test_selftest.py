@@ -9,8 +9,9 @@ from xpbptt.bptt import loop
 from xpbptt.bptt.engines import engine
 from xpbptt.commands.bench import peers
 from xpbptt.commands.main import main
-from xpbptt.commands.selftest import allocations, command, kernels, laws, waits
-from xpbptt.kernels.cuda import target
+from xpbptt.commands.selftest import allocations, command, engines, kernels, laws, waits
+from xpbptt.commands.selftest.check import CheckError
+from xpbptt.kernels.cuda import sequence, target
 
 
 @pytest.fixture
@@ -48,6 +49,18 @@ def fresh():
         cache.cache_clear()
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Make the checks of the engines small, and run the soak here: a child has no simulator."""
+    monkeypatch.setattr(engines, "SIZES", ((5, 4),))
+    monkeypatch.setattr(engines, "TABLE", ((2, 5),))
+    monkeypatch.setattr(engines, "TIMED", 6)
+    monkeypatch.setattr(engines, "PASS", 6)
+    monkeypatch.setattr(engines, "SOAKED", (2, 5))
+    monkeypatch.setattr(engines, "in_a_child", lambda _: engines.soak(24))
+
+
+@pytest.mark.usefixtures("small")
 def test_everything_with_a_clock(selftest, monkeypatch):
     monkeypatch.setattr(cupy.cuda, "get_elapsed_time", lambda start, stop: 1.0)
     code, out = selftest()
@@ -59,12 +72,13 @@ def test_everything_with_a_clock(selftest, monkeypatch):
     assert unchecked == ["kernels are built, GRU before"]
     for check in (
         "derivative, LSTM", "as NumPy in float16, GRU", "a read on the host is seen",
-        "no wait, GRU before", "allocations, GRU",
+        "no wait, GRU before", "allocations, GRU", "stepwise as written, GRU",
+        "a soak of the barrier", "us a step, LSTM float32",
     ):  # fmt: skip
         assert sum(line.startswith(f"ok              {check}  ") for line in lines) == 1, check
     assert f"{'':14}  {waits.UNSEEN}" in lines
     (row,) = [line for line in lines if line.startswith("lstm float32")]
-    assert row.endswith("stepwise")
+    assert row.endswith("sequence")
 
 
 def test_without_a_clock_the_times_are_not_applicable(selftest, monkeypatch):
@@ -185,10 +199,31 @@ def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch
             segment, last = engine.record(inputs, state, xp=xp)
             return segment, type(last)(*(part * 1.001 for part in last))
 
-        return engine._replace(record=wrong) if engine.name == "stepwise" else engine
+        return engine._replace(record=wrong) if engine.name == "sequence" else engine
 
     monkeypatch.setattr(loop, "choose", choose)
     monkeypatch.setattr(laws, "LAWS", {"engines": laws.LAWS["engines"]})
     code, out = selftest(laws)
     assert code == 1
     assert "FAILED: engines, LSTM" in out
+
+
+@pytest.mark.usefixtures("small", "fresh")
+def test_a_soak_that_changes_its_bits_is_reported(monkeypatch):
+    real, calls = sequence.forward, []
+
+    def forward(kernel, x, *rest):
+        calls.append(x)
+        real(kernel, x * (1 + 0.001 * len(calls)), *rest)
+
+    loops = target.SEQUENCE._replace(forward=forward), target.STEPWISE
+    monkeypatch.setattr(target, "TARGET", target.TARGET._replace(loops=loops))
+    with pytest.raises(CheckError, match="other bits"):
+        engines.soak(24)
+
+
+def test_a_soak_that_stands_still_is_stopped(monkeypatch):
+    monkeypatch.setattr(engines, "CHILD", "import time; time.sleep(60)  # {steps}")
+    monkeypatch.setattr(engines, "LIMIT", 0.5)
+    with pytest.raises(CheckError, match="XPBPTT_ENGINE=stepwise"):
+        engines.in_a_child(1)

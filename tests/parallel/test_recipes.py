@@ -97,16 +97,16 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 @pytest.fixture
 def mpiexec(tmp_path):
-    """Return a function that runs a script on two ranks, or skip where there is no MPI."""
+    """Return a function that runs a script on ranks, two or so many, or skip without MPI."""
     pytest.importorskip("mpi4py", reason="needs mpi4py: nox -s peers runs it")
     command = Path(sys.executable).with_name("mpiexec")
     if not command.exists():
         pytest.skip("needs mpiexec of the wheel mpich: nox -s peers runs it")
 
-    def run(script):
+    def run(script, size=2):
         path = tmp_path / "script.py"
         path.write_text(script, "utf8")
-        ranks = [str(command), "-n", "2", sys.executable, "-m", "mpi4py", str(path)]
+        ranks = [str(command), "-n", str(size), sys.executable, "-m", "mpi4py", str(path)]
         return subprocess.run(
             ranks, capture_output=True, text=True, timeout=100, env=ENVIRONMENT, check=False
         )
@@ -118,6 +118,21 @@ def test_mpi(mpiexec):
     done = mpiexec(MPI)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("agreed 2") == 2
+
+
+def test_the_program_of_the_page_learns_on_two_ranks_what_it_learns_on_one(mpiexec, examples):
+    (program,) = examples("cookbook/mpi")
+    one, two = mpiexec(program, size=1), mpiexec(program)
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    assert re.fullmatch(r"loss 0\.\d{4}\n", one.stdout)
+    assert two.stdout == one.stdout
+
+
+def test_the_page_has_the_recipe_for_nccl_that_is_tested():
+    page = (Path(__file__).parents[2] / "docs" / "cookbook" / "mpi.md").read_text("utf8")
+    recipe = re.search(r"    from cupy.*?\n\n(?=\S)", page, re.DOTALL)[0].rstrip()
+    assert "allReduce" in recipe
+    assert recipe in parallel.__doc__
 
 
 def test_a_rank_with_another_tree_ends_the_others(mpiexec):

@@ -68,12 +68,11 @@ def test_a_good_program_passes_and_runs(check):
     subprocess.run([sys.executable, file], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def test_the_programs_of_the_readme_pass(check, tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## The nets\n")[2].partition("\n## ")[0]
-    programs = re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+def test_the_programs_of_the_first_page_pass(check, tmp_path):
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(programs) > 3
-    file = tmp_path / "readme.py"
+    file = tmp_path / "start.py"
     file.write_text("\n".join(programs), encoding="utf-8")
     assert check(file) == {}
 

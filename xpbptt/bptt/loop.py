@@ -15,7 +15,7 @@ from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
-from xpbptt.bptt.engines.engine import Engine, choose
+from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.resets import Resets
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
@@ -30,9 +30,10 @@ from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
-from xpbptt.kernels import Kind
+from xpbptt.kernels import Form, Kind
 
 QUIET = Rates()
+INFER: tuple[Kind, ...] = ("advance",)  # the programs of inference
 
 
 class LoopCache(NamedTuple):
@@ -43,6 +44,50 @@ class LoopCache(NamedTuple):
     snapshots: dict[int, Tree]
     segment: Segment
     started: bool = False  # whether resets restore another state than the first
+
+
+class Engines(NamedTuple):
+    """Which engine runs each pass, with the reason why it is not a faster one."""
+
+    forward: Answer
+    backward: Answer
+    infer: Answer
+
+
+def engines(
+    cell: Cell | Recurrence,
+    params: Tree,
+    x: AnyArray,
+    plan: Plan,
+    *,
+    form: Form,
+    xp: Namespace,
+) -> Engines:
+    """Return which engine the passes over an input take.
+
+    Parameters
+    ----------
+    cell : Cell or Recurrence
+        The time step.
+    params : tree of arrays
+        The parameters of one layer and direction.
+    x : array (T, B, I)
+        The input.
+    plan : Plan
+        What the pass forward keeps.
+    form : Form
+        What the passes are given beside input and state.
+    xp : namespace
+        The namespace of the arrays.
+    """
+    quiet = form._replace(drops=False, zoned=())  # nothing is drawn in inference
+    passes = (
+        (_kinds_forward(plan), form),
+        (_kinds_backward(plan, Watch()), form),
+        (INFER, quiet),
+    )
+    found = (choose(cell, kinds, params, x, form=each, xp=xp) for kinds, each in passes)
+    return Engines(*(Answer(engine.name, engine.reason) for engine in found))
 
 
 def unroll(cell: Cell | Recurrence, rates: Rates = QUIET) -> Layer:
@@ -135,6 +180,13 @@ def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
     return ("record",) if plan.residuals else ("advance",)
 
 
+def _kinds_backward(plan: Plan, watch: Watch) -> tuple[Kind, ...]:
+    """Return the programs that going back by a plan needs."""
+    back: Kind = "watch" if watch.trace else "back"
+    again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
+    return (back, *again) if plan.residuals else (back, "recompute")
+
+
 def _backward(
     cell: Cell | Recurrence,
     cache: LoopCache,
@@ -147,9 +199,7 @@ def _backward(
     inputs, plan, snapshots, kept, started = cache
     params, x, *_ = inputs
     dstate, dstates = dstate if isinstance(dstate, Every) else (dstate, None)
-    back: Kind = "watch" if watch.trace else "back"
-    again: tuple[Kind, ...] = ("advance", "record") if plan.again else ()
-    kinds = (back, *again) if plan.residuals else (back, "recompute")
+    kinds = _kinds_backward(plan, watch)
     form = inputs.form._replace(states=dstates is not None)
     engine = choose(cell, kinds, params, x, form=form, xp=xp)
     if x.shape[0] == 0:
@@ -209,7 +259,7 @@ def _infer(
     xp: Namespace,
 ) -> tuple[AnyArray, Tree]:
     inputs, state = _given(params, x, state, run)
-    engine = choose(cell, ("advance",), params, x, form=inputs.form, xp=xp)
+    engine = choose(cell, INFER, params, x, form=inputs.form, xp=xp)
     outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
     inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)

@@ -21,6 +21,8 @@ from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
 from xpbptt.nets import signature
 from xpbptt.nets.net import Net, without_noise
 
+__all__ = ["Module"]
+
 PATH = re.compile(r"params\[(\d+)\](?:\[(\d)\])?\.(.+)")
 SEEDS = 2**31
 

@@ -6,7 +6,7 @@ from typing import Any
 def sigmoid(x: Any, *, xp: Any) -> Any:
     """Return 1 / (1 + exp(-x)), small values included to a few units in the last place.
 
-    It is computed as exp(min(x, 0)) / (1 + exp(-|x|)), in which nothing overflows and no small
+    It is computed as ``exp(min(x, 0)) / (1 + exp(-|x|))``, in which nothing overflows and no small
     value is made from a difference. In a compiled cell it is a single operation.
 
     Parameters

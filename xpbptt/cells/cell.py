@@ -70,7 +70,7 @@ class Cell(NamedTuple):
     A cell with parameters of its own, beside those of the two products, gives their shapes in
     `extra`. Its `forward` and `backward` then take the named tuple of them as ``extra=``, and
     `backward` returns a fourth value, the named tuple of their gradients for each sequence: for a
-    parameter of shape S an array (B, *S), which is summed over batch and time.
+    parameter of shape S an array ``(B, *S)``, which is summed over batch and time.
 
     A net tries its cell on small arrays before the first use, and refuses one whose functions
     return anything but the following. States, gates and gradients are named tuples with the fields

@@ -1,6 +1,11 @@
 """The gated recurrent unit of Cho et al. (2014); gates in PyTorch's order r z n.
 
 The reset comes after the product, as in cuDNN and PyTorch, so that a step needs one product.
+
+References
+----------
+.. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+   machine translation", EMNLP 2014.
 """
 
 from typing import Any, NamedTuple

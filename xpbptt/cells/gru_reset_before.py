@@ -1,8 +1,29 @@
-"""The GRU of Cho et al. (2014), with the reset gate before the product, as in Keras.
+r"""The GRU of Cho et al. (2014), with the reset gate before the product, as in Keras.
 
-n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn): a second product inside the step, so it is a
-`Recurrence`, not a `Cell`. Gates r z n, parameters those of `Weights`. The input is projected as in
-the GRU with the reset after the product.
+The candidate n needs a second product inside the step, so it is a `Recurrence`, not a `Cell`. Gates
+r z n, parameters those of `Weights`. The input is projected as in the GRU with the reset after the
+product, u = W_ih x + b_ih. A step, and its derivative, in which a d in front is the gradient of the
+loss by what follows:
+
+.. math::
+
+   r &= \sigma(u_r + W_{hr} h_{t-1} + b_{hr}) \\
+   z &= \sigma(u_z + W_{hz} h_{t-1} + b_{hz}) \\
+   n &= \tanh(u_n + W_{hn} (r \odot h_{t-1}) + b_{hn}) \\
+   h_t &= n + z \odot (h_{t-1} - n)
+
+.. math::
+
+   \mathrm{d}u_n &= \mathrm{d}h_t \odot (1 - z) \odot (1 - n \odot n) \\
+   \mathrm{d}u_z &= \mathrm{d}h_t \odot (h_{t-1} - n) \odot z \odot (1 - z) \\
+   \mathrm{d}u_r &= W_{hn}^\top \mathrm{d}u_n \odot h_{t-1} \odot r \odot (1 - r) \\
+   \mathrm{d}h_{t-1} &= \mathrm{d}h_t \odot z + W_{hn}^\top \mathrm{d}u_n \odot r
+   + W_{hz}^\top \mathrm{d}u_z + W_{hr}^\top \mathrm{d}u_r
+
+References
+----------
+.. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+   machine translation", EMNLP 2014.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,12 @@
 """The long short-term memory of Hochreiter and Schmidhuber (1997), gates ordered i f g o.
 
 The forget gate is that of Gers, Schmidhuber and Cummins (2000); the order is PyTorch's.
+
+References
+----------
+.. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+.. [2] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction with
+   LSTM", Neural Computation 12, 2000.
 """
 
 from typing import Any, NamedTuple

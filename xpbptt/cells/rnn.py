@@ -1,4 +1,9 @@
-"""The simple recurrent network of Elman (1990): h' = φ(u + v), with φ = tanh or relu."""
+"""The simple recurrent network of Elman (1990): h' = φ(u + v), with φ = tanh or relu.
+
+References
+----------
+.. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+"""
 
 from typing import Any, NamedTuple
 
@@ -18,20 +23,20 @@ class State(NamedTuple):
 
 
 def tanh_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, tuple[Any, ...]]:
-    """h' = tanh(a)."""  # noqa: D403 - an equation
+    """Compute h' = tanh(a)."""
     return State(h=xp.tanh(u.a + v.a)), ()
 
 
 def tanh_backward(
     residuals: tuple[Any, ...], state: State, new: State, dnew: State, *, xp: Any
 ) -> tuple[Gates, Gates, State]:
-    """da = dh' (1 - h'²)."""  # noqa: D403 - an equation
+    """Compute da = dh' (1 - h'²)."""
     da = Gates(a=dnew.h * (1 - new.h * new.h))
     return da, da, State(h=None)
 
 
 def relu_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, tuple[Any, ...]]:
-    """h' = max(a, 0)."""  # noqa: D403 - an equation
+    """Compute h' = max(a, 0)."""
     a = u.a + v.a
     return State(h=xp.maximum(a, xp.zeros_like(a))), ()
 
@@ -39,7 +44,7 @@ def relu_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, t
 def relu_backward(
     residuals: tuple[Any, ...], state: State, new: State, dnew: State, *, xp: Any
 ) -> tuple[Gates, Gates, State]:
-    """da = dh' where h' > 0, else 0."""  # noqa: D403 - an equation
+    """Compute da = dh' where h' > 0, else 0."""
     da = Gates(a=xp.where(new.h > 0, dnew.h, xp.zeros_like(dnew.h)))
     return da, da, State(h=None)
 

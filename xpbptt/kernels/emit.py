@@ -1,6 +1,6 @@
 """A program as straight-line source in some language, one line for each expression."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LOADS, Access, Program
@@ -48,17 +48,39 @@ INFIX = {
 
 def lines(program: Program, language: Language) -> list[str]:
     """Return the source of a program: everything is read before anything is written."""
-    source, names = [], {}
+    early, late = split(program, language, ())
+    return early + late
+
+
+def split(
+    program: Program, language: Language, awaited: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Return the source of a program in two parts: what can be read at once, and the rest.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    language : Language
+        The syntax.
+    awaited : collection of str
+        The buffers whose elements are not there at once.
+    """
+    early: list[str] = []
+    late: list[str] = []
+    names: dict[int, str] = {}
     for place in program.live():
         operation, operands = program.nodes[place]
         if operation == "constant":
             names[place] = language.constant(operands[0])
             continue
+        at_once = operation in LOADS and operands[0].buffer.name not in awaited
         if operation in LOADS:
             value = language.load(operands[0])
         else:
             value = language.operations[operation].format(*(names[each] for each in operands))
         names[place] = f"e{place}"
-        source.append(language.assign(names[place], value, operation in LOGICAL))
-    source += [language.store(access, names[place]) for access, place in program.stores]
-    return source
+        line = language.assign(names[place], value, operation in LOGICAL)
+        (early if at_once else late).append(line)
+    late += [language.store(access, names[place]) for access, place in program.stores]
+    return early, late

@@ -53,6 +53,10 @@ class Compiled(NamedTuple):
     kernels: dict[Kind, Kernel]
     single: Any = None
 
+    def refusal(self, hidden: int, batch: int) -> str:
+        """Return why a pass over so many units and sequences cannot be run; empty where it can."""
+        return self.loop.refuse(self.kernels, hidden, batch) if self.loop.refuse else ""
+
     def __hash__(self) -> int:
         """Hash by identity: there is one such value for what was asked for."""
         return id(self)

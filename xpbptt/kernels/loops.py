@@ -51,11 +51,11 @@ def _forward(
     given = [known[name] for name in kernel.task.program.names]
     for t, row in enumerate(list(buffers[kernel.task.read][:-1, ...])):
         if weight is not None:
-            _multiplied(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
+            multiplied(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
         kernel.run(t, *given)
 
 
-def _multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
+def multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return what the product of a step reads of the state before it."""
     if task.restored:
         row = xp.where(buffers["reset"][t, :, None], buffers[task.restored], row)
@@ -78,7 +78,6 @@ def _backward(
     returned = [buffers[name] for name in task.returned]
     for part in returned:
         part[...] = 0
-    whole = carried if weight is None else [carried[0], *carried[2:]]
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
         if weight is not None:
@@ -88,25 +87,29 @@ def _backward(
         if hand_back.clip is not None:
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]
-            if weight is not None:  # the product takes in the direct part
-                carried[0] += carried[1]
-                carried[1][...] = 0
-            _clip(whole, hand_back.clip, column, xp=xp)
+            clip_carried(task, carried, hand_back.clip, column, xp=xp)
         if task.returned:
-            _restart(carried, buffers["reset"][t, :, None], returned, xp=xp)
+            restart(carried, buffers["reset"][t, :, None], returned, xp=xp)
         if hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
 
 
-def _clip(whole: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace) -> None:
+def clip_carried(
+    task: Task, carried: list[AnyArray], limit: float, mask: AnyArray | None, *, xp: Namespace
+) -> None:
     """Clip the gradient of the state, where the step counts."""
+    whole = carried
+    if task.recurrent:  # the product takes in the direct part
+        whole = [carried[0], *carried[2:]]
+        carried[0] += carried[1]
+        carried[1][...] = 0
     parts, _ = clip(whole, limit, -1, xp=xp)
     for buffer, part in zip(whole, parts, strict=True):
         buffer[...] = part if mask is None else xp.where(mask, part, buffer)
 
 
-def _restart(
+def restart(
     carried: list[AnyArray], again: AnyArray, returned: list[AnyArray], *, xp: Namespace
 ) -> None:
     """Hand the gradient of the state to the initial state where the step is reset."""

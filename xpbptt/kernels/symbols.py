@@ -202,8 +202,10 @@ class Tracing:
         if not self.graph.is_truth_value(chosen):
             message = "it calls `xp.where` with a condition that is not a comparison"
             raise Untraceable(message)
-        values = (self.graph.number(value).place for value in (x1, x2))
-        return self.graph.add("where", chosen.place, *values)
+        first, second = (self.graph.number(value) for value in (x1, x2))
+        if first.place == second.place:  # so that a constant of a masked step stays one
+            return first
+        return self.graph.add("where", chosen.place, first.place, second.place)
 
     def zeros_like(self, x: Any) -> Symbol:  # noqa: ARG002 - the standard's
         """As in the standard."""

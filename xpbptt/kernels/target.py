@@ -4,7 +4,7 @@ A target is one value of `Target`. To add one, write a module with such a value 
 in `TARGETS` of `xpbptt.kernels.find`, beside the namespace whose arrays it takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.types import AnyArray
@@ -81,6 +81,9 @@ class Loop(NamedTuple):
         The largest buffer of the gates, in elements, of which `forward` makes good use.
     alternates : bool
         Whether `forward` can do with the states of two steps.
+    refuse : callable or None
+        ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
+        over so many units and sequences, empty where they can. Default: they can run every pass.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Loop(NamedTuple):
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
     alternates: bool = False
+    refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
 
 
 class Target(NamedTuple):
@@ -109,7 +113,7 @@ class Target(NamedTuple):
     multiply : callable
         ``multiply(left, right, out)`` writes the product of two matrices to `out`.
     empty : callable
-        ``empty(shape, dtype) → array``, not initialised.
+        ``empty(shape, dtype, like=array) → array``, not initialised, on the device of `like`.
     plain : callable
         ``plain(array) → array`` in the layout that `run` takes, copied if necessary.
     at_once : int or None

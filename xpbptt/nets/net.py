@@ -33,6 +33,7 @@ from xpbptt.bptt import (
 from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.bptt.layers.noise import Rates
 from xpbptt.bptt.layers.states import apart
+from xpbptt.bptt.loop import Engines, engines
 from xpbptt.kernels import Form
 from xpbptt.nets import signature
 from xpbptt.nets.cost import Cost, cost, dtype_bytes
@@ -781,6 +782,63 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         check.true_or_false("copy", copy)
         xp, params, start = self._door.stream(params, state, int(batch))
         return Stream(self, self._door, self._layer, params, start, copy=bool(copy), xp=xp)
+
+    def engine(
+        self,
+        params: tuple[WeightsT, ...],
+        x: Array,
+        mask: Array | None = None,
+        *,
+        reset: Array | None = None,
+        bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
+    ) -> Engines:
+        """Return which engine runs the time steps of a call, and why it is not a faster one.
+
+        The environment variable ``XPBPTT_ENGINE`` chooses one by hand: ``sequence``, ``stepwise``
+        or ``eager``. On CuPy `backward` with `clip_step` goes step by step whatever is said here.
+
+        Parameters
+        ----------
+        params : tree of arrays
+            The parameters.
+        x : array (T, B, I)
+            The input.
+        mask : array (T, B), optional
+            The mask.
+        reset : array (T, B), optional
+            The resets. On CuPy they go step by step, as recurrent dropout does.
+        bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
+            What `forward` is to keep.
+
+        Returns
+        -------
+        engines : Engines
+            The name and the reason, for ``engines.forward``, ``engines.backward`` and
+            ``engines.infer``, of the first layer; those above differ at most in the size of their
+            input.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument has the wrong shape, structure, dtype, library or device.
+
+        Examples
+        --------
+        >>> import numpy as np, xpbptt
+        >>> net = xpbptt.GRU(3, 5, reset_after=False)
+        >>> net.engine(net.init(0), np.ones((7, 2, 3), dtype=np.float32)).forward
+        Answer(name='eager', reason='a Recurrence is not compiled')
+        """
+        xp, params, _ = self._door.infer(params, x, None, mask, reset, None)
+        signature.check_strategy(bptt)
+        size = signature.itemsize(x.dtype, xp=xp)
+        drops, zoned = bool(self.recurrent_dropout), tuple(rate > 0 for rate in self.zones)
+        form = Form(mask is not None, reset is not None, drops=drops, zoned=zoned)
+        memory = self._memory(x.shape[0], x.shape[1], size, form)
+        first: Any = params[0]
+        one = first[0] if self.bidirectional else first
+        plan = bptt.plan(x.shape[0], memory)
+        return engines(self.cell, one, x, plan, form=form, xp=xp)
 
     def cost(
         self,

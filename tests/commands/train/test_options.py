@@ -118,6 +118,35 @@ def test_the_curve_has_the_numbers_of_the_log(numbers, capsys):
     assert across == sorted(entries[0]["baselines"].values())
 
 
+def test_log_and_curve_without_a_name_are_beside_the_model(numbers, capsys):
+    numbers(3.5, 3.25, 3.0, 3.5, 3.25, 3.0)
+    Path("runs").mkdir()
+    assert train("--log", "--plot", out="runs/cats.safetensors") == 0
+    names = {each.name for each in Path("runs").iterdir()}
+    assert names == {"cats.safetensors", "cats.jsonl", "cats.png"}
+    assert [each["step"] for each in log.read(Path("runs/cats.jsonl"))[1:]] == [1, 2, 3]
+    assert train("--log", out="model.jsonl") == 0  # a model of that name is not written over
+    assert step_of("model.jsonl") == 3
+    assert len(log.read(Path("model.jsonl.jsonl"))) == 4
+
+
+def test_several_temperatures_make_a_sample_each(capsys):
+    assert train() == 0
+    capsys.readouterr()
+    command = ["sample", "model.safetensors", "--prompt", "the ", "--length", "30"]
+    assert main([*command, "--temperature", "0,0.5,2"]) == 0
+    together = capsys.readouterr().out
+    alone = []
+    for temperature in ("0", "0.5", "2"):
+        assert main([*command, "--temperature", temperature]) == 0
+        alone.append(f"--- temperature {temperature}\n{capsys.readouterr().out}")
+    assert together == "".join(alone)
+    assert len({each.partition("\n")[2] for each in alone}) == 3
+    with pytest.raises(SystemExit):
+        main([*command, "--temperature", "0.5,-1"])
+    assert "must be a number of at least 0, got '-1'" in capsys.readouterr().err
+
+
 def test_a_picture_that_cannot_be_is_refused_before_training(capsys):
     for name, said in (("a.txt", "must end in one of .png"), ("no/a.png", "cannot be written")):
         assert train("--plot", name) == 2

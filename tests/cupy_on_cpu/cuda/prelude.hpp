@@ -45,17 +45,43 @@ static dim3 gridDim, blockDim;
 static uint3 blockIdx, threadIdx;
 constexpr int warpSize = 32;
 
-// Barriers: every thread of a block is a fibre, see fibres.cpp ----------------------------------
+// Waiting: every thread is a fibre, see fibres.cpp. Others run meanwhile, so that the indices of
+// the thread have to be put back.
 extern "C" void cupy_on_cpu_barrier();
+extern "C" void cupy_on_cpu_idle();
+extern "C" void* cupy_on_cpu_shared();
+extern "C" void cupy_on_cpu_shuffle(unsigned, unsigned, const void*, void*, unsigned);
+namespace cupy_on_cpu {
+struct Self {
+  const uint3 thread = threadIdx, block = blockIdx;
+  ~Self() { threadIdx = thread, blockIdx = block; }
+};
+}  // namespace cupy_on_cpu
 static inline void __syncthreads() {
-  const uint3 self = threadIdx;
+  const cupy_on_cpu::Self self;
   cupy_on_cpu_barrier();
-  threadIdx = self;
+}
+static inline void __nanosleep(unsigned) {
+  const cupy_on_cpu::Self self;
+  cupy_on_cpu_idle();
+}
+template <class T>
+static inline T __shfl_xor_sync(unsigned mask, T value, int other) {
+  const cupy_on_cpu::Self self;
+  const unsigned lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
+  T got;
+  cupy_on_cpu_shuffle(mask, lane ^ other, &value, &got, sizeof value);
+  return got;
 }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
-alignas(16) static char cupy_on_cpu_dynamic_shared[232448];
+// Instructions written as inline PTX: compiler.py makes calls of them ----------------------------
+template <class T>
+static inline const T& cupy_on_cpu_aligned(const T* p) {
+  assert(reinterpret_cast<std::uintptr_t>(p) % sizeof(T) == 0);  // a GPU would stop, too
+  return *p;
+}
 
 // Mathematics: CUDA has the overloads for float in the global namespace -------------------------
 using std::abs, std::fabs, std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2;
@@ -209,38 +235,45 @@ inline void call(void (*kernel)(A...), void** arguments) {
   call(kernel, arguments, std::index_sequence_for<A...>{});
 }
 
-extern "C" void cupy_on_cpu_run_block(unsigned threads, void (*body)(void*, unsigned), void*);
+extern "C" bool cupy_on_cpu_run(unsigned, unsigned, std::size_t, void (*)(void*, unsigned, unsigned),
+                                void*);
+
+static unsigned first_block;  // of those that run now
 
 template <auto kernel>
-void run_fibre(void* arguments, unsigned t) {
+void run_fibre(void* arguments, unsigned block, unsigned t) {
+  const unsigned b = first_block + block;
+  blockIdx = {b % gridDim.x, b / gridDim.x % gridDim.y, b / (gridDim.x * gridDim.y)};
   threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
   call(kernel, static_cast<void**>(arguments));
 }
 
-template <auto kernel, bool barriers>
-void run_block(void** arguments) {
-  if constexpr (barriers) {
-    cupy_on_cpu_run_block(blockDim.x * blockDim.y * blockDim.z, run_fibre<kernel>, arguments);
-  } else {
-    for (threadIdx.z = 0; threadIdx.z < blockDim.z; ++threadIdx.z)
-      for (threadIdx.y = 0; threadIdx.y < blockDim.y; ++threadIdx.y)
-        for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) call(kernel, arguments);
-  }
-}
-
-template <auto kernel, bool barriers>
-void run_grid(const unsigned* grid, const unsigned* block, void** arguments) {
+// Runs the blocks, so many of them at once, where threads wait; returns whether they came to an end.
+template <auto kernel, bool waits>
+bool run_grid(const unsigned* grid, const unsigned* block, unsigned at_once, std::size_t shared,
+              void** arguments) {
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
-  for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
-    for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
-      for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
-        run_block<kernel, barriers>(arguments);
+  if constexpr (waits) {
+    const unsigned count = grid[0] * grid[1] * grid[2], threads = block[0] * block[1] * block[2];
+    for (first_block = 0; first_block < count; first_block += at_once)
+      if (!cupy_on_cpu_run(at_once, threads, shared, run_fibre<kernel>, arguments)) return false;
+  } else {
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
+      for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
+        for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
+          for (threadIdx.z = 0; threadIdx.z < blockDim.z; ++threadIdx.z)
+            for (threadIdx.y = 0; threadIdx.y < blockDim.y; ++threadIdx.y)
+              for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x)
+                call(kernel, arguments);
+  }
+  return true;
 }
 
 }  // namespace cupy_on_cpu
 
-#define CUPY_ON_CPU_LAUNCHER(SYMBOL, BARRIERS, ...)                                             \
-  extern "C" void launch_##SYMBOL(const unsigned* grid, const unsigned* block, void** arguments) { \
-    cupy_on_cpu::run_grid<__VA_ARGS__, BARRIERS>(grid, block, arguments);                        \
+#define CUPY_ON_CPU_LAUNCHER(SYMBOL, WAITS, ...)                                             \
+  extern "C" bool launch_##SYMBOL(const unsigned* grid, const unsigned* block, unsigned at_once, \
+                                  std::size_t shared, void** arguments) {                    \
+    return cupy_on_cpu::run_grid<__VA_ARGS__, WAITS>(grid, block, at_once, shared, arguments);  \
   }

@@ -36,8 +36,8 @@ MUTANTS = [
     Mutant(
         "the gradient of W_hh is made of the records of the input",
         "kernels/llvm/accumulate.py",
-        "weight_hh=weight(dv, ",
-        "weight_hh=weight(du, ",
+        "pairs.append((rest[0] if rest else du, ",
+        "pairs.append((du, ",
         LAWS,
     ),
     Mutant(

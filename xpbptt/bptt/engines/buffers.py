@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-import array_api_compat
-
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
 from xpbptt.kernels import Buffer, Compiled
+from xpbptt.kernels.target import Target
 
 Buffers = dict[str, Any]
 Shapes = dict[str, tuple[tuple[int, ...], Any]]
@@ -42,14 +41,19 @@ def named(places: tuple[Buffer, ...], arrays: Iterable[AnyArray]) -> Buffers:
 
 
 def empty(
-    places: tuple[Buffer, ...], inputs: Inputs, size: int, *, xp: Namespace, more: int = 0
+    target: Target,
+    places: tuple[Buffer, ...],
+    inputs: Inputs,
+    size: int,
+    *,
+    xp: Namespace,
+    more: int = 0,
 ) -> Buffers:
     """Make buffers for the steps of the input, and for so many more, H being `size`."""
     x = inputs.x
     steps, batch, _ = x.shape
-    device = array_api_compat.device(x)
     wanted = shapes(places, steps + more, batch, size, x.dtype, xp).items()
-    return {name: xp.empty(shape, dtype=dtype, device=device) for name, (shape, dtype) in wanted}
+    return {name: target.empty(shape, dtype, like=x) for name, (shape, dtype) in wanted}
 
 
 def part(buffers: Buffers, steps: slice, more: int = 0) -> Buffers:

@@ -5,7 +5,7 @@ is there for a chunk of steps only, in the same memory each time.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
@@ -52,8 +52,8 @@ def record(
 ) -> tuple[Segment, Tree]:
     """Run forward and keep everything; see `Engine`."""
     size, most = state[0].shape[-1], most_steps(compiled.loop.at_once, inputs)
-    states = empty(compiled.forward.states, inputs, size, xp=xp, more=1)
-    residuals = empty(compiled.forward.residuals, inputs, size, xp=xp)
+    states = empty(compiled.target, compiled.forward.states, inputs, size, xp=xp, more=1)
+    residuals = empty(compiled.target, compiled.forward.residuals, inputs, size, xp=xp)
     _, last = _forward(of, compiled, "record", inputs, (), state, states, residuals, most, xp=xp)
     kept = Tape.of(tuple(states.values()), xp=xp), Tape.of(tuple(residuals.values()), xp=xp)
     return Segment(*kept), last
@@ -70,7 +70,7 @@ def step(
 ) -> Tree:
     """Advance by one step; see `Engine`."""
     make = compiled.target.empty
-    new = of.state(*[make(part.shape, part.dtype) for part in state])
+    new = of.state(*[make(part.shape, part.dtype, like=part) for part in state])
     compiled.single(x_t, params, state, new)
     return new
 
@@ -103,7 +103,7 @@ def _forward(
     others = {}
     if len(states) < len(places):
         few = inputs.part(slice(0, rows))
-        others = empty(places[len(states) :], few, size, xp=xp, more=1)
+        others = empty(compiled.target, places[len(states) :], few, size, xp=xp, more=1)
     snapshots = []
     for steps in pieces:
         one = first if len(pieces) == 1 else inputs.part(steps)
@@ -117,12 +117,14 @@ def _forward(
         here |= given(compiled, one, state, xp=xp)
         compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
-        snapshots += [_state(of, now, t - steps.start, xp=xp) for t in inside]
+        rows = ([part[t - steps.start, ...] for part in now] for t in inside)
+        snapshots += [of.state(*[_copy(compiled, part) for part in row]) for row in rows]
         last = [buffer[count if len(buffer) > count else count % 2, ...] for buffer in now]
         state = of.state(*last)
-    return snapshots, of.state(*[xp.asarray(each, copy=True) for each in state])
+    return snapshots, of.state(*[_copy(compiled, each) for each in state])
 
 
-def _state(of: Recurrence, states: Iterable[AnyArray], t: int, *, xp: Namespace) -> Tree:
-    """Return a copy of the state before step `t`."""
-    return of.state(*(xp.asarray(each[t, ...], copy=True) for each in states))
+def _copy(compiled: Compiled, array: AnyArray) -> AnyArray:
+    new = compiled.target.empty(array.shape, array.dtype, like=array)
+    new[...] = array
+    return new

@@ -58,16 +58,16 @@ def _backward(
         every = segment.residuals is None or target.accumulate is None or watch.per_sample
         only = None if every else part_read
         before_each = inputs.resets.all_starts(before_each, only, xp=xp)
-    records = empty(made.records, inputs, size, xp=xp)
-    arrivals = empty(made.arrivals, inputs, size, xp=xp) if watch.trace else {}
-    carried = empty(made.carried, inputs, size, xp=xp)
+    records = empty(target, made.records, inputs, size, xp=xp)
+    arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
+    carried = empty(target, made.carried, inputs, size, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
     if back.dstates is not None:
         buffers |= named(made.every, map(target.plain, back.dstates))
-    returned = empty(made.returned, inputs, size, xp=xp)
+    returned = empty(target, made.returned, inputs, size, xp=xp)
     buffers |= returned
 
     parts = [carried[f"dstate_{name}"] for name in of.state._fields]
@@ -113,8 +113,8 @@ def _residuals(
     one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None, noise=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
-    residuals = empty(places, one, size, xp=xp)
-    products = empty(compiled.forward.products, one, size, xp=xp)
+    residuals = empty(target, places, one, size, xp=xp)
+    products = empty(target, compiled.forward.products, one, size, xp=xp)
     target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
     if kernel.task.recurrent:
         before = inputs.multiplied(of, before_each, xp=xp)[read(compiled.cell)]

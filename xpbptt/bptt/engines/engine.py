@@ -22,6 +22,21 @@ ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
 LOOPS = ("sequence", "stepwise")  # the fastest first
 
 
+class Answer(NamedTuple):
+    """Which engine a pass takes.
+
+    Attributes
+    ----------
+    name : str
+        ``"sequence"``, ``"stepwise"``, ``"scan"`` or ``"eager"``.
+    reason : str
+        Why it is no faster one; empty for the fastest.
+    """
+
+    name: str
+    reason: str
+
+
 class Engine(NamedTuple):
     """The functions of an engine, for one cell. All take ``xp=``, the arrays' namespace.
 
@@ -97,10 +112,11 @@ def choose(
     if wanted == "eager":
         return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
-    return _fastest(cell, kinds, params.weight_ih.dtype, form, xp, wanted)
+    dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
+    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, x.shape[-2])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _fastest(
     cell: Cell,
     kinds: tuple[Kind, ...],
@@ -108,15 +124,18 @@ def _fastest(
     form: Form,
     xp: Namespace,
     wanted: str,
+    hidden: int,
+    batch: int,
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
     reasons: list[str] = []
     for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
         found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
-        if not isinstance(found, str):
+        reason = found if isinstance(found, str) else found.refusal(hidden, batch)
+        if not isinstance(found, str) and not reason:
             return _compiled(found, "; ".join(reasons))
-        if found not in reasons:
-            reasons.append(found)
+        if reason not in reasons:
+            reasons.append(reason)
     return _eager(recurrence(cell), "; ".join(reasons))
 
 
@@ -159,6 +178,7 @@ def _scan(of: Recurrence) -> Engine:
     return Engine("scan", "", *(partial(function, of) for function in functions))
 
 
+@lru_cache(maxsize=512)
 def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)

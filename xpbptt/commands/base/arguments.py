@@ -30,3 +30,13 @@ def number(kind: type, least: float, *, above: bool = False) -> Callable[[str], 
         return value
 
     return read
+
+
+def numbers(kind: type, least: float) -> Callable[[str], list[Any]]:
+    """Return a function that reads numbers of at least `least`, with commas between them."""
+    read = number(kind, least)
+
+    def read_all(words: str) -> list[Any]:
+        return [read(word) for word in words.split(",")]
+
+    return read_all

@@ -9,7 +9,7 @@ from typing import Any
 from xpbptt.commands.base import document, machine, threads
 from xpbptt.commands.base.backend import load_backend
 from xpbptt.commands.base.errors import TrainingError, UserError
-from xpbptt.commands.bench import peers, profile, report
+from xpbptt.commands.bench import model, peers, profile, report
 from xpbptt.commands.bench.cases import Case, select
 from xpbptt.commands.bench.measure import Effort, Row, measure
 from xpbptt.commands.bench.options import QUICK, SECONDS
@@ -62,6 +62,10 @@ def run(chosen: argparse.Namespace) -> int:
     Raises UserError if anything has to be put right; nothing was measured. Raises TrainingError if
     a peer computed something else or the JSON could not be written, after everything was shown.
     """
+    if chosen.model:
+        for line in model.lines():
+            document.shown(None)(line)
+        return 0
     threads.limit_jax(chosen.threads)
     asked = plan(chosen)
     show = document.shown(chosen.json)

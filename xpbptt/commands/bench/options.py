@@ -48,6 +48,8 @@ def add(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     option("--json", metavar="FILE", help=about)
     about = "say where the time of each row goes, instead of comparing"
     option("--profile", action="store_true", help=about)
+    about = "measure nothing: print what a step should take on some GPUs, by a model"
+    option("--model", action="store_true", help=about)
 
 
 def _size(word: str) -> Size:

@@ -14,6 +14,7 @@ from xpbptt.commands.bench import report as bench
 from xpbptt.commands.bench.measure import Row
 from xpbptt.commands.selftest import (
     allocations,
+    engines,
     kernels,
     laws,
     parity,
@@ -26,7 +27,7 @@ from xpbptt.commands.selftest import (
 from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 
 Show = Callable[[str], None]
-CHECKS = (kernels, laws, parity, training)
+CHECKS = (kernels, laws, parity, training, engines)
 BUDGETS = (waits, allocations)
 
 

@@ -46,12 +46,14 @@ SIGNALLED = 128  # the exit code of a signal is this and its number, as in shell
 def sample(chosen: argparse.Namespace) -> int:
     """Print characters that a saved model finds likely; return the exit code."""
     stored = checkpoint.load(Path(chosen.model))
-    names = ("prompt", "length", "temperature", "seed", "top_k")
-    how = {name: getattr(chosen, name) for name in names}
+    how = {name: getattr(chosen, name) for name in ("prompt", "length", "seed", "top_k")}
     xp, _ = load_backend(chosen.backend)
     one = blas.current(xp) is not None and blas.small(stored.model, 1)
     with threads.limited(1 if one else None, "blas"):
-        _print_sample(stored, xp, **how)
+        for temperature in chosen.temperature:
+            if len(chosen.temperature) > 1:
+                print(f"--- temperature {temperature:g}")
+            _print_sample(stored, xp, temperature=temperature, **how)
     return 0
 
 
@@ -122,22 +124,32 @@ def _check_and_run(job: Job, chosen: argparse.Namespace, out: Path, together: Ra
     best = out.with_name(f"{out.stem}.best{out.suffix}") if chosen.keep_best else None
     if best is not None:
         checkpoint.check_writable(best, overwrite=chosen.overwrite or chosen.resume is not None)
-    if chosen.plot is not None:
-        curve.check(Path(chosen.plot))
+    log_path, picture = _beside(chosen.log, out, ".jsonl"), _beside(chosen.plot, out, ".png")
+    if picture is not None:
+        curve.check(picture)
     compared = {"bigram": baselines.bigram(job.corpus), "unigram": baselines.unigram(job.corpus)}
-    path = None if chosen.log is None else Path(chosen.log)
     complain = partial(print, file=sys.stderr, flush=True)
-    log = Log(path, compared, goes_on=chosen.resume is not None, complain=complain)
+    log = Log(log_path, compared, goes_on=chosen.resume is not None, complain=complain)
     beside = _introduce(job, compared, together)
     job, reason = job.with_threads(chosen.threads)
     if reason:
         print(f"threads   {job.threads}: {reason}", flush=True)
     with threads.limited(job.threads, "blas"):
         code = _run(job, loop.Budget(chosen.steps, seconds), out, best, beside, log, chosen)
-    if chosen.plot is not None:
-        curve.save(log.entries, Path(chosen.plot))
-        print(f"curve     {plain(chosen.plot)}", flush=True)
+    if picture is not None:
+        curve.save(log.entries, picture)
+        print(f"curve     {plain(str(picture))}", flush=True)
     return code
+
+
+def _beside(given: str | None, out: Path, suffix: str) -> Path | None:
+    """Return the file of an option; without a name, beside the model with another suffix."""
+    if given is None:
+        return None
+    if given:
+        return Path(given)
+    beside = out.with_suffix(suffix)
+    return out.with_name(out.name + suffix) if beside == out else beside
 
 
 def _run(

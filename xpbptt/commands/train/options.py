@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from xpbptt.commands.base.arguments import add_backend, number
+from xpbptt.commands.base.arguments import add_backend, number, numbers
 from xpbptt.commands.train import curve, text
 from xpbptt.commands.train.settings import CELLS, Settings
 
@@ -12,6 +12,7 @@ Command = Callable[[argparse.Namespace], int]
 
 OUT = "model.safetensors"
 SECONDS = 45.0
+TEMPERATURE = 0.8
 EPILOG = (
     "exit codes: 0 done; 2 something in the command, a text or a file has to be put right, and "
     "nothing was changed; 1 training or saving failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 "
@@ -51,10 +52,16 @@ def add_train(commands: Any, run: Command) -> None:
     add("--keep-best", action="store_true", help=about)
     about = "threads of matrix products (default: the faster of one and all; as before on --resume)"
     add("--threads", type=number(int, 1), metavar="N", help=about)
-    about = "write a line of JSON for each report to this file; `xpbptt plot` draws it"
-    add("--log", metavar="FILE", help=about)
-    about = f"draw the curve to this file at the end: {', '.join(curve.SUFFIXES)}"
-    add("--plot", metavar="FILE", help=about)
+    about = (
+        "write a line of JSON for each report to this file; `xpbptt plot` draws it (default FILE: "
+        "beside the model, as model.jsonl)"
+    )
+    add("--log", nargs="?", const="", metavar="FILE", help=about)
+    about = (
+        f"draw the curve to this file at the end: {', '.join(curve.SUFFIXES)} (default FILE: "
+        "beside the model, as model.png)"
+    )
+    add("--plot", nargs="?", const="", metavar="FILE", help=about)
     about = "show a line of what the model writes with each number on the held-out text"
     add("--samples", action="store_true", help=about)
     add(
@@ -99,8 +106,12 @@ def add_sample(commands: Any, run: Command) -> None:
     add("model", metavar="FILE", help="a model that `xpbptt train` saved")
     about = "how many characters (default: %(default)s)"
     add("--length", type=number(int, 1), default=500, metavar="N", help=about)
-    about = "below 1 the likely becomes likelier, 0 is the likeliest only (default: %(default)s)"
-    add("--temperature", type=number(float, 0), default=0.8, metavar="X", help=about)
+    about = (
+        "below 1 the likely becomes likelier, 0 is the likeliest only; several, as 0.3,0.6,1, "
+        f"make a sample each (default: {TEMPERATURE})"
+    )
+    reads = numbers(float, 0)
+    add("--temperature", type=reads, default=[TEMPERATURE], metavar="X[,X…]", help=about)
     about = "what the draws follow from (default: %(default)s)"
     add("--seed", type=number(int, 0), default=0, metavar="N", help=about)
     about = "draw from so many of the likeliest characters only"

@@ -1,19 +1,27 @@
-"""The target for CuPy's arrays: a kernel and a product by cuBLAS a step, launched from Python."""
+"""The target for CuPy's arrays: a whole sequence in one launch, or two launches a step."""
+
+from typing import Any
 
 import cupy
 
-from xpbptt.kernels import loops
-from xpbptt.kernels.cuda.kernel import compile_, single
+from xpbptt._arrays.types import AnyArray
+from xpbptt.kernels.cuda.sequence import SEQUENCE
+from xpbptt.kernels.cuda.step import single
+from xpbptt.kernels.cuda.stepwise import STEPWISE
 from xpbptt.kernels.target import Target
 
-STEPWISE = loops.loop(compile_, cupy.ascontiguousarray, xp=cupy)
+
+def _empty(shape: tuple[int, ...], dtype: Any, *, like: AnyArray) -> AnyArray:
+    with like.device:
+        return cupy.empty(shape, dtype)
+
 
 TARGET = Target(
     name="CUDA",
     dtypes=tuple(cupy.dtype(name) for name in ("float16", "float32", "float64")),
-    loops=(STEPWISE,),
+    loops=(SEQUENCE, STEPWISE),
     single=single,
     multiply=lambda left, right, out: left.dot(right, out=out),
-    empty=cupy.empty,
+    empty=_empty,
     plain=cupy.ascontiguousarray,
 )

@@ -6,11 +6,10 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, gradients, panels, product, threads
+from xpbptt.kernels.llvm import cell, gradients, panels, threads
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import addresses, plain, words
+from xpbptt.kernels.llvm.frames import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
-from xpbptt.kernels.llvm.sequence import WIDE
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.target import Run
 
@@ -32,67 +31,54 @@ def accumulate(
         du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
         parameters.
     """
-    own = len(params.extra)
-    rows = x.shape[0] * x.shape[1]
+    own, rows = len(params.extra), x.shape[0] * x.shape[1]
     du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
-    dbias_ih = du.sum(axis=0)
-    dparams = params._replace(weight_ih=weight(du, plain(x).reshape(rows, -1)), bias_ih=dbias_ih)
+    pairs = [(du, plain(x).reshape(rows, -1))]
     if not isinstance(params.weight_hh, tuple):
-        dv = rest[0] if rest else du
-        dparams = dparams._replace(
-            weight_hh=weight(dv, plain(before).reshape(rows, -1)),
-            bias_hh=dv.sum(axis=0) if rest else dbias_ih.copy(),
-        )
+        pairs.append((rest[0] if rest else du, plain(before).reshape(rows, -1)))
+    dx, weights, biases = _gradients(pairs, plain(params.weight_ih))
+    dparams = params._replace(weight_ih=weights[0], bias_ih=biases[0])
+    if len(pairs) > 1:
+        dparams = dparams._replace(weight_hh=weights[1], bias_hh=biases[1])
     if own:
         sums = (each.sum(axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
-    return dparams, input_(du, plain(params.weight_ih)).reshape(x.shape)
+    return dparams, dx.reshape(x.shape)
 
 
-def weight(records: AnyArray, x: AnyArray) -> AnyArray:
-    """Return the gradient duᵀ·x (N, I) of records (R, N) and x (R, I)."""
-    rows, width = records.shape
-    inputs, size = x.shape[1], x.itemsize
-    out = np.zeros((width, inputs), dtype=x.dtype)
-    run, kind = _weight(x.dtype)
-    rooms = gradients.rooms(kind, rows, inputs)
-    left, right, target = addresses((records, x, out))
+def _gradients(
+    pairs: list[tuple[AnyArray, AnyArray]], weight_ih: AnyArray
+) -> tuple[AnyArray, list[AnyArray], list[AnyArray]]:
+    """Return du·W_ih, and duᵀ·x and the sums of du for each pair of du (R, N) and x (R, I)."""
+    dtype, (rows, depth), inputs = weight_ih.dtype, pairs[0][0].shape, weight_ih.shape[1]
+    run, kind = _compiled(dtype)
+    packed, dx = panels.backward(weight_ih), np.empty((rows, inputs), dtype=dtype)
+    weights = [np.zeros((du.shape[1], x.shape[1]), dtype=dtype) for du, x in pairs]
+    biases = [np.zeros(du.shape[1], dtype=dtype) for du, _ in pairs]
+    groups = list(zip(pairs, weights, biases, strict=True))
+    arrays = [each for pair, weight, bias in groups for each in (*pair, weight, bias)]
+    panel, out, *places = addresses([packed, dx, *arrays])
+    widths, size = [len(bias) for bias in biases], dtype.itemsize
+    left, right = gradients.rooms(kind, rows, max(x.shape[1] for _, x in pairs))
+    work = rows * (depth * inputs + sum(weight.size for weight in weights))
     frames, held = [], []
-    for part in threads.parts(width, rows * width * inputs):
-        count = part.stop - part.start
-        packed = [np.empty(room, dtype=x.dtype) for room in rooms]
-        held.append(packed)
-        start = left + part.start * size, right, target + part.start * inputs * size
-        frames.append(words((rows, count, width, inputs, *start, *addresses(packed))))
+    for some, *columns in threads.shares(work, rows, *widths):
+        count, first = some.stop - some.start, some.start * size
+        frame = [count, depth, inputs, places[0] + first * depth, panel, out + first * inputs]
+        scratch = np.empty(left + right, dtype=dtype)
+        held.append(scratch)
+        own = address(scratch)
+        for k, (part, weight) in enumerate(zip(columns, weights, strict=True)):
+            du, x, dweight, dbias = places[4 * k : 4 * k + 4]
+            (width, wide), at = weight.shape, part.start * size
+            frame += [rows, part.stop - part.start, width, wide]
+            frame += [du + at, x, dweight + at * wide, dbias + at, own, own + left * size]
+        frames.append(words(frame + [0] * (gradients.WORDS - len(frame))))
     threads.run(run, frames)
-    return out
-
-
-def input_(records: AnyArray, weight: AnyArray) -> AnyArray:
-    """Return the gradient du·W (R, I) of records (R, N) and a weight (N, I)."""
-    (rows, depth), inputs, size = records.shape, weight.shape[1], weight.itemsize
-    out = np.empty((rows, inputs), dtype=weight.dtype)
-    run, packed, frames = _input(weight.dtype), panels.backward(weight), []
-    left, right, target = addresses((records, packed, out))
-    for part in threads.parts(rows, rows * depth * inputs):
-        places = left + part.start * depth * size, right, target + part.start * inputs * size
-        frames.append(words((part.stop - part.start, depth, inputs, *places)))
-    threads.run(run, frames)
-    return out
+    return dx, weights, biases
 
 
 @once
-def _weight(dtype: Any) -> tuple[Run, Vector]:
-    kind = _vector(dtype)
-    return load("\n".join([cell.declarations(kind), gradients.weight(kind)])), kind
-
-
-@once
-def _input(dtype: Any) -> Run:
-    kind = _vector(dtype)
-    multiply = product.product("product", kind, WIDE, ragged=True)
-    return load("\n".join([cell.declarations(kind), multiply, gradients.input_(kind)]))
-
-
-def _vector(dtype: Any) -> Vector:
-    return vector(str(dtype), features())
+def _compiled(dtype: Any) -> tuple[Run, Vector]:
+    kind = vector(str(dtype), features())
+    return load("\n".join([cell.declarations(kind), gradients.gradients(kind)])), kind

@@ -5,19 +5,42 @@ over the rows: some rows of both are packed, so that a tile reads them without g
 the input is du·W, a product with packed weights.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from xpbptt.kernels.llvm import product
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Frame, Names
+from xpbptt.kernels.llvm.product import Tile
 from xpbptt.kernels.llvm.sequence import WIDE
 from xpbptt.kernels.llvm.vectors import Vector
 
 ROWS = 256  # of du and x that are packed at once, so that they stay in the cache
 TILES = 8  # of columns of du that are packed at once
 
-WEIGHT = Names(("rows", "count", "stride", "inputs"), ("records", "x", "out", "du", "panels"))
 INPUT = Names(("count", "depth", "inputs"), ("records", "panels", "out"))
+WEIGHT = Names(
+    ("rows", "count", "stride", "inputs"), ("records", "x", "out", "bias", "du", "panels")
+)
+
+
+PARTS = {"input": [INPUT], "weight": [WEIGHT, WEIGHT]}
+WORDS = sum(len(each) for parts in PARTS.values() for names in parts for each in names)
+
+
+def gradients(vector: Vector) -> str:
+    """Return a function that computes a thread's part of all gradients.
+
+    Its words are those of `input_`, those of `weight` for W_ih, and those for W_hh: zeros, where a
+    cell has none.
+    """
+    code, start = Code("run", ("ptr %frame",), ""), 0
+    for name, parts in PARTS.items():
+        for numbers, places in parts:
+            code.do(f"call void @{name}(ptr {code.at('i64', '%frame', start)})")
+            start += len(numbers) + len(places)
+    multiply = product.product("product", vector, WIDE, ragged=True)
+    return "\n".join([multiply, input_(vector), _outer(vector), weight(vector), code.text()])
 
 
 class Packed(NamedTuple):
@@ -39,9 +62,19 @@ class Packed(NamedTuple):
         return code.total(code.times(rows, self.columns), self.vector.lanes)
 
     def write(
-        self, code: Code, source: str, stride: Value, rows: Value, count: Value, out: str
+        self,
+        code: Code,
+        source: str,
+        stride: Value,
+        rows: Value,
+        count: Value,
+        out: str,
+        total: str = "",
     ) -> None:
-        """Write the copy of some columns of rows that are so many numbers apart."""
+        """Write the copy of some columns of rows that are so many numbers apart.
+
+        The sums of the columns are added to those at the address `total`, if it is given.
+        """
         vector, number, size = self.vector, self.vector.number, self.tile(code, rows)
         with code.loop(0, count, self.columns) as n:
             tile = code.at(number, out, code.times(code.whole("udiv", n, self.columns), size))
@@ -49,12 +82,20 @@ class Packed(NamedTuple):
             for k in range(0, self.columns, vector.lanes):
                 rest = code.whole("sub", count, code.total(n, k))
                 inside[k] = vector.first(code, code.least(self.columns - k, rest))
+            (sums,) = product.zeros(code, vector, Tile(1, len(inside)))
             with code.loop(0, rows) as r:
                 row = code.at(number, source, code.times(r, stride), n)
                 place = code.at(number, tile, code.times(r, self.columns))
-                for k, some in inside.items():
+                for (k, some), each in zip(inside.items(), sums, strict=True):
                     value = vector.load_some(code, code.at(number, row, k), some)
                     vector.store(code, value, code.at(number, place, k))
+                    if total:
+                        vector.increase(code, each, value)
+            for (k, some), each in zip(inside.items(), sums if total else (), strict=False):
+                place = code.at(number, total, code.total(n, k))
+                before = vector.load_some(code, place, some)
+                more = code.let(f"fadd {vector.type} {before}, {code.load(vector.type, each)}")
+                vector.store_some(code, more, place, some)
 
 
 def packed(vector: Vector) -> tuple[Packed, Packed]:
@@ -63,6 +104,7 @@ def packed(vector: Vector) -> tuple[Packed, Packed]:
     return Packed(vector, shape.rows), Packed(vector, shape.vectors * vector.lanes)
 
 
+@lru_cache
 def rooms(vector: Vector, rows: int, inputs: int) -> tuple[int, int]:
     """Return how many numbers the memory has that `weight` needs for du and for x."""
     du, x = packed(vector)
@@ -70,12 +112,12 @@ def rooms(vector: Vector, rows: int, inputs: int) -> tuple[int, int]:
 
 
 def weight(vector: Vector) -> str:
-    """Return a function that adds duᵀ·x for some columns of du to the result.
+    """Return a function that adds duᵀ·x and the sums of du, of some columns of du, to the results.
 
     Its words: `rows` R, `count` columns of du, `stride` N, `inputs` I; the first of the columns,
-    x (R, I), the result (count, I), and memory for packed columns of du and x.
+    x (R, I), the results (count, I) and (count,), and memory for packed columns of du and x.
     """
-    code, number, (du, x) = Code("run", ("ptr %frame",), ""), vector.number, packed(vector)
+    code, number, (du, x) = Code("weight", ("ptr %frame",)), vector.number, packed(vector)
     frame = Frame(code, *WEIGHT)
     count, stride, inputs = frame["count"], frame["stride"], frame["inputs"]
     with code.loop(0, frame["rows"], ROWS) as start:
@@ -85,7 +127,8 @@ def weight(vector: Vector) -> str:
         with code.loop(0, count, du.columns * TILES) as first:
             some = code.least(du.columns * TILES, code.whole("sub", count, first))
             source = code.at(number, frame["records"], code.times(start, stride), first)
-            du.write(code, source, stride, rows, some, frame["du"])
+            bias = code.at(number, frame["bias"], first)
+            du.write(code, source, stride, rows, some, frame["du"], bias)
             with code.loop(0, inputs, x.columns) as column, code.loop(0, some, du.columns) as n:
                 p, k = code.whole("udiv", column, x.columns), code.whole("udiv", n, du.columns)
                 left = code.at(number, frame["du"], code.times(k, du.tile(code, rows)))
@@ -96,7 +139,7 @@ def weight(vector: Vector) -> str:
                     f"ptr {code.at(number, frame['out'], place)}, i64 {inputs}, "
                     f"i64 {code.whole('sub', some, n)}, i64 {code.whole('sub', inputs, column)})"
                 )
-    return f"{_outer(vector)}\n{code.text()}"
+    return code.text()
 
 
 def _outer(vector: Vector) -> str:
@@ -139,7 +182,7 @@ def input_(vector: Vector) -> str:
     Its words: `count` rows, `depth` N, `inputs` I; the first row, the weights in panels, the result
     (count, I).
     """
-    code, number = Code("run", ("ptr %frame",), ""), vector.number
+    code, number = Code("input", ("ptr %frame",)), vector.number
     frame = Frame(code, *INPUT)
     columns = WIDE * vector.lanes
     depth, inputs = frame["depth"], frame["inputs"]

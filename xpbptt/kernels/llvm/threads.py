@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 VARIABLES = "XPBPTT_NUM_THREADS", "OMP_NUM_THREADS"
@@ -48,6 +49,13 @@ def parts(batch: int, work: int) -> list[slice]:
     threads = min(count(), batch, 1 + work // WORTH)
     ends = [k * batch // threads for k in range(1, threads + 1)]
     return list(map(slice, [0, *ends], ends))
+
+
+def shares(work: int, *sizes: int) -> list[tuple[slice, ...]]:
+    """Split several ranges over as many threads as so many multiplications are worth."""
+    threads = min(count(), 1 + work // WORTH)
+    ends = [[k * size // threads for size in sizes] for k in range(threads + 1)]
+    return [tuple(map(slice, *pair)) for pair in pairwise(ends)]
 
 
 def run(function: Callable[..., None], arguments: list[Any]) -> None:

@@ -87,6 +87,11 @@ class Vector(NamedTuple):
         with code.when(code.test("slt", count, self.lanes)):
             self.store_some(code, value, address, self.first(code, count))
 
+    def increase(self, code: Code, variable: str, value: str) -> None:
+        """Add a vector to a local variable."""
+        more = code.let(f"fadd {self.type} {code.load(self.type, variable)}, {value}")
+        code.store(self.type, more, variable)
+
     def spread(self, code: Code, value: str) -> str:
         """Return a vector of one number."""
         return spread(code, value, self.number, self.lanes)

@@ -1,4 +1,4 @@
-"""The README's examples for CuPy, as they stand there."""
+"""The examples of the page about CuPy, as they stand there."""
 
 import cupy
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.mark.filterwarnings("ignore:cupyx.jit.rawkernel is experimental:FutureWarning")
 def test_every_example_runs(examples):
-    blocks = [code for code in examples("In a CuPy pipeline") if "import torch" not in code]
+    blocks = [code for code in examples("cookbook/cupy") if "import torch" not in code]
     assert len(blocks) == 4
     names = {}
     for code in blocks:

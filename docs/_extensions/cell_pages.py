@@ -1,0 +1,253 @@
+"""A page for each cell of the package, made from its module: nothing is written by hand."""
+
+import ast
+import inspect
+import logging
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as xp
+import equations
+from public import ROOT, write
+
+import xpbptt
+from xpbptt.bptt.engines.engine import choose
+from xpbptt.cells import product
+from xpbptt.kernels import programs
+from xpbptt.kernels.symbols import Untraceable
+from xpbptt.nets import signature
+
+REFERENCES = "References\n----------\n"
+I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart
+
+
+class Page(NamedTuple):
+    """A module with cells.
+
+    Attributes
+    ----------
+    name : str
+        The name of the module.
+    cells : dict
+        Its cells, by the names that they have there.
+    """
+
+    name: str
+    cells: dict[str, Any]
+
+    @property
+    def module(self) -> Any:
+        """The module."""
+        return import_module(f"xpbptt.cells.{self.name}")
+
+    @property
+    def title(self) -> str:
+        """The names of the nets."""
+        return ", ".join(cell.name for cell in self.cells.values())
+
+    @property
+    def words(self) -> str:
+        """The module's docstring without its references."""
+        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[0]
+
+    @property
+    def references(self) -> str:
+        """The references of the module's docstring."""
+        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[2] + "\n"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the module's docstring."""
+        return (self.module.__doc__ or "").strip().partition("\n")[0]
+
+
+def found() -> list[Page]:
+    """Return the modules of ``xpbptt.cells`` with cells, those of elementwise maths first."""
+    kinds = (xpbptt.Cell, xpbptt.Recurrence)
+    pages, seen = [], set()
+    for kind in kinds:
+        for path in sorted((ROOT / "cells").glob("[!_]*.py")):
+            module = import_module(f"xpbptt.cells.{path.stem}")
+            cells = {}
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
+                cell = getattr(module, name, None)
+                if isinstance(cell, kind) and cell.name not in seen:
+                    cells[name] = cell
+                    seen.add(cell.name)
+            if cells:
+                pages.append(Page(path.stem, cells))
+    return pages
+
+
+def makers(page: Page) -> list[str]:
+    """Return the public functions that make a net of a module's cells."""
+    names = []
+    for name in xpbptt.__all__:
+        function = getattr(xpbptt, name)
+        if inspect.isfunction(function):
+            used = inspect.getclosurevars(function).globals.values()
+            if any(each is page.module or each in page.cells.values() for each in used):
+                names.append(name)
+    return names
+
+
+def engine(cell: Any) -> tuple[str, str]:
+    """Return the engine that runs a cell on NumPy, and why no faster one does."""
+    net: Any = xpbptt.Net(cell, I, H)
+    x = xp.zeros((2, B, I), dtype=xp.float32)
+    chosen = choose(cell, ("record", "back"), net.init(0)[0], x, xp=xp)
+    return chosen.name, chosen.reason
+
+
+def traced(cell: Any) -> str:
+    """Return why a cell cannot be compiled for any target; empty where it can."""
+    if isinstance(cell, xpbptt.Recurrence):
+        return "a Recurrence is not compiled"
+    try:
+        programs.forward(cell, masked=False)
+        programs.backward(cell, masked=False)
+    except Untraceable as error:
+        return str(error)
+    return ""
+
+
+def _engines(cell: Any) -> str:
+    name, reason = engine(cell)
+    refused = traced(cell)
+    because = f" ({reason})" if reason else ""
+    rows = [
+        ("NumPy", f"``{name}``{because}"),
+        ("CuPy", f"``eager`` ({refused})" if refused else "``stepwise``: a kernel a step"),
+        ("JAX", "``scan`` from 32 steps on, else ``eager``"),
+        ("other libraries of the standard", "``eager``"),
+    ]
+    return _table(("on", "runs"), rows)
+
+
+def _shapes(cell: Any) -> str:
+    net: Any = xpbptt.Net(cell, I, H)
+    (params,), (state,) = signature.parameters(net), signature.states(net, B)
+    rows = [(f"``params[layer].{name}``", shape) for name, shape in _named(params)]
+    rows += [(f"``state[layer].{name}``", shape) for name, shape in _named(state)]
+    return _table(("array", "shape"), rows)
+
+
+def _named(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, part in zip(tree._fields, tree, strict=True):
+        if hasattr(part, "shape"):
+            axes = ", ".join(map(_axis, part.shape))
+            rows.append((prefix + name, f"({axes}{',' * (len(part.shape) == 1)})"))
+        elif part:
+            rows += _named(part, f"{prefix}{name}.")
+    return rows
+
+
+def _axis(size: int) -> str:
+    known = {I: "I", H: "H", B: "B"}
+    times, left = divmod(size, H)
+    return known.get(size) or (f"{times}·H" if times > 1 and not left else str(size))
+
+
+def _maths(cell: Any, page: Page) -> str:
+    if isinstance(cell, xpbptt.Recurrence):
+        return ""
+    try:
+        steps = (equations.forward(cell), equations.backward(cell))
+    except equations.Untranslatable as error:
+        logging.getLogger(__name__).info("no equations of %s: %s", cell.name, error)
+        return ""
+    first, *more = cell.gates._fields
+    gates = (
+        f"the gate {first}"
+        if not more
+        else (f"split into the gates {', '.join((first, *more))} in the order of the weights' rows")
+    )
+    part = cell.state._fields[product.read(cell)]
+    with_product = equations.multiplied(cell)
+    state = f" and :math:`v = W_{{hh}} {part}_{{t-1}} + b_{{hh}}`" if with_product else ""
+    if with_product and len(with_product) < len(cell.gates._fields):
+        gates += f", of which {', '.join(with_product)} have a part of the state"
+    return f"""
+With :math:`u = W_{{ih}} x_t + b_{{ih}}`{state}, {gates}:
+
+{_block(steps[0])}
+
+{_head("Derivative", cell, page)}
+A d in front is the gradient of the loss by what follows.
+
+{_block(steps[1])}
+"""
+
+
+def _block(lines: list[str]) -> str:
+    body = " \\\\\n   ".join(lines)
+    return f".. math::\n\n   \\begin{{aligned}}\n   {body}\n   \\end{{aligned}}"
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (heads, *rows):
+        lines += [
+            f"   {'-' if k else '* -'} {text}".replace("   - ", "     - ", 1)
+            for k, text in enumerate(row)
+        ]
+    return "\n".join(lines)
+
+
+def text(page: Page) -> str:
+    """Return the text of a page."""
+    made = " and ".join(f":func:`xpbptt.{name}`" for name in makers(page))
+    parts = [
+        f"{page.title}\n{'=' * 80}\n",
+        f".. py:module:: xpbptt.cells.{page.name}\n",
+        page.words,
+        f"Made by {made}.\n" if made else "",
+    ]
+    for cell in page.cells.values():
+        maths = _maths(cell, page)
+        if maths:
+            parts.append(f"{_head('Equations', cell, page)}{maths}")
+    first, *_ = page.cells.values()
+    parts += [
+        f"Shapes\n{'-' * 80}\n\n{_shapes(first)}\n",
+        *(f"{_head('Engines', cell, page)}\n{_engines(cell)}\n" for cell in page.cells.values()),
+        f"{REFERENCES}\n{page.references}",
+        f"Source\n{'-' * 80}\n",
+        "The equations, the derivative and the kernels above come from these lines.\n",
+        f".. literalinclude:: /../xpbptt/cells/{page.name}.py\n   :language: python\n",
+    ]
+    return "\n".join(filter(None, parts))
+
+
+def _head(what: str, cell: Any, page: Page) -> str:
+    """Return a heading, with the cell's name where the page has several."""
+    return f"{what}{f' of {cell.name}' if len(page.cells) > 1 else ''}\n{'-' * 80}\n"
+
+
+def index(pages: list[Page]) -> str:
+    """Return the page that leads to the others."""
+    rows = [(f":doc:`{page.title} <{page.name}>`", page.summary) for page in pages]
+    hidden = "".join(f"   {page.name}\n" for page in pages)
+    return f"""Cells
+=====
+
+One page a cell: equations, derivative, shapes, reference, and which engines run it. The pages are
+made from the modules in ``xpbptt/cells``; a cell of your own is
+:doc:`chapter 7 of the course </generated/course/plot_7_own_cell>`.
+
+{_table(("cell", "what it is"), rows)}
+
+.. toctree::
+   :hidden:
+
+{hidden}"""
+
+
+def generate(docs: Path) -> None:
+    """Write the pages."""
+    pages = found()
+    texts = {page.name: text(page) for page in pages}
+    write(docs / "generated" / "cells", {"index": index(pages), **texts})

@@ -1,0 +1,261 @@
+"""The source of a kernel that runs all steps of a segment in one launch.
+
+A *group* of P blocks holds one copy of W_hh, block p the rows of its units, and owns some
+sequences. The grid is (P, groups). A step forward: each block reads the state of its sequences,
+multiplies it by its weights and runs the cell's program, a thread for a unit and a sequence. A step
+back: each block runs the program, multiplies its units' gradients by its weights and writes its
+part of dh; the parts are added up in the order of the blocks. Once a step the blocks of a group
+meet: each adds one to a counter, after all its writes, and waits until all have. Without a second
+block nobody waits.
+
+T, B, H and P are arguments. All sums have a fixed order.
+"""
+
+from xpbptt.kernels.cuda.source import (
+    FORWARD,
+    PREAMBLE,
+    header,
+    language,
+    name,
+    number,
+    place,
+    stored,
+)
+from xpbptt.kernels.cuda.tile import THREADS, Tile, load, multiply
+from xpbptt.kernels.emit import split
+from xpbptt.kernels.program import Access
+from xpbptt.kernels.programs import Task
+
+NUMBERS = "int T", "int B", "int H", "int rows"
+BACK = "int first", "int truncate"
+
+HELPERS = """
+static __device__ __forceinline__ unsigned acquire(const unsigned* p) {
+  unsigned v;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+  return v;
+}
+static __device__ __forceinline__ void arrive(unsigned* p) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" : : "l"(p) : "memory");
+}
+static __device__ __forceinline__ void meet(const unsigned* count, unsigned wanted) {
+  while ((int)(acquire(count) - wanted) < 0) __nanosleep(20);
+}
+"""
+
+# What other blocks have written is not looked for in the cache of the own multiprocessor.
+READ = {
+    "float": """
+static __device__ __forceinline__ float fresh(const float* p) {
+  float v;
+  asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
+  return v;
+}
+static __device__ __forceinline__ float4 fresh_group(const float* p) {
+  float4 v;
+  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
+  return v;
+}
+""",
+    "double": """
+static __device__ __forceinline__ double fresh(const double* p) {
+  double v;
+  asm volatile("ld.relaxed.gpu.global.f64 %0, [%1];" : "=d"(v) : "l"(p) : "memory");
+  return v;
+}
+static __device__ __forceinline__ double2 fresh_group(const double* p) {
+  double2 v;
+  asm volatile("ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];"
+               : "=d"(v.x), "=d"(v.y) : "l"(p) : "memory");
+  return v;
+}
+""",
+}
+READ["float16"] = f"""{READ["float"]}
+static __device__ __forceinline__ float widened(unsigned short bits) {{
+  float16 h;
+  *(unsigned short*)&h = bits;
+  return h;
+}}
+static __device__ __forceinline__ float fresh(const float16* p) {{
+  unsigned short v;
+  asm volatile("ld.relaxed.gpu.global.u16 %0, [%1];" : "=h"(v) : "l"(p) : "memory");
+  return widened(v);
+}}
+static __device__ __forceinline__ float4 fresh_group(const float16* p) {{
+  unsigned a, b;
+  asm volatile("ld.relaxed.gpu.global.v2.u32 {{%0, %1}}, [%2];"
+               : "=r"(a), "=r"(b) : "l"(p) : "memory");
+  float4 v;
+  v.x = widened(a), v.y = widened(a >> 16), v.z = widened(b), v.w = widened(b >> 16);
+  return v;
+}}
+"""
+
+
+def arguments(task: Task) -> tuple[str, ...]:
+    """Return the names of the buffers that the kernel takes last, in this order."""
+    awaited = {"v"} if task.kind in FORWARD else {"dh"}
+    return tuple(each for each in task.program.names if each not in awaited)
+
+
+def source(task: Task, dtype: str, tile: Tile) -> str:
+    """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
+    kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
+    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    forward = task.kind in FORWARD
+    read, written = task.program.buffers()
+    own = set(arguments(task))
+    parameters = [*NUMBERS, *(() if forward else BACK), "unsigned* counters"]
+    parameters += [f"const {own_type}* __restrict__ weight"]
+    parameters += [] if forward else [f"{own_type}* dh", f"{kind}* parts"]
+    parameters += [
+        f"const {stored(each, dtype)}* __restrict__ {each.name}"
+        for each in read
+        if each.name in own
+    ]
+    parameters += [f"{stored(each, dtype)}* {each.name}" for each in written if each.name in own]
+    body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
+    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[own_type]}
+extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
+    {", ".join(f"const {each}" if each in (*NUMBERS, *BACK) else each for each in parameters)}) {{
+  extern __shared__ {vector} memory[];
+  {kind}* const in = ({kind}*)(memory + {tile.groups_in_memory});
+  {kind}* const out = in + {tile.batch * tile.depth};
+  const long long batch = B, size = H;
+  const int P = gridDim.x, part = blockIdx.x, group = blockIdx.y;
+  const int units = (H + P - 1) / P, first_unit = part * units;
+  const int unit = threadIdx.x % units, place = threadIdx.x / units;
+  const int j = first_unit + unit;
+  const bool inside = place < {tile.batch} && j < H;
+  unsigned* const count = counters + group * 32;
+{body}
+}}
+"""
+
+
+def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
+    """Return the body of the loop forward."""
+
+    def element(access: Access) -> str:
+        if access.buffer.name == "v":
+            return f"out[({access.block} * units + unit) * {tile.batch} + place]"
+        return _if_mine(access, kind)
+
+    def store(access: Access, value: str) -> str:
+        return f"{_element(access)} = {value};"
+
+    early, late = split(task.program, language(dtype, element, store), {"v"})
+    gates, read = task.recurrent, task.read
+    return f"""{load(tile, kind, gates, back=False)}
+  for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
+  __syncthreads();
+  for (long long t = 0; t < T; ++t) {{
+    for (int c = 0; c < rows; c += {tile.batch}) {{
+      const long long b = group * rows + c + place;
+      const bool mine = inside && c + place < rows && b < B;
+      {_joined(early, 6)}
+      if (c == 0 && P > 1) {{
+        if (threadIdx.x == 0) meet(count, (unsigned)(P * t));
+        __syncthreads();
+      }}
+      #pragma unroll
+      for (int s = 0; s < {tile.batch}; ++s) {{
+        if (c + s >= rows || group * rows + c + s >= B) continue;
+        const auto* const from = {read} + (t * B + group * rows + c + s) * H;
+        {kind}* const to = in + s * {tile.depth};
+        if (H % {tile.group} == 0)
+          for (int k = threadIdx.x; k < H / {tile.group}; k += {THREADS})
+            (({vector}*)to)[k] = fresh_group(from + {tile.group} * k);
+        else
+          for (int k = threadIdx.x; k < H; k += {THREADS}) to[k] = fresh(from + k);
+      }}
+      __syncthreads();
+      {multiply(tile, kind, vector, f"{gates} * units")}
+      __syncthreads();
+      if (mine) {{
+        {_joined(late, 8)}
+      }}
+    }}
+    __syncthreads();
+    if (P > 1 && threadIdx.x == 0) arrive(count);
+  }}"""
+
+
+def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
+    """Return the body of the loop back."""
+    apart = task.carried[1:]  # all but the product
+
+    def store(access: Access, value: str) -> str:
+        line = f"{_element(access)} = {value};"
+        if access.buffer.name == task.record:
+            line += f" in[place * {tile.depth} + {access.block} * units + unit] = {value};"
+        return line
+
+    def element(access: Access) -> str:
+        return "product" if access.buffer.name == "dh" else _if_mine(access, kind)
+
+    early, late = split(task.program, language(dtype, element, store), {"dh"})
+    gates = task.recurrent
+    kept = [each for each in apart if each in task.program.names]
+    cut = " ".join(f"{each}[b * H + j] = 0.0f;" for each in kept)
+    own = "dh[b * H + j]"
+    return f"""{load(tile, kind, gates, back=True)}
+  const long long all = (long long)gridDim.y * P * rows * H;  // of one step
+  const long long group_parts = (long long)group * P * rows * H;
+  for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
+  __syncthreads();
+  for (long long t = T - 1; t >= -1; --t) {{  // -1: what is handed to the step before the first
+    const bool cut = t < T - 1 && truncate && first + t + 1 && (first + t + 1) % truncate == 0;
+    const {kind}* const given = parts + ((t + 1) & 1) * all + group_parts;
+    {kind}* const made = parts + (t & 1) * all + group_parts + (long long)part * rows * H;
+    for (int c = 0; c < rows; c += {tile.batch}) {{
+      const long long b = group * rows + c + place;
+      const bool owned = inside && c + place < rows && b < B, mine = owned && t >= 0;
+      if (owned && cut) {{ {cut} }}
+      {_joined(early, 6)}
+      if (c == 0 && P > 1 && t < T - 1) {{
+        if (threadIdx.x == 0) meet(count, (unsigned)(P * (T - 1 - t)));
+        __syncthreads();
+      }}
+      {kind} product = 0;
+      if (owned && !cut) {{
+        if (t == T - 1) product = ({kind}){own};
+        else
+          #pragma unroll 8
+          for (int p = 0; p < P; ++p)
+            product += fresh(given + ((long long)p * rows + c + place) * H + j);
+      }}
+      if (t < 0) {{
+        if (owned) {own} = product;
+        continue;
+      }}
+      if (mine) {{
+        {_joined(late, 8)}
+      }}
+      __syncthreads();
+      {multiply(tile, kind, vector, "H")}
+      __syncthreads();
+      #pragma unroll
+      for (int s = 0; s < {tile.batch}; ++s)
+        if (c + s < rows)
+          for (int k = threadIdx.x; k < H; k += {THREADS})
+            made[(long long)(c + s) * H + k] = out[k * {tile.batch} + s];
+    }}
+    __syncthreads();
+    if (P > 1 && threadIdx.x == 0 && t >= 0) arrive(count);
+  }}"""
+
+
+def _element(access: Access) -> str:
+    return f"{access.buffer.name}[{place(access)}]"
+
+
+def _if_mine(access: Access, kind: str) -> str:
+    """Return the load of an element by the threads that have a unit and a sequence."""
+    return f"mine ? ({'bool' if access.buffer.logical else kind}){_element(access)} : 0"
+
+
+def _joined(lines: list[str], indent: int) -> str:
+    return f"\n{' ' * indent}".join(lines)

@@ -1,0 +1,148 @@
+"""The planner of the group kernel: how many blocks share the weights, and who gets which sequences.
+
+What a device can hold is asked of the device, never of a table: MIG and MPS leave a process a part
+of it. How long a step takes is a model from counts, measured on no GPU: it ranks the plans, and
+leaves to cuBLAS what cuBLAS should do faster.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from xpbptt.kernels.cuda.tile import THREADS, Tile, tiles
+
+BYTES = {"float16": 4, "float32": 4, "float64": 8}  # of a number as it is computed with
+LOAD = 16  # bytes of a group of columns
+BATCHES = (1, 2, 4)  # sequences of a block that are multiplied at once
+REGISTERS = 204  # of 255, for the weights and the sums of a thread
+CAPABILITY = 7, 0  # from where on there are loads that acquire
+
+# Of the model: microseconds to meet once a step, for a step besides, and for a pass over the memory
+# next to it (RRZE gpu-small-kernels and gpu-latency: 1.1 to 1.34, 0.14 on A100 and H200); the share
+# of the peak that the products reach; what two calls from Python take, and a product with cuBLAS.
+MEETING, STEP, TRIP, SHARE = 1.2, 0.15, 0.15, 0.7
+CALLS, CALLED, BLAS = 10.0, 4.0, 0.8
+# Multiplications and additions of a multiprocessor a clock, by capability, else the last: float32
+# and float64 (CUDA C++ Programming Guide, arithmetic instructions).
+RATES = {(8, 0): (64, 32), (9, 0): (128, 64), (10, 0): (128, 64)}
+OTHER_RATES = 128, 2
+
+
+class Device(NamedTuple):
+    """What a process may use of a device.
+
+    Attributes
+    ----------
+    processors : int
+        The multiprocessors.
+    shared : int
+        The largest shared memory of a block, in bytes.
+    capability : tuple of int
+        The compute capability.
+    clock : float
+        In GHz.
+    cooperative : bool
+        Whether blocks can be launched so that all are there at once.
+    """
+
+    processors: int
+    shared: int
+    capability: tuple[int, int]
+    clock: float
+    cooperative: bool
+
+    def peak(self, dtype: str) -> float:
+        """Return the products and additions of one multiprocessor in a microsecond."""
+        single, double = RATES.get(self.capability, OTHER_RATES)
+        return (double if dtype == "float64" else single) * self.clock * 1000
+
+
+class Sizes(NamedTuple):
+    """What is planned for: gates with a product, H, B, the dtype, and whether it goes back."""
+
+    gates: int
+    hidden: int
+    batch: int
+    dtype: str
+    back: bool
+
+
+class Plan(NamedTuple):
+    """A grid of `blocks` by `groups`, and what a block holds.
+
+    Attributes
+    ----------
+    blocks : int
+        The blocks P of a group, each with the weights of so many units.
+    groups : int
+        The groups.
+    rows : int
+        The sequences of a group.
+    tile : Tile
+        The weights of a block.
+    shared : int
+        The bytes of shared memory of a block.
+    microseconds : float
+        What a step takes, by the model.
+    """
+
+    blocks: int
+    groups: int
+    rows: int
+    tile: Tile
+    shared: int
+    microseconds: float
+
+
+def plans(device: Device, sizes: Sizes) -> list[Plan]:
+    """Return the plans that fit a device, the fastest first by the model."""
+    return sorted(_plans(device, sizes), key=lambda plan: (plan.microseconds, plan.blocks))
+
+
+def refusal(device: Device, sizes: Sizes) -> str:
+    """Return why a device cannot run a sequence in one launch; empty where it can."""
+    if device.capability < CAPABILITY:
+        return "a whole sequence in one launch takes a GPU of compute capability 7.0 or above"
+    found = plans(device, sizes)
+    if not found:
+        return (
+            f"H = {sizes.hidden} with {sizes.gates} gates is too large: the weights do not fit the "
+            f"registers and shared memory of {device.processors} multiprocessors"
+        )
+    if found[0].microseconds > stepwise(device, sizes):
+        return (
+            f"with B = {sizes.batch} and H = {sizes.hidden} a step is modelled to take "
+            f"{found[0].microseconds:.0f} us in one launch, longer than a launch and cuBLAS"
+        )
+    return ""
+
+
+def stepwise(device: Device, sizes: Sizes) -> float:
+    """Return the microseconds of a step with cuBLAS and a launch, by the model."""
+    work = sizes.batch * sizes.gates * sizes.hidden**2
+    return max(CALLS, CALLED + work / (device.processors * device.peak(sizes.dtype) * BLAS))
+
+
+def _plans(device: Device, sizes: Sizes) -> Iterator[Plan]:
+    gates, hidden, batch, dtype, back = sizes
+    size = BYTES[dtype]
+    for blocks in range(1, device.processors + 1 if device.cooperative else 2):
+        units = -(-hidden // blocks)
+        if -(-hidden // units) != blocks:  # blocks would be left without a unit
+            continue
+        groups = min(batch, device.processors // blocks)
+        rows = -(-batch // groups)
+        groups = -(-batch // rows)
+        for some in BATCHES:
+            if some > THREADS // units or some >= 2 * rows:
+                break
+            down, across = (hidden, gates * units) if back else (gates * units, hidden)
+            for tile in tiles(down, across, some, LOAD // size, REGISTERS * 4 // size):
+                shared = LOAD * tile.groups_in_memory + size * some * (tile.depth + down)
+                if shared > device.shared:
+                    continue
+                passes = -(-rows // some)
+                work = tile.issued * THREADS / (device.peak(dtype) * SHARE)
+                if back:
+                    work += TRIP * -(-blocks // 8)
+                time = (MEETING if blocks > 1 else TRIP) + passes * (STEP + work)
+                yield Plan(blocks, groups, rows, tile, shared, time)

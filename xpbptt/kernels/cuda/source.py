@@ -1,0 +1,86 @@
+"""A program as CUDA C++: its literals, its functions and the elements of its buffers."""
+
+import math
+from collections.abc import Callable
+
+from xpbptt.kernels.emit import INFIX, Language
+from xpbptt.kernels.program import Access, Buffer
+from xpbptt.kernels.programs import Task
+
+OPERATIONS = INFIX | {
+    "tanh": "tanh({0})",
+    "exp": "exp({0})",
+    "sigmoid": "sigmoid({0})",
+    "sqrt": "sqrt({0})",
+    "abs": "fabs({0})",
+    "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
+    "minimum": "({0} < {1} || {0} != {0}) ? {0} : {1}",
+    "where": "{0} ? {1} : {2}",
+    "not": "!{0}",
+}
+
+# exp(-|x|) does not overflow, and small values keep their precision.
+PREAMBLE = """
+template <typename T> __device__ T sigmoid(T x) {
+  const T e = exp(-fabs(x));
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+"""
+
+
+FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
+
+
+def name(task: Task) -> str:
+    """Return the name of the kernel that runs a program over all steps."""
+    return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
+
+
+def header(dtype: str) -> str:
+    """Return the header that the types of a dtype take."""
+    return "#include <cupy/float16.cuh>" if dtype == "float16" else ""
+
+
+def number(dtype: str) -> str:
+    """Return the type that is computed in: that of the dtype, of float16 a float."""
+    return "double" if dtype == "float64" else "float"
+
+
+def stored(buffer: Buffer, dtype: str) -> str:
+    """Return the type of a buffer's elements."""
+    return "bool" if buffer.logical else {"float32": "float", "float64": "double"}.get(dtype, dtype)
+
+
+def place(access: Access) -> str:
+    """Return the expression of the place of an element in its buffer.
+
+    It is made of the step `t`, the sequence `b`, the unit `j`, and the sizes `batch` and `size`.
+    """
+    buffer = access.buffer
+    lengths = {"b": "batch", "j": f"{buffer.blocks} * size"}
+    found, *rest = (*access.row, access.column) if "j" in buffer.axes else access.row
+    for axis, each in zip(buffer.axes[1:], rest, strict=True):
+        found = f"({found}) * {lengths[axis]} + {each}"
+    return found
+
+
+def language(
+    dtype: str, load: Callable[[Access], str], store: Callable[[Access, str], str]
+) -> Language:
+    """Return CUDA C++, given the expression of an element and the line that writes to it."""
+    kind = number(dtype)
+
+    def constant(value: float) -> str:
+        if math.isnan(value):
+            return "(0.0 / 0.0)"
+        return f"{kind}({value!r})" if math.isfinite(value) else f"({'-' * (value < 0)}1.0 / 0.0)"
+
+    return Language(
+        assign=lambda name, value, logical: (
+            f"const {'bool' if logical else kind} {name} = {value};"
+        ),
+        constant=constant,
+        load=load,
+        store=store,
+        operations=OPERATIONS,
+    )
