@@ -10,7 +10,7 @@ MUTANTS = [
     Mutant(
         "sigmoid is half a tanh where a cell is compiled",
         "kernels/symbols.py",
-        'return self._call("sigmoid", x)',
+        'return self.graph.call("sigmoid", x)',
         "return 0.5 * self.tanh(0.5 * x) + 0.5",
         CLOSED,
     ),

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, gradients, panels, threads
+from xpbptt.kernels.llvm import gradients, library, panels, threads
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
@@ -81,4 +81,4 @@ def _gradients(
 @once
 def _compiled(dtype: Any) -> tuple[Run, Vector]:
     kind = vector(str(dtype), features())
-    return load("\n".join([cell.declarations(kind), gradients.gradients(kind)])), kind
+    return load("\n".join([library.declarations(kind), gradients.gradients(kind)])), kind

@@ -6,7 +6,7 @@ from typing import Any
 from xpbptt.kernels.llvm import math
 from xpbptt.kernels.llvm.code import Code
 from xpbptt.kernels.llvm.vectors import Vector, spread
-from xpbptt.kernels.program import LOADS, Access, Buffer, Program, live
+from xpbptt.kernels.program import LOADS, Access, Buffer, Program
 from xpbptt.kernels.symbols import Node
 
 # A product and a sum may become one instruction, and the sign of zero is free; nothing else is
@@ -29,80 +29,19 @@ ARITHMETIC = {
     "where": "select {bits} {0}, {type} {1}, {type} {2}",
     "sqrt": "call {type} @llvm.sqrt.{suffix}({type} {0})",
     "abs": "call {type} @llvm.fabs.{suffix}({type} {0})",
+    "floor": "call {type} @llvm.floor.{suffix}({type} {0})",
+    "pow": "call {type} @llvm.pow.{suffix}({type} {0}, {type} {1})",  # a number after the other
     "maximum": "call {type} @maximum({type} {0}, {type} {1})",
     "minimum": "call {type} @minimum({type} {0}, {type} {1})",
-    "tanh": "call {type} @tanh({type} {0})",
-    "exp": "call {type} @exp({type} {0})",
-    "sigmoid": "call {type} @sigmoid({type} {0})",
+    **{name: f"call {{type}} @vector_{name}({{type}} {{0}})" for name in math.FUNCTIONS},
     "power_of_two": "call {type} @power_of_two({type} {0})",
+    "exponent": "call {type} @exponent({type} {0})",
+    "mantissa": "call {type} @mantissa({type} {0})",
+    "first_bit": "call {bits} @first_bit({type} {0})",
+    "second_bit": "call {bits} @second_bit({type} {0})",
+    "far_sin": "call {type} @far_sin({type} {0}, {type} {1}, {bits} {2})",
+    "far_cos": "call {type} @far_cos({type} {0}, {type} {1}, {bits} {2})",
 }
-
-LARGER = """
-define internal {type} @{name}({type} %a, {type} %b) alwaysinline nounwind {{
-  %more = fcmp {relation} {type} %a, %b
-  %nan = fcmp uno {type} %a, %a
-  %take = or {bits} %more, %nan
-  %result = select {bits} %take, {type} %a, {type} %b
-  ret {type} %result
-}}
-"""
-
-# n is in the last bits of the sum with the magic number.
-POWER = """
-define internal {type} @power_of_two({type} %shifted) alwaysinline nounwind {{
-  %whole = bitcast {type} %shifted to {whole}
-  %up = shl {whole} %whole, {mantissa}
-  %biased = add {whole} %up, {bias}
-  %result = bitcast {whole} %biased to {type}
-  ret {type} %result
-}}
-"""
-
-DECLARED = """
-declare {type} @llvm.sqrt.{suffix}({type})
-declare {type} @llvm.fabs.{suffix}({type})
-declare {type} @llvm.fmuladd.{suffix}({type}, {type}, {type})
-declare {number} @llvm.vector.reduce.fadd.{suffix}({number}, {type})
-declare {type} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {type})
-declare void @llvm.masked.store.{suffix}.p0({type}, ptr, i32, {bits})
-declare <{lanes} x i8> @llvm.masked.load.v{lanes}i8.p0(ptr, i32, {bits}, <{lanes} x i8>)
-declare void @llvm.masked.store.v{lanes}i8.p0(<{lanes} x i8>, ptr, i32, {bits})
-"""
-
-
-def library(vector: Vector) -> str:
-    """Return the functions that programs call."""
-    form, whole = math.FORMATS[vector.number], f"i{8 * vector.size}"
-
-    def splat(value: int) -> str:
-        return f"<{', '.join([f'{whole} {value}'] * vector.lanes)}>"
-
-    words = _words(vector)
-    text = [declarations(vector)]
-    text += [LARGER.format(name="maximum", relation="ogt", **words)]
-    text += [LARGER.format(name="minimum", relation="olt", **words)]
-    text += [
-        POWER.format(
-            whole=f"<{vector.lanes} x {whole}>",
-            mantissa=splat(form.mantissa),
-            bias=splat(form.bias << form.mantissa),
-            **words,
-        )
-    ]
-    text += [_function(name, vector) for name in ("tanh", "exp", "sigmoid")]
-    return "\n".join(text)
-
-
-def declarations(vector: Vector) -> str:
-    """Return the declarations of LLVM's functions."""
-    return DECLARED.format(**_words(vector))
-
-
-def _function(name: str, vector: Vector) -> str:
-    graph, result = math.traced(name, vector.number)
-    code = Code(name, (f"{vector.type} %x",), result=vector.type)
-    found = values(code, vector, graph.nodes, live(graph.nodes, [result.place]), lambda _: "%x")
-    return code.text(found[result.place])
 
 
 def values(
@@ -113,7 +52,7 @@ def values(
     load: Callable[[Any], str],
 ) -> dict[int, str]:
     """Write expressions down; return the names of their values by their places."""
-    words, names = _words(vector), dict[int, str]()
+    known, names = words(vector), dict[int, str]()
     for place in places:
         operation, operands = nodes[place]
         if operation == "constant":
@@ -122,7 +61,7 @@ def values(
             names[place] = load(operands[0])
         else:
             given = (names[each] for each in operands)
-            names[place] = code.let(ARITHMETIC[operation].format(*given, **words))
+            names[place] = code.let(ARITHMETIC[operation].format(*given, **known))
     return names
 
 
@@ -203,7 +142,8 @@ def _suffix(kind: str, vector: Vector) -> str:
     return vector.suffix if kind == vector.type else f"v{vector.lanes}i8"
 
 
-def _words(vector: Vector) -> Mapping[str, Any]:
+def words(vector: Vector) -> Mapping[str, Any]:
+    """Return the types of a vector, as the texts of instructions name them."""
     true = f"<{', '.join(['i1 true'] * vector.lanes)}>"
     return {
         "number": vector.number,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, panels, product, threads
+from xpbptt.kernels.llvm import library, panels, product, threads
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, words
 from xpbptt.kernels.llvm.function import Step
@@ -52,7 +52,7 @@ class Compiled(NamedTuple):
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = [cell.library(kind)], batch_axes(program)
+    text, axes = [library.library(kind, program)], batch_axes(program)
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
         own = forward_names(task).addresses[len(pointers(task)) :]

@@ -9,7 +9,7 @@ import numpy as np
 
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
-from xpbptt.kernels.llvm import cell
+from xpbptt.kernels.llvm import library
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import address, plain, words
@@ -30,7 +30,11 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, one function for one sequence; see `loops.single`."""
     several, flat = quiet(loops.single(kernel, arguments)), loops.flat
     kind = vector(kernel.dtype, features())
-    text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
+    text = [
+        library.library(kind, kernel.task.program),
+        apply(kind),
+        Single(kind, kernel.task, arguments).text(),
+    ]
     function = load("\n".join(text))
 
     plainly: list[Any] = [None, (), []]  # parameters, all of them plain, and their addresses

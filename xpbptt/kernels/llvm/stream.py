@@ -8,7 +8,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, loops
+from xpbptt.kernels.llvm import library, loops
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import addresses, words
@@ -89,7 +89,7 @@ def _all_layers() -> str:
 @once
 def _function(task: Task, dtype: str) -> Run:
     kind = vector(dtype, features())
-    text = [cell.library(kind), products(kind, task), Layer(kind, task).text()]
+    text = [library.library(kind, task.program), products(kind, task), Layer(kind, task).text()]
     return load("\n".join(text))
 
 
