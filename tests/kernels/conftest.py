@@ -143,6 +143,41 @@ def free_backward(residuals, state, new, dnew, *, xp):
     return du, None, One(dnew.h * (1 - z))
 
 
+class Norms(NamedTuple):
+    """Of every shape that broadcasts."""
+
+    gain: object
+    shift: object
+    scale: object
+    row: object
+
+
+def norm_forward(u, v, state, *, extra, xp):
+    """A layer normalised, and a softmax over the units: sums, means and the largest value."""
+    a, b = u.a + v.a, u.b + v.b
+    centred = a - xp.mean(a, axis=-1, keepdims=True)
+    root = xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + 1e-3)
+    n = centred / root
+    top = xp.exp(b - xp.max(b, axis=-1, keepdims=True))
+    share = top / xp.sum(top, axis=-1, keepdims=True)
+    t = xp.tanh(extra.gain * n + extra.shift)
+    return One(t + extra.scale * share * state.h + extra.row), (n, root, share, t)
+
+
+def norm_backward(residuals, state, new, dnew, *, extra, xp):
+    n, root, share, t = residuals
+    dz = dnew.h * (1 - t * t)
+    dn = dz * extra.gain
+    mean = xp.mean(dn, axis=-1, keepdims=True)
+    da = (dn - mean - n * xp.mean(dn * n, axis=-1, keepdims=True)) / root
+    dshare = dnew.h * extra.scale * state.h
+    db = share * (dshare - xp.sum(dshare * share, axis=-1, keepdims=True))
+    du = Pair(da, db)
+    dscale = xp.sum(dnew.h * share * state.h, axis=-1)
+    dextra = Norms(dz * n, xp.sum(dz, axis=-1, keepdims=True), dscale, dnew.h[:, None, :])
+    return du, du, One(dnew.h * extra.scale * share), dextra
+
+
 class Three(NamedTuple):
     a: object
     b: object
@@ -176,6 +211,10 @@ CELLS = {
     ),
     "every": xpbptt.Cell("3rd, every", Pair, One, every_forward, every_backward),
     "more": xpbptt.Cell("more", Pair, One, more_forward, more_backward),
+    "norm": xpbptt.Cell(
+        *("norm", Pair, One, norm_forward, norm_backward),
+        extra=lambda H: Norms((H,), (1,), (), (1, H)),
+    ),
     "bare": xpbptt.Cell("bare", Pair, Two, bare_forward, bare_backward),
     "free": xpbptt.Cell("free", Pair, One, free_forward, free_backward, recurrent=()),
     "some": xpbptt.Cell(

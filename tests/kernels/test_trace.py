@@ -9,7 +9,7 @@ import pytest
 
 from xpbptt.cells import LSTM, sigmoid
 from xpbptt.kernels import programs
-from xpbptt.kernels.symbols import Graph, Tracing, Untraceable
+from xpbptt.kernels.symbols import SUMS, Graph, Tracing, Untraceable
 
 MEANINGS = {
     "add": np.add,
@@ -29,6 +29,8 @@ MEANINGS = {
     "abs": np.abs,
     **{name: getattr(np, name) for name in ("cos", "exp", "expm1", "floor", "log", "log1p", "sin")},
     "pow": np.power,
+    **{name: lambda x, of=name: getattr(np, of)(x, axis=-1, keepdims=True) for name in SUMS},
+    **dict.fromkeys(["narrow", "wide"], np.array),
     "maximum": np.maximum,
     "minimum": np.minimum,
     "sigmoid": lambda x: sigmoid(x, xp=np),
@@ -61,6 +63,8 @@ class Traced:
         for operation, operands in self.graph.nodes:
             if operation in {"load", "flag"}:
                 values.append(ARRAYS[operands[0]])
+            elif operation == "units":
+                values.append(np.array([ARRAYS["a"].size]))
             elif operation == "constant":
                 values.append(np.full(ARRAYS["a"].shape, operands[0]))
             else:
@@ -138,6 +142,13 @@ EXPRESSIONS = {
     "xp.where, either of two": lambda a, b, m, xp: xp.where(m | (a < b), a, b),
     "xp.zeros_like": lambda a, b, m, xp: xp.zeros_like(a) + b,
     "xp.ones_like": lambda a, b, m, xp: xp.ones_like(a) - b,
+    **{
+        f"xp.{name}": lambda a, b, m, xp, name=name: (
+            a * getattr(xp, name)(xp.where(abs(a) < 3, b + 2, a - a), axis=-1, keepdims=True)
+        )
+        for name in ("sum", "mean", "max", "min")
+    },
+    "a sum that is given its axis again": lambda a, b, m, xp: a * xp.max(b, axis=-1)[..., None],
     "in place": lambda a, b, m, xp: operator.iadd(a * 1, b),
     "sigmoid": lambda a, b, m, xp: sigmoid(a - b, xp=xp),
 }
@@ -156,7 +167,7 @@ def test_nothing_is_left_out():
     for operation in ARITHMETIC + COMPARISONS:
         traced(lambda a, b, m, xp, of=operation: of(a, b))
     assert {node.operation for node in traced.graph.nodes} == {
-        *MEANINGS, "load", "flag", "constant"
+        *MEANINGS, "load", "flag", "constant", "units"
     }  # fmt: skip
 
 
@@ -194,9 +205,10 @@ TRUTHS = "it computes with two truth values; use `&`, `|` or `xp.where`"
 LOGICAL = "it uses `&`, `|` or `~` on a value that is not a comparison"
 WHERE = "it calls `xp.where` with a condition that is not a comparison"
 FUNCTIONS = (
-    "abs clip cos exp expm1 floor log log1p maximum minimum ones_like pow reciprocal sign sin sqrt "
-    "square tanh where zeros_like"
+    "abs clip cos exp expm1 floor log log1p max maximum mean min minimum ones_like pow reciprocal "
+    "sign sin sqrt square sum tanh where zeros_like"
 )
+AXIS = "it calls `xp.{}` over other axes than the last one, that of the units"
 UNKNOWN = f"it uses `xp.sinh`; what can be compiled is {FUNCTIONS} and operators"
 OPERAND = "it uses a {} instead of a number or an argument"
 
@@ -230,6 +242,9 @@ REFUSED = [
     (lambda a, b, m, xp: a.shape, "it uses the attribute `shape` of an array"),
     (lambda a, b, m, xp: a.sum(), "it uses the attribute `sum` of an array"),
     (lambda a, b, m, xp: xp.sinh(a), UNKNOWN),
+    (lambda a, b, m, xp: xp.sum(a), AXIS.format("sum")),
+    (lambda a, b, m, xp: xp.max(a, axis=0), AXIS.format("max")),
+    (lambda a, b, m, xp: xp.mean(xp.mean(a, axis=-1), axis=-1), AXIS.format("sum")),
 ]
 
 

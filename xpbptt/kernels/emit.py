@@ -52,6 +52,13 @@ def lines(program: Program, language: Language) -> list[str]:
     return early + late
 
 
+def straight(program: Program) -> None:
+    """Refuse a program that is not the same for each unit alone."""
+    if program.sums:
+        message = "it takes a sum over the hidden units, which has no kernel here"
+        raise NotImplementedError(message)
+
+
 def split(
     program: Program, language: Language, awaited: Collection[str]
 ) -> tuple[list[str], list[str]]:
@@ -66,6 +73,7 @@ def split(
     awaited : collection of str
         The buffers whose elements are not there at once.
     """
+    straight(program)
     early: list[str] = []
     late: list[str] = []
     names: dict[int, str] = {}

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 UNARY = {"abs", "cos", "exp", "expm1", "floor", "log", "log1p", "sin", "sqrt", "tanh"}
 OTHERS = {"clip", "maximum", "minimum", "ones_like", "pow", "reciprocal", "sign", "square", "where"}
-FUNCTIONS = " ".join(sorted(UNARY | OTHERS | {"zeros_like"}))
+SUMS = {"sum", "max", "min"}  # over the hidden units
+FUNCTIONS = " ".join(sorted(UNARY | OTHERS | SUMS | {"mean", "zeros_like"}))
+LAST = (-1, 1, (-1,), (1,))  # axes of the hidden units in an array (B, H)
 WHOLE = 8  # the largest power that is a product
 
 
@@ -29,10 +31,19 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """The expressions written down so far, each once."""
+    """The expressions written down so far, each once.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        The expressions.
+    narrow : set of int
+        The places of those of shape (B,), made by a sum that does not keep its axis.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.narrow: set[int] = set()
         self._places: dict[Node, int] = {}
 
     def add(self, operation: str, *operands: Any) -> "Symbol":
@@ -56,7 +67,11 @@ class Graph:
 
     def call(self, operation: str, *values: Any) -> "Symbol":
         """Write an operation on numbers down."""
-        return self.add(operation, *(self.number(value).place for value in values))
+        places = [self.number(value).place for value in values]
+        result = self.add(operation, *places)
+        if self.narrow & {*places}:
+            self.narrow.add(result.place)
+        return result
 
     def number(self, value: Any) -> "Symbol":
         """Return the symbol of a number; of a truth value, 1 or 0."""
@@ -82,8 +97,7 @@ def _binary(operation: str, *, swapped: bool = False) -> Callable[["Symbol", Any
         if operation not in COMPARISONS and all(map(self.graph.is_truth_value, (self, other))):
             message = "it computes with two truth values; use `&`, `|` or `xp.where`"
             raise Untraceable(message)  # in NumPy True + True is True
-        first, second = self.graph.number(self).place, self.graph.number(other).place
-        return self.graph.add(operation, *((second, first) if swapped else (first, second)))
+        return self.graph.call(operation, *((other, self) if swapped else (self, other)))
 
     return method
 
@@ -131,7 +145,7 @@ class Symbol:
 
     def __neg__(self) -> "Symbol":
         """Return its negative."""
-        return self.graph.add("negative", self.graph.number(self).place)
+        return self.graph.call("negative", self)
 
     def __pos__(self) -> "Symbol":
         """Return itself."""
@@ -139,7 +153,7 @@ class Symbol:
 
     def __abs__(self) -> "Symbol":
         """Return its magnitude."""
-        return self.graph.add("abs", self.graph.number(self).place)
+        return self.graph.call("abs", self)
 
     def __pow__(self, power: Any) -> "Symbol":
         """Return a power: small whole ones and their halves as products."""
@@ -161,7 +175,16 @@ class Symbol:
 
     __bool__ = _refusal("it branches on a value; use `xp.where`")
     __float__ = __int__ = __index__ = _refusal("it reads a value as a Python number")
-    __len__ = __iter__ = __getitem__ = _refusal("it takes an array apart")
+
+    def __getitem__(self, index: Any) -> "Symbol":
+        """Return itself with another axis of length 1; refuse to take it apart."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if not all(part is None or part is ... or part == slice(None) for part in parts):
+            message = "it takes an array apart"
+            raise Untraceable(message)
+        return self.graph.add("wide", self.place) if self.place in self.graph.narrow else self
+
+    __len__ = __iter__ = _refusal("it takes an array apart")
     __matmul__ = __rmatmul__ = _refusal("it has a matrix product")
 
     def __getattr__(self, name: str) -> Any:
@@ -230,6 +253,36 @@ class Tracing:
         if first.place == second.place:  # so that a constant of a masked step stays one
             return first
         return self.graph.add("where", chosen.place, first.place, second.place)
+
+    def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("sum", x, axis, keepdims)
+
+    def max(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("max", x, axis, keepdims)
+
+    def min(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("min", x, axis, keepdims)
+
+    def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self.sum(x, axis, keepdims) / self.graph.add("units")
+
+    def _over_units(self, operation: str, x: Any, axis: Any, keepdims: Any) -> Symbol:
+        number = self.graph.number(x)
+        if axis not in LAST or number.place in self.graph.narrow:
+            message = (
+                f"it calls `xp.{operation}` over other axes than the last one, that of the units"
+            )
+            raise Untraceable(message)
+        result = self.graph.add(operation, number.place)
+        if not keepdims:
+            # Another node than with the axis: what it is used for differs.
+            result = self.graph.add("narrow", result.place)
+            self.graph.narrow.add(result.place)
+        return result
 
     def zeros_like(self, x: Any) -> Symbol:  # noqa: ARG002 - the standard's
         """As in the standard."""

@@ -58,8 +58,9 @@ def place(access: Access) -> str:
     """
     buffer = access.buffer
     lengths = {"b": "batch", "j": f"{buffer.blocks} * size"}
-    found, *rest = (*access.row, access.column) if "j" in buffer.axes else access.row
-    for axis, each in zip(buffer.axes[1:], rest, strict=True):
+    whole = (*access.row, access.column) if "j" in buffer.axes else access.row
+    found, *rest = whole or ("0",)
+    for axis, each in zip(buffer.axes.replace("1", "")[1:], rest, strict=True):
         found = f"({found}) * {lengths[axis]} + {each}"
     return found
 

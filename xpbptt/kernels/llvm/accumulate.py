@@ -41,7 +41,7 @@ def accumulate(
     if len(pairs) > 1:
         dparams = dparams._replace(weight_hh=weights[1], bias_hh=biases[1])
     if own:
-        sums = (each.sum(axis=(0, 1)) for each in records[-own:])
+        sums = (np.asarray(each.sum(axis=(0, 1))) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, dx.reshape(x.shape)
 

@@ -6,6 +6,7 @@ from typing import Any
 from xpbptt.kernels.llvm import math
 from xpbptt.kernels.llvm.code import Code
 from xpbptt.kernels.llvm.vectors import Vector, spread
+from xpbptt.kernels.phases import Phase, rows
 from xpbptt.kernels.program import LOADS, Access, Buffer, Program
 from xpbptt.kernels.symbols import Node
 
@@ -44,19 +45,27 @@ ARITHMETIC = {
 }
 
 
+Names = dict[int, str]  # of values, by the places of their expressions
+
+
 def values(
     code: Code,
     vector: Vector,
     nodes: Sequence[Node],
     places: Iterable[int],
     load: Callable[[Any], str],
-) -> dict[int, str]:
-    """Write expressions down; return the names of their values by their places."""
-    known, names = words(vector), dict[int, str]()
+    at_hand: Names | None = None,
+) -> Names:
+    """Write expressions down; return the names of their values, and of those at hand."""
+    known, names = words(vector), dict(at_hand or {})
     for place in places:
+        if place in names:
+            continue
         operation, operands = nodes[place]
         if operation == "constant":
             names[place] = vector.constant(operands[0])
+        elif operation in {"narrow", "wide"}:  # an axis of length 1 less or more
+            names[place] = names[operands[0]]
         elif operation in LOADS:
             names[place] = load(operands[0])
         else:
@@ -68,11 +77,13 @@ def values(
 def cell(
     code: Code,
     vector: Vector,
-    program: Program,
+    nodes: Sequence[Node],
+    phase: Phase,
     address: Callable[[Access], str],
-    count: str | None = None,
-) -> None:
-    """Write a program for one sequence and a vector of units.
+    inside: str | None = None,
+    at_hand: Names | None = None,
+) -> Names:
+    """Write a phase of a program for one sequence and a vector of units.
 
     Parameters
     ----------
@@ -80,31 +91,63 @@ def cell(
         Where it is written.
     vector : Vector
         The vector.
-    program : Program
-        The program.
+    nodes : sequence of Node
+        The expressions of the program.
+    phase : Phase
+        The phase.
     address : callable
         The address of the first element of an access.
-    count : str, optional
-        How many units there are. Default: a whole vector.
+    inside : str, optional
+        Which units of the vector there are. Default: all.
+    at_hand : dict, optional
+        The names of values that are known.
+
+    Returns
+    -------
+    names : dict
+        The names of all values.
     """
-    inside = None if count is None else vector.first(code, count)
 
     def load(access: Access) -> str:
         kind = _kind(access.buffer, vector)
         if "j" not in access.buffer.axes:
-            value = code.load("i8", address(access), 1)
-            return spread(code, code.let(f"icmp ne i8 {value}, 0"), "i1", vector.lanes)
+            return _one(code, vector, access, address(access))
         value = _load(code, vector, kind, address(access), inside)
         if access.buffer.logical:
             return code.let(f"icmp ne {kind} {value}, zeroinitializer")
         return value
 
-    found = values(code, vector, program.nodes, program.live(), load)
-    for access, place in program.stores:
+    found = values(code, vector, nodes, phase.places, load, at_hand)
+    for access, place in phase.stores:
         value, kind = found[place], _kind(access.buffer, vector)
         if access.buffer.logical:
             value = code.let(f"zext {vector.bits} {value} to {kind}")
         _store(code, vector, kind, value, address(access), inside)
+    return found
+
+
+def row(
+    code: Code,
+    vector: Vector,
+    program: Program,
+    address: Callable[[Access], str],
+    at_hand: Names,
+) -> None:
+    """Write what is stored once for a sequence."""
+    places, stores = rows(program)
+    load = lambda access: _one(code, vector, access, address(access))  # noqa: E731
+    found = values(code, vector, program.nodes, places, load, at_hand)
+    for access, place in stores:
+        first = code.let(f"extractelement {vector.type} {found[place]}, i32 0")
+        code.store(vector.number, first, address(access), vector.size)
+
+
+def _one(code: Code, vector: Vector, access: Access, address: str) -> str:
+    """Read what all units of a sequence share."""
+    if access.buffer.logical:
+        value = code.load("i8", address, 1)
+        return spread(code, code.let(f"icmp ne i8 {value}, 0"), "i1", vector.lanes)
+    return vector.spread(code, code.load(vector.number, address, vector.size))
 
 
 def _load(code: Code, vector: Vector, kind: str, address: str, inside: str | None) -> str:

@@ -42,11 +42,14 @@ class Compiled(NamedTuple):
         The buffers whose addresses are the last words, but for those that are carried.
     axes : tuple of int or None
         The axis of the sequences of all buffers whose addresses are the last words.
+    sums : bool
+        Whether the program takes sums over the hidden units.
     """
 
     function: Run
     own: tuple[str, ...]
     axes: tuple[int | None, ...]
+    sums: bool
 
 
 def compile_(task: Task, dtype: str) -> Any:
@@ -56,14 +59,15 @@ def compile_(task: Task, dtype: str) -> Any:
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
         own = forward_names(task).addresses[len(pointers(task)) :]
-        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)))
+        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)), program.sums)
     if task.kind in {"back", "watch"}:
         if task.recurrent:
             text += [product.product("product", kind, WIDE)]
         text += [Backward(kind, task).text()]
         own = backward_names(task).addresses[bool(task.recurrent) + len(task.carried) :]
         carried = (0,) * len(task.carried)
-        return Compiled(load("\n".join(text)), own, (*carried, *map(axes.get, own)))
+        places = (*carried, *map(axes.get, own))
+        return Compiled(load("\n".join(text)), own, places, program.sums)
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
 
 
@@ -100,6 +104,7 @@ def forward(
     x = _readable(x, params.weight_ih.dtype)
     size, (x_step, x_row, _) = x.itemsize, x.strides
     (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:])
+    wide *= count if run.sums else 1  # panels that are kept
     own = [buffers[name] for name in run.own]
     places = addresses([x, *weights, *own])
     # The rows of a state are those of all steps, or of two in turn.
