@@ -16,18 +16,18 @@ Blocks = tuple[Any, ...]
 
 
 def normalised(blocks: Sequence[Any], *, xp: Any) -> tuple[Blocks, Any]:
-    """Return the blocks (B, H) of equation (1), and the root (B, 1)."""
+    """Return the blocks (B, H) of equation (1), and what they were multiplied by (B, 1)."""
     mean = _mean(blocks, xp=xp)
     centred = [block - mean for block in blocks]
-    root = xp.sqrt(_mean([block * block for block in centred], xp=xp) + EPSILON)
-    return tuple([block / root for block in centred]), root
+    scale = 1 / xp.sqrt(_mean([block * block for block in centred], xp=xp) + EPSILON)
+    return tuple([block * scale for block in centred]), scale
 
 
-def normalised_backward(normal: Sequence[Any], root: Any, d: Sequence[Any], *, xp: Any) -> Blocks:
+def normalised_backward(normal: Sequence[Any], scale: Any, d: Sequence[Any], *, xp: Any) -> Blocks:
     """Return the gradients of the blocks, from those of the normalised ones."""
     mean = _mean(d, xp=xp)
     along = _mean([each * n for each, n in zip(d, normal, strict=True)], xp=xp)
-    return tuple([(each - mean - n * along) / root for each, n in zip(d, normal, strict=True)])
+    return tuple([(each - mean - n * along) * scale for each, n in zip(d, normal, strict=True)])
 
 
 def _mean(blocks: Sequence[Any], *, xp: Any) -> Any:

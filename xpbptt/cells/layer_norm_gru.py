@@ -35,7 +35,7 @@ class Own(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """The gates, what r multiplies, and what is normalised with its roots."""
+    """The gates, what r multiplies, and what is normalised with its scales."""
 
     r: Any
     z: Any
@@ -47,24 +47,24 @@ class Residuals(NamedTuple):
     v_r: Any
     v_z: Any
     v_n: Any
-    root_u: Any
-    root_v: Any
-    root_u_n: Any
-    root_v_n: Any
+    scale_u: Any
+    scale_v: Any
+    scale_u_n: Any
+    scale_v_n: Any
 
 
 def forward(u: Gates, v: Gates, state: State, *, extra: Own, xp: Any) -> tuple[State, Residuals]:
     """Compute equations (1) to (4)."""
-    (u_r, u_z), root_u = normalised((u.r, u.z), xp=xp)
-    (v_r, v_z), root_v = normalised((v.r, v.z), xp=xp)
-    (u_n,), root_u_n = normalised((u.n,), xp=xp)
-    (v_n,), root_v_n = normalised((v.n,), xp=xp)
+    (u_r, u_z), scale_u = normalised((u.r, u.z), xp=xp)
+    (v_r, v_z), scale_v = normalised((v.r, v.z), xp=xp)
+    (u_n,), scale_u_n = normalised((u.n,), xp=xp)
+    (v_n,), scale_v_n = normalised((v.n,), xp=xp)
     e = extra
     r = sigmoid(u_r + e.gain_u_r * u_r + v_r + e.gain_v_r * v_r + e.bias_r, xp=xp)
     z = sigmoid(u_z + e.gain_u_z * u_z + v_z + e.gain_v_z * v_z + e.bias_z, xp=xp)
     inner = v_n + e.gain_v_n * v_n + e.bias_v_n
     n = xp.tanh(u_n + e.gain_u_n * u_n + e.bias_n + r * inner)
-    kept = r, z, n, inner, u_r, u_z, u_n, v_r, v_z, v_n, root_u, root_v, root_u_n, root_v_n
+    kept = r, z, n, inner, u_r, u_z, u_n, v_r, v_z, v_n, scale_u, scale_v, scale_u_n, scale_v_n
     return State(state.h + z * (n - state.h)), Residuals(*kept)
 
 
@@ -72,7 +72,7 @@ def backward(
     residuals: Residuals, state: State, new: State, dnew: State, *, extra: Own, xp: Any
 ) -> tuple[Gates, Gates, State, Own]:
     """Return the derivative of `forward`, from the last line to the first."""
-    r, z, n, inner, u_r, u_z, u_n, v_r, v_z, v_n, root_u, root_v, root_u_n, root_v_n = residuals
+    r, z, n, inner, u_r, u_z, u_n, v_r, v_z, v_n, scale_u, scale_v, scale_u_n, scale_v_n = residuals
     e = extra
     dn = dnew.h * z * (1 - n * n)
     dz = dnew.h * (n - state.h) * z * (1 - z)
@@ -80,10 +80,10 @@ def backward(
     dinner = dn * r
     on_u = dr + e.gain_u_r * dr, dz + e.gain_u_z * dz
     on_v = dr + e.gain_v_r * dr, dz + e.gain_v_z * dz
-    du_rz = normalised_backward((u_r, u_z), root_u, on_u, xp=xp)
-    dv_rz = normalised_backward((v_r, v_z), root_v, on_v, xp=xp)
-    du_n = normalised_backward((u_n,), root_u_n, (dn + e.gain_u_n * dn,), xp=xp)
-    dv_n = normalised_backward((v_n,), root_v_n, (dinner + e.gain_v_n * dinner,), xp=xp)
+    du_rz = normalised_backward((u_r, u_z), scale_u, on_u, xp=xp)
+    dv_rz = normalised_backward((v_r, v_z), scale_v, on_v, xp=xp)
+    du_n = normalised_backward((u_n,), scale_u_n, (dn + e.gain_u_n * dn,), xp=xp)
+    dv_n = normalised_backward((v_n,), scale_v_n, (dinner + e.gain_v_n * dinner,), xp=xp)
     gains = dr * u_r, dz * u_z, dn * u_n, dr * v_r, dz * v_z, dinner * v_n
     dextra = Own(*gains, dr, dz, dn, dinner)
     return Gates(*du_rz, *du_n), Gates(*dv_rz, *dv_n), State(dnew.h * (1 - z)), dextra

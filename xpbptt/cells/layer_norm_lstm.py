@@ -39,7 +39,7 @@ class Own(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """The gates, then of u, of v and of c' what is normalised and its root; and tanh of (4)."""
+    """The gates, then of u, of v and of c' what is normalised and its scale; and tanh of (4)."""
 
     i: Any
     f: Any
@@ -54,24 +54,24 @@ class Residuals(NamedTuple):
     v_g: Any
     v_o: Any
     c: Any
-    root_u: Any
-    root_v: Any
-    root_c: Any
+    scale_u: Any
+    scale_v: Any
+    scale_c: Any
     t: Any
 
 
 def forward(u: Gates, v: Gates, state: State, *, extra: Own, xp: Any) -> tuple[State, Residuals]:
     """Compute equations (1) to (4)."""
-    normal_u, root_u = normalised(u, xp=xp)
-    normal_v, root_v = normalised(v, xp=xp)
+    normal_u, scale_u = normalised(u, xp=xp)
+    normal_v, scale_v = normalised(v, xp=xp)
     rows = zip(normal_u, normal_v, extra[:4], extra[4:8], extra[8:12], strict=True)
     a = Gates(*(n + gain * n + m + eta * m + beta for n, m, gain, eta, beta in rows))
     i, f, o = sigmoid(a.i, xp=xp), sigmoid(a.f, xp=xp), sigmoid(a.o, xp=xp)
     g = xp.tanh(a.g)
     c = f * state.c + i * g
-    (normal_c,), root_c = normalised((c,), xp=xp)
+    (normal_c,), scale_c = normalised((c,), xp=xp)
     t = xp.tanh(normal_c + extra.gain_c * normal_c + extra.bias_c)
-    kept = i, f, g, o, *normal_u, *normal_v, normal_c, root_u, root_v, root_c, t
+    kept = i, f, g, o, *normal_u, *normal_v, normal_c, scale_u, scale_v, scale_c, t
     return State(o * t, c), Residuals(*kept)
 
 
@@ -81,9 +81,9 @@ def backward(
     """Return the derivative of `forward`, from the last line to the first."""
     i, f, g, o = residuals[:4]
     normal_u, normal_v = residuals[4:8], residuals[8:12]
-    _, _, _, _, *_, normal_c, root_u, root_v, root_c, t = residuals
+    _, _, _, _, *_, normal_c, scale_u, scale_v, scale_c, t = residuals
     da_c = dnew.h * o * (1 - t * t)
-    (through,) = normalised_backward((normal_c,), root_c, (da_c + extra.gain_c * da_c,), xp=xp)
+    (through,) = normalised_backward((normal_c,), scale_c, (da_c + extra.gain_c * da_c,), xp=xp)
     dc = dnew.c + through
     da = (
         dc * g * i * (1 - i),
@@ -93,8 +93,8 @@ def backward(
     )
     on_u = [d + gain * d for d, gain in zip(da, extra[:4], strict=True)]
     on_v = [d + gain * d for d, gain in zip(da, extra[4:8], strict=True)]
-    du = Gates(*normalised_backward(normal_u, root_u, on_u, xp=xp))
-    dv = Gates(*normalised_backward(normal_v, root_v, on_v, xp=xp))
+    du = Gates(*normalised_backward(normal_u, scale_u, on_u, xp=xp))
+    dv = Gates(*normalised_backward(normal_v, scale_v, on_v, xp=xp))
     gains_u = (d * n for d, n in zip(da, normal_u, strict=True))
     gains_v = (d * n for d, n in zip(da, normal_v, strict=True))
     dextra = *gains_u, *gains_v, *da, da_c * normal_c, da_c

@@ -1,8 +1,8 @@
 """The phases of a program with sums over the hidden units: each goes over all units of a sequence.
 
 A sum is complete only after all units, so what depends on it is computed in a later phase. What an
-earlier phase has computed is computed again, or kept where that would take long. The stores are
-made in the last phase, as everything is read before anything is written.
+earlier phase has computed is computed again, or kept where that would take long. A buffer that is
+also read is written in the last phase, the others as soon as their values are known.
 """
 
 from collections.abc import Sequence
@@ -46,12 +46,16 @@ def phases(program: Program) -> tuple[Phase, ...]:
         level[place] = max(under, default=0) + (operation in SUMS)
     last = max(level.values(), default=0)
     sums = {place for place in level if nodes[place].operation in SUMS}
-    stores = tuple(store for store in program.stores if "j" in store.access.buffer.axes)
+    read = {nodes[place].operands[0].buffer for place in level if nodes[place].operation in LOADS}
+    stores = [
+        (last if store.access.buffer in read else level[store.place], store)
+        for store in program.stores
+        if "j" in store.access.buffer.axes
+    ]
 
     def needed(phase: int, stop: set[int]) -> list[int]:
         roots = [nodes[s].operands[0] for s in sums if level[s] == phase + 1]
-        if phase == last:
-            roots += [store.place for store in stores]
+        roots += [store.place for when, store in stores if when == phase]
         return [place for place in live(nodes, roots, stop) if place not in sums]
 
     wanted = [set(needed(phase, sums)) for phase in range(last + 1)]
@@ -64,7 +68,8 @@ def phases(program: Program) -> tuple[Phase, ...]:
         kept = tuple(p for p in fresh if p in later and nodes[p].operation in LONG)
         at_hand |= set(kept)
         taken = tuple(sorted(s for s in sums if level[s] == phase + 1))
-        found.append(Phase(fresh, known, kept, taken, stores if phase == last else ()))
+        written = tuple(store for when, store in stores if when == phase)
+        found.append(Phase(fresh, known, kept, taken, written))
     return tuple(found)
 
 
