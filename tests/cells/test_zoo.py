@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import cover
 
 import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
@@ -27,10 +28,11 @@ from xpbptt.cells import (
     PEEPHOLE_LSTM,
     SLSTM,
     SRU,
-    leaky_esn,
+    make_leaky_esn,
 )
 from xpbptt.cells.lif import smoothed
-from xpbptt.testing import GradientError, check_gradients
+from xpbptt.interop.torch import to_state_dict
+from xpbptt.testing import GradientError, check_gradients, laws
 
 T, B, I, H = 6, 4, 3, 5
 
@@ -149,7 +151,7 @@ ZOO = [
     (MIN_LSTM, min_lstm),
     (IND_RNN, ind_rnn),
     (SRU, sru),
-    (leaky_esn(0.3), esn),
+    (make_leaky_esn(0.3), esn),
     (SLSTM, slstm),
     (LRU, lru),
     (LAYER_NORM_LSTM, layer_norm_lstm),
@@ -268,15 +270,41 @@ MAKERS = {
     "IndRNN": IND_RNN,
     "SRU": SRU,
     "LRU": LRU,
-    "LeakyESN": leaky_esn(0.3),
+    "LeakyESN": make_leaky_esn(0.3),
 }
 
 
 @pytest.mark.parametrize(("name", "cell"), MAKERS.items(), ids=MAKERS)
-def test_what_makes_a_net(name, cell):
+def test_what_makes_a_net(name, cell, tmp_path):
     net = getattr(xpbptt, name)(3, 5, 2, bidirectional=True, dropout=0.25)
     assert net == xpbptt.Net(cell, 3, 5, 2, bidirectional=True, dropout=0.25)
     assert pickle.loads(pickle.dumps(net)) == net
+    kept = {
+        "params": net.init(0),
+        "state": net.infer(net.init(0), np.ones((2, 1, 3), "float32"))[1],
+    }
+    xpbptt.save(tmp_path / "kept", kept)
+    found = xpbptt.load(tmp_path / "kept")
+    for (path, one), (_, other) in zip(leaves(kept), leaves(found), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=path)
+
+
+@cover(
+    ("cell", "law"),
+    [cell for cell, _ in ZOO],
+    ["derivative", "linearity", "strategies", "padding", "chunks"],
+    strength=1,
+)
+def test_laws(cell, law, xp, monkeypatch):
+    """Eagerly: that the compiled cell is the same is shown above."""
+    monkeypatch.setenv("XPBPTT_FUSE", "0")
+    laws.LAWS[law](cell, xp=xp)
+
+
+def test_the_weights_of_a_cell_without_a_product_have_no_place_in_torch():
+    params = xpbptt.MinGRU(3, 5).init(0)
+    with pytest.raises(ValueError, match=r"has no `weight_hh`, for which torch.nn has a place"):
+        to_state_dict(params)
 
 
 def test_what_makes_a_net_refuses():

@@ -7,8 +7,8 @@ from xpbptt.cells.gru import GRU
 from xpbptt.cells.ind_rnn import IND_RNN
 from xpbptt.cells.layer_norm_gru import LAYER_NORM_GRU
 from xpbptt.cells.layer_norm_lstm import LAYER_NORM_LSTM
-from xpbptt.cells.leaky_esn import leaky_esn
-from xpbptt.cells.lif import lif
+from xpbptt.cells.leaky_esn import make_leaky_esn
+from xpbptt.cells.lif import make_lif
 from xpbptt.cells.light_gru import LIGHT_GRU
 from xpbptt.cells.lru import LRU
 from xpbptt.cells.lstm import LSTM
@@ -47,8 +47,8 @@ __all__ = [
     "RNN_TANH",
     "SLSTM",
     "SRU",
-    "leaky_esn",
-    "lif",
     "log_sigmoid",
+    "make_leaky_esn",
+    "make_lif",
     "sigmoid",
 ]

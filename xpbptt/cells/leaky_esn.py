@@ -33,6 +33,6 @@ def backward(
 
 
 @once
-def leaky_esn(leak: float) -> Cell:
+def make_leaky_esn(leak: float) -> Cell:
     """Return the cell with a leaking rate; an equal one for an equal rate."""
     return Cell("LeakyESN", Gates, State, Bound(forward, leak), Bound(backward, leak))

@@ -65,7 +65,7 @@ def backward(
 
 
 @once
-def lif(beta: float, threshold: float, slope: float) -> Cell:
+def make_lif(beta: float, threshold: float, slope: float) -> Cell:
     """Return the cell of a neuron; an equal one for an equal neuron."""
     of = Neuron(beta, threshold, slope)
     return Cell("LIF", Gates, State, Bound(forward, of), Bound(backward, of), recurrent=())
