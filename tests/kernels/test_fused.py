@@ -30,11 +30,17 @@ def train(of, bptt, *, masked):
     return y, state, of.net.backward(cache, of.dy, of.dstate)
 
 
+def _has_sums(name, compiler):
+    if name == "norm" and compiler.name == "CUDA":
+        pytest.skip("a sum over the hidden units has no kernel for CUDA: the cell runs eagerly")
+
+
 @pytest.mark.parametrize(("name", "dtype"), TYPED)
 def test_a_compiled_cell_equals_the_eager_one(name, dtype, cells, compiled, xp, compiler):
     """Outputs, gradients, traces, streams; every strategy; masked, plain and of one sequence."""
     if np.dtype(dtype) not in compiler.dtypes:
         pytest.skip(f"{dtype} is not compiled for NumPy")
+    _has_sums(name, compiler)
     compiled(laws.engines, xpbptt.Net(cells[name], I, H), xp=xp, dtype=dtype)
 
 
@@ -45,11 +51,12 @@ def test_layers_and_directions(both, compiled, xp):
 
 @pytest.mark.parametrize("law", ["derivative", "linearity", "strategies", "padding", "chunks"])
 @pytest.mark.parametrize("name", ["mgu", "own", "every", "more", "norm", "bare", "free", "some"])
-def test_laws_of_a_compiled_cell(name, law, cells, compiled, xp):
+def test_laws_of_a_compiled_cell(name, law, cells, compiled, xp, compiler):
     """The derivative of the forward pass is taken by complex numbers, which run eagerly.
 
     The laws of the package's own cells are tested with those of every net.
     """
+    _has_sums(name, compiler)
     compiled(laws.LAWS[law], xpbptt.Net(cells[name], I, H), xp=xp)
 
 
