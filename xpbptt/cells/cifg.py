@@ -1,13 +1,19 @@
 """The LSTM with coupled input and forget gates (CIFG): what comes in is what is forgotten.
 
+::
+
     i = σ(u_i + v_i)                  (1)
     g = tanh(u_g + v_g)               (2)
     o = σ(u_o + v_o)                  (3)
     c' = (1 - i) ∘ c + i ∘ g          (4)
     h' = o ∘ tanh(c')                 (5)
 
-K. Greff et al., "LSTM: a search space odyssey", IEEE Transactions on Neural Networks and Learning
-Systems 28, 2017: the variant CIFG, f = 1 - i, without its peepholes.
+It is the variant CIFG of [1]_, f = 1 - i, without its peepholes.
+
+References
+----------
+.. [1] K. Greff et al., "LSTM: a search space odyssey", IEEE Transactions on Neural Networks and
+   Learning Systems 28, 2017.
 """
 
 from typing import Any, NamedTuple

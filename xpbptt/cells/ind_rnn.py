@@ -1,9 +1,15 @@
 """The independently recurrent net: each unit sees its own past only. One gate a.
 
+::
+
     h' = max(u_a + w ∘ h, 0)          (1)
 
-S. Li, W. Li, C. Cook, C. Zhu and Y. Gao, "Independently recurrent neural network (IndRNN): building
-a longer and deeper RNN", CVPR 2018. For T steps the paper keeps |w| below 2^(1/T).
+For T steps [1]_ keeps the magnitude of w below the T-th root of 2.
+
+References
+----------
+.. [1] S. Li, W. Li, C. Cook, C. Zhu and Y. Gao, "Independently recurrent neural network (IndRNN):
+   building a longer and deeper RNN", CVPR 2018.
 """
 
 from typing import Any, NamedTuple

@@ -1,10 +1,15 @@
 """Layer normalisation of blocks of units, forward and derivative.
 
+::
+
     n_k = (a_k - mean(a)) / √(mean((a - mean(a))²) + ε)          (1)
 
-with the means over the hidden units of all blocks a_k together, as over one vector (G·H,).
-J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450, equations 3
-and 4. ε is that of `torch.nn.LayerNorm`.
+with the means over the hidden units of all blocks a_k together, as over one vector (G·H,);
+equations 3 and 4 of [1]_. ε is that of `torch.nn.LayerNorm`.
+
+References
+----------
+.. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
 """
 
 from collections.abc import Sequence

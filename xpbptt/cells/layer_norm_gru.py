@@ -1,14 +1,19 @@
 """The GRU with layer normalisation of both products. Gates r z n.
 
+::
+
     a_k = (1 + γ_k) LN(u_r, u_z)_k + (1 + η_k) LN(v_r, v_z)_k + β_k,  k = r z    (1)
     r = σ(a_r),  z = σ(a_z)                                                      (2)
     n = tanh((1 + γ_n) LN(u_n) + β_n + r ∘ ((1 + η_n) LN(v_n) + δ_n))            (3)
     h' = (1 - z) ∘ h + z ∘ n                                                     (4)
 
-J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450, equations 23
-to 26: LN is over r and z together, and over n alone, and z lets the candidate in, other than in
-PyTorch's GRU. A gain is kept as its distance from 1. u and v have their biases b_ih and b_hh, which
-the paper has outside of LN only.
+As in the supplement of [1]_, LN is over r and z together and over n alone, and z lets the candidate
+in, other than in PyTorch's GRU. A gain is kept as its distance from 1. u and v have their biases
+b_ih and b_hh, which the paper has outside of LN only.
+
+References
+----------
+.. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
 """
 
 from typing import Any, NamedTuple

@@ -1,14 +1,19 @@
 """The LSTM with layer normalisation of both products and of the memory cell. Gates i f g o.
 
+::
+
     a_k = (1 + γ_k) LN(u)_k + (1 + η_k) LN(v)_k + β_k,  k = i f g o   (1)
     i = σ(a_i),  f = σ(a_f),  g = tanh(a_g),  o = σ(a_o)              (2)
     c' = f ∘ c + i ∘ g                                                (3)
     h' = o ∘ tanh((1 + γ_c) LN(c') + β_c)                             (4)
 
-J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450, equations 20
-to 22; LN is over all four gates together, see `layer_norm`. A gain is kept as its distance from 1,
-so that parameters drawn near zero are a good start. u and v have their biases b_ih and b_hh, which
-the paper has outside of LN only.
+These are equations 20 to 22 of [1]_; LN is over all four gates together, see `layer_norm`. A
+gain is kept as its distance from 1, so that parameters drawn near zero are a good start. u and
+v have their biases b_ih and b_hh, which the paper has outside of LN only.
+
+References
+----------
+.. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
 """
 
 from typing import Any, NamedTuple

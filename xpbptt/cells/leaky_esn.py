@@ -1,11 +1,16 @@
 """The leaky echo-state unit: an Elman net that moves a part of the way only. One gate a.
 
+::
+
     h' = (1 - α) h + α tanh(u_a + v_a)        (1)
 
-H. Jaeger, M. Lukoševičius, D. Popovici and U. Siewert, "Optimization and applications of echo state
-networks with leaky-integrator neurons", Neural Networks 20, 2007, with leaking rate α. In an echo
-state net the weights stay as they are drawn, W_hh scaled to a spectral radius, and only the readout
-is trained; here their gradients are there, too.
+α is the leaking rate [1]_. In an echo-state net the weights stay as they are drawn, W_hh scaled
+to a spectral radius, and only the readout is trained; here their gradients are there, too.
+
+References
+----------
+.. [1] H. Jaeger, M. Lukoševičius, D. Popovici and U. Siewert, "Optimization and applications of
+   echo state networks with leaky-integrator neurons", Neural Networks 20, 2007.
 """
 
 from typing import Any

@@ -1,5 +1,7 @@
 """The leaky integrate-and-fire neuron, with a surrogate for the derivative of its spikes.
 
+::
+
     m' = β m + u_a - ϑ s                              (1)
     s' = 1 where m' > ϑ, else 0                       (2)
 
@@ -7,13 +9,17 @@
 
 m is the membrane's potential, s the spike, which is the output, and ϑ the threshold, by which a
 spike lowers the potential one step later. (3) stands for the derivative of (2), which is zero
-almost everywhere: F. Zenke and S. Ganguli, "SuperSpike: supervised learning in multilayer spiking
-neural networks", Neural Computation 30, 2018; E. O. Neftci, H. Mostafa and F. Zenke, "Surrogate
-gradient learning in spiking neural networks", IEEE Signal Processing Magazine 36, 2019. The
-gradient passes the reset, too; snnTorch cuts it there.
+almost everywhere [1]_ [2]_. The gradient passes the reset, too; snnTorch cuts it there.
 
 `smooth` is the forward pass whose derivative (3) is, s' = x / (1 + k |x|) with x = m' - ϑ:
 ``check_gradients(..., smooth=smoothed(net.cell))`` differentiates it.
+
+References
+----------
+.. [1] F. Zenke and S. Ganguli, "SuperSpike: supervised learning in multilayer spiking neural
+   networks", Neural Computation 30, 2018.
+.. [2] E. O. Neftci, H. Mostafa and F. Zenke, "Surrogate gradient learning in spiking neural
+   networks", IEEE Signal Processing Magazine 36, 2019.
 """
 
 from typing import Any, NamedTuple

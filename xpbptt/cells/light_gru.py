@@ -1,13 +1,18 @@
 """The light GRU: no reset gate, and a rectified candidate. Gates z n.
 
+::
+
     z = σ(u_z + v_z)                  (1)
     n = max(u_n + v_n, 0)             (2)
     h' = z ∘ h + (1 - z) ∘ n          (3)
 
-M. Ravanelli, P. Brakel, M. Omologo and Y. Bengio, "Light gated recurrent units for speech
-recognition", IEEE Transactions on Emerging Topics in Computational Intelligence 2, 2018. The batch
-normalisation of W_ih x that the paper adds is left to the caller: without it the rectified
+The batch normalisation of W_ih x that [1]_ adds is left to the caller: without it the rectified
 candidate may grow without bound over many steps.
+
+References
+----------
+.. [1] M. Ravanelli, P. Brakel, M. Omologo and Y. Bengio, "Light gated recurrent units for speech
+   recognition", IEEE Transactions on Emerging Topics in Computational Intelligence 2, 2018.
 """
 
 from typing import Any, NamedTuple

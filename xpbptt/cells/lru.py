@@ -1,15 +1,21 @@
 """The linear recurrent unit: a diagonal complex recurrence, as two real parts. Gates re im.
 
+::
+
     λ = exp(-exp(ν) + i exp(θ)) = a + i b                 (1)
     re' = a ∘ re - b ∘ im + exp(γ) ∘ u_re                 (2)
     im' = b ∘ re + a ∘ im + exp(γ) ∘ u_im                 (3)
     h' = c_re ∘ re' - c_im ∘ im'                          (4)
 
-A. Orvieto et al., "Resurrecting recurrent neural networks for long sequences", ICML 2023. u_re and
-u_im are the real and imaginary part of B x. The paper reads the output by a full complex matrix,
-Re(C h) + D x: here C is diagonal, as a full one is a layer above, and D x is left to it. The paper
-draws |λ|² uniformly between two radii, so ν = log(-½ log(|λ|²)), θ the logarithm of a uniform
-phase, and γ = ½ log(1 - |λ|²).
+u_re and u_im are the real and imaginary part of B x. In [1]_ the output is read by a full
+complex matrix, Re(C h) + D x: here C is diagonal, as a full one is a layer above, and D x is
+left to it. The paper draws the square r of the magnitude of λ uniformly between those of two
+radii, so that ν = log(-½ log r), θ as the logarithm of a uniform phase, and has γ = ½ log(1 -
+r).
+
+References
+----------
+.. [1] A. Orvieto et al., "Resurrecting recurrent neural networks for long sequences", ICML 2023.
 """
 
 from typing import Any, NamedTuple

@@ -1,12 +1,18 @@
 """The minimal gated unit: one gate that forgets and lets in. Gates f n.
 
+::
+
     f = σ(u_f + v_f)                  (1)
     n = tanh(u_n + f ∘ v_n)           (2)
     h' = (1 - f) ∘ h + f ∘ n          (3)
 
-G.-B. Zhou et al., "Minimal gated unit for recurrent neural networks", International Journal of
-Automation and Computing 13, 2016. There the gate multiplies h before the product with W_n; here it
-multiplies the product, as in PyTorch's GRU, so that a step needs one product.
+In [1]_ the gate multiplies h before the product with W_n; here it multiplies the product, as in
+PyTorch's GRU, so that a step needs one product.
+
+References
+----------
+.. [1] G.-B. Zhou et al., "Minimal gated unit for recurrent neural networks", International
+   Journal of Automation and Computing 13, 2016.
 """
 
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """The minimal GRU, whose gates do not see the state: no product with W_hh. Gates z n.
 
+::
+
     z = σ(u_z)                        (1)
     n = g(u_n)                        (2)
     h' = (1 - z) ∘ h + z ∘ n          (3)
@@ -7,11 +9,14 @@
 with g(a) = a + ½ for a ≥ 0 and σ(a) below, which keeps a state that starts positive positive
 (`MIN_GRU`), or with g(a) = a (`MIN_GRU_LINEAR`).
 
-L. Feng, F. Tung, M. O. Ahmed, Y. Bengio and H. Hajimirsadeghi, "Were RNNs all we needed?", 2024,
-arXiv:2410.01201: section 3.1 has g(a) = a, appendix B.2 the other one, with which the paper's
-experiments run in log space. The page's two cells are those two. A published implementation,
-lucidrains/minGRU-pytorch, has disagreed with itself between its sequential and its parallel mode
-(its issue 9): equation (3) is what both mean.
+Section 3.1 of [1]_ has g(a) = a; appendix B has the other one, for its computation in log space. A
+published implementation, lucidrains/minGRU-pytorch, disagrees with itself between its sequential
+and its parallel mode (its issue 9): equation (3) is what both mean.
+
+References
+----------
+.. [1] L. Feng, F. Tung, M. O. Ahmed, Y. Bengio and H. Hajimirsadeghi, "Were RNNs all we
+   needed?", 2024, arXiv:2410.01201.
 """
 
 from typing import Any, NamedTuple
@@ -40,21 +45,27 @@ def positive_slope(n: Any, *, xp: Any) -> Any:
 
 def forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, Gates]:
     """Compute equations (1) to (3)."""
-    return _mixed(sigmoid(u.z, xp=xp), positive(u.n, xp=xp), state)
+    z = sigmoid(u.z, xp=xp)
+    n = positive(u.n, xp=xp)
+    h = state.h + z * (n - state.h)
+    return State(h), Gates(z, n)
 
 
 def backward(
     residuals: Gates, state: State, new: State, dnew: State, *, xp: Any
 ) -> tuple[Gates, None, State]:
     """Return the derivative of `forward`."""
-    _, n = residuals
-    du, dv, dstate = linear_backward(residuals, state, new, dnew, xp=xp)
-    return Gates(du.z, du.n * positive_slope(n, xp=xp)), dv, dstate
+    z, n = residuals
+    dz = dnew.h * (n - state.h) * z * (1 - z)
+    dn = dnew.h * z * positive_slope(n, xp=xp)
+    return Gates(dz, dn), None, State(dnew.h * (1 - z))
 
 
 def linear_forward(u: Gates, v: Gates, state: State, *, xp: Any) -> tuple[State, Gates]:
     """Compute equations (1) to (3), with g(a) = a."""
-    return _mixed(sigmoid(u.z, xp=xp), u.n, state)
+    z = sigmoid(u.z, xp=xp)
+    h = state.h + z * (u.n - state.h)
+    return State(h), Gates(z, u.n)
 
 
 def linear_backward(
@@ -64,10 +75,6 @@ def linear_backward(
     z, n = residuals
     dz = dnew.h * (n - state.h) * z * (1 - z)
     return Gates(dz, dnew.h * z), None, State(dnew.h * (1 - z))
-
-
-def _mixed(z: Any, n: Any, state: State) -> tuple[State, Gates]:
-    return State(state.h + z * (n - state.h)), Gates(z, n)
 
 
 MIN_GRU = Cell("MinGRU", Gates, State, forward, backward, recurrent=())

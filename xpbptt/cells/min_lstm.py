@@ -1,14 +1,20 @@
 """The minimal LSTM, whose gates do not see the state: no product with W_hh. Gates f i n.
 
+::
+
     f' = σ(u_f) / (σ(u_f) + σ(u_i))   (1)
     n = g(u_n)                        (2)
     h' = f' ∘ h + (1 - f') ∘ n        (3)
 
 with g(a) = a + ½ for a ≥ 0 and σ(a) below.
 
-L. Feng et al., "Were RNNs all we needed?", 2024, arXiv:2410.01201: section 3.2, with the g of its
-appendix B. Equation (1) is computed as σ(log σ(u_f) - log σ(u_i)), which is no 0 / 0 where both
-gates are closed.
+These are section 3.2 of [1]_ and the g of its appendix B. Equation (1) is computed as
+σ(log σ(u_f) - log σ(u_i)), which is no 0 / 0 where both gates are closed.
+
+References
+----------
+.. [1] L. Feng, F. Tung, M. O. Ahmed, Y. Bengio and H. Hajimirsadeghi, "Were RNNs all we
+   needed?", 2024, arXiv:2410.01201.
 """
 
 from typing import Any, NamedTuple

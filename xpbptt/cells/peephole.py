@@ -1,5 +1,7 @@
 """The LSTM with peepholes: the gates also see the memory cell. Gates i f g o.
 
+::
+
     i = σ(u_i + v_i + p_i ∘ c)        (1)
     f = σ(u_f + v_f + p_f ∘ c)        (2)
     g = tanh(u_g + v_g)               (3)
@@ -7,8 +9,12 @@
     o = σ(u_o + v_o + p_o ∘ c')       (5)
     h' = o ∘ tanh(c')                 (6)
 
-F. A. Gers, N. N. Schraudolph and J. Schmidhuber, "Learning precise timing with LSTM recurrent
-networks", JMLR 3, 2002. The output gate sees the new cell, as there.
+The output gate sees the new cell, as in [1]_.
+
+References
+----------
+.. [1] F. A. Gers, N. N. Schraudolph and J. Schmidhuber, "Learning precise timing with LSTM
+   recurrent networks", JMLR 3, 2002.
 """
 
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """The sLSTM of xLSTM: exponential gates, a normaliser n, and a stabiliser m. Gates i f z o.
 
+::
+
     l = log σ(u_f + v_f)                                  (1)
     m' = max(l + m, u_i + v_i)                            (2)
     i = exp(u_i + v_i - m'),  f = exp(l + m - m')         (3)
@@ -7,11 +9,14 @@
     c' = f ∘ c + i ∘ z,  n' = f ∘ n + i                   (5)
     h' = o ∘ c' / n'                                      (6)
 
-M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS 2024, equations 8 to 18 with the
-stabilised gates 15 to 17, and the sigmoid forget gate. As in the authors' code, m' is u_i + v_i
-where n is still zero, so that the first step does not depend on a stabiliser of zero. The
-derivative is that of all four parts of the state, the stabiliser's included; through h alone that
-one cancels.
+This is the stabilised form of [1]_ with the sigmoid forget gate, and one head. As in the authors'
+code, m' is u_i + v_i where n is still zero, so that the first step does not depend on a stabiliser
+of zero. The derivative is that of all four parts of the state, the stabiliser's included; through h
+alone that one cancels.
+
+References
+----------
+.. [1] M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS 2024.
 """
 
 from typing import Any, NamedTuple

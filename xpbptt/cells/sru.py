@@ -1,13 +1,19 @@
 """The simple recurrent unit: gates that see their own unit's past only. Gates x f r k.
 
+::
+
     f = σ(u_f + v_f ∘ c)              (1)
     r = σ(u_r + v_r ∘ c)              (2)
     c' = f ∘ c + (1 - f) ∘ u_x        (3)
     h' = r ∘ c' + (1 - r) ∘ u_k       (4)
 
-T. Lei, Y. Zhang, S. I. Wang, H. Dai and Y. Artzi, "Simple recurrent units for highly parallelizable
-recurrence", EMNLP 2018. Where I = H the paper has x itself in place of u_k in (4); a projection of
-it is what the authors' code takes where I and H differ, and what is taken here.
+Where I = H [1]_ has x itself in place of u_k in (4); a projection of it is what the authors' code
+takes where I and H differ, and what is taken here.
+
+References
+----------
+.. [1] T. Lei, Y. Zhang, S. I. Wang, H. Dai and Y. Artzi, "Simple recurrent units for highly
+   parallelizable recurrence", EMNLP 2018.
 """
 
 from typing import Any, NamedTuple

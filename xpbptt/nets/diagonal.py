@@ -1,6 +1,6 @@
 """Nets of cells of which each unit sees its own past only."""
 
-from xpbptt import cells
+from xpbptt.cells import ind_rnn, lru, sru
 from xpbptt.nets.net import Net
 
 
@@ -47,7 +47,7 @@ def IndRNN(  # noqa: N802 - the name of the net
     IndRNN(12, 64)
     """
     return Net(
-        cells.IND_RNN,
+        ind_rnn.IND_RNN,
         input_size,
         hidden_size,
         num_layers,
@@ -98,7 +98,7 @@ def SRU(  # noqa: N802 - the name of the net
     SRU(12, 64)
     """
     return Net(
-        cells.SRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        sru.SRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
 
 
@@ -145,5 +145,5 @@ def LRU(  # noqa: N802 - the name of the net
     LRU(12, 64)
     """
     return Net(
-        cells.LRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        lru.LRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )

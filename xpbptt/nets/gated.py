@@ -1,6 +1,6 @@
 """Nets of further LSTM and GRU cells."""
 
-from xpbptt import cells
+from xpbptt.cells import cifg, layer_norm_gru, layer_norm_lstm, peephole, slstm
 from xpbptt.nets.net import Net
 
 
@@ -47,7 +47,7 @@ def PeepholeLSTM(  # noqa: N802 - the name of the net
     PeepholeLSTM(12, 64)
     """
     return Net(
-        cells.PEEPHOLE_LSTM,
+        peephole.PEEPHOLE_LSTM,
         input_size,
         hidden_size,
         num_layers,
@@ -98,7 +98,7 @@ def CIFG(  # noqa: N802 - the name of the net
     CIFG(12, 64)
     """
     return Net(
-        cells.CIFG_LSTM,
+        cifg.CIFG_LSTM,
         input_size,
         hidden_size,
         num_layers,
@@ -149,7 +149,7 @@ def LayerNormLSTM(  # noqa: N802 - the name of the net
     LayerNormLSTM(12, 64)
     """
     return Net(
-        cells.LAYER_NORM_LSTM,
+        layer_norm_lstm.LAYER_NORM_LSTM,
         input_size,
         hidden_size,
         num_layers,
@@ -200,7 +200,7 @@ def LayerNormGRU(  # noqa: N802 - the name of the net
     LayerNormGRU(12, 64)
     """
     return Net(
-        cells.LAYER_NORM_GRU,
+        layer_norm_gru.LAYER_NORM_GRU,
         input_size,
         hidden_size,
         num_layers,
@@ -251,7 +251,7 @@ def SLSTM(  # noqa: N802 - the name of the net
     SLSTM(12, 64)
     """
     return Net(
-        cells.SLSTM,
+        slstm.SLSTM,
         input_size,
         hidden_size,
         num_layers,

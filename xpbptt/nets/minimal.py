@@ -1,7 +1,7 @@
 """Nets of gated cells with few gates, some of which see the input only."""
 
-from xpbptt import cells
 from xpbptt._arrays import check
+from xpbptt.cells import light_gru, mgu, min_gru, min_lstm
 from xpbptt.nets.net import Net
 
 
@@ -48,7 +48,7 @@ def MGU(  # noqa: N802 - the name of the net
     MGU(12, 64)
     """
     return Net(
-        cells.MGU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        mgu.MGU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
 
 
@@ -95,7 +95,7 @@ def LightGRU(  # noqa: N802 - the name of the net
     LightGRU(12, 64)
     """
     return Net(
-        cells.LIGHT_GRU,
+        light_gru.LIGHT_GRU,
         input_size,
         hidden_size,
         num_layers,
@@ -151,7 +151,7 @@ def MinGRU(  # noqa: N802 - the name of the net
     """
     check.true_or_false("positive", positive)
     return Net(
-        cells.MIN_GRU if positive else cells.MIN_GRU_LINEAR,
+        min_gru.MIN_GRU if positive else min_gru.MIN_GRU_LINEAR,
         input_size,
         hidden_size,
         num_layers,
@@ -202,7 +202,7 @@ def MinLSTM(  # noqa: N802 - the name of the net
     MinLSTM(12, 64)
     """
     return Net(
-        cells.MIN_LSTM,
+        min_lstm.MIN_LSTM,
         input_size,
         hidden_size,
         num_layers,

@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from xpbptt import cells
+from xpbptt.cells import leaky_esn, lif
 from xpbptt.nets.net import Net
 
 
@@ -52,7 +52,7 @@ def LeakyESN(  # noqa: N802 - the name of the net
     LeakyESN(12, 64)
     """
     return Net(
-        cells.make_leaky_esn(_share("leak", leak)),
+        leaky_esn.make_leaky_esn(_share("leak", leak)),
         input_size,
         hidden_size,
         num_layers,
@@ -112,7 +112,7 @@ def LIF(  # noqa: N802 - the name of the net
     >>> xpbptt.LIF(12, 64)
     LIF(12, 64)
     """
-    neuron = cells.make_lif(
+    neuron = lif.make_lif(
         _share("beta", beta), _number("threshold", threshold), _number("slope", slope)
     )
     return Net(
