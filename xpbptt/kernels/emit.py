@@ -1,6 +1,6 @@
 """A program as straight-line source in some language, one line for each expression."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LOADS, Access, Program
@@ -50,6 +50,33 @@ def lines(program: Program, language: Language) -> list[str]:
     """Return the source of a program: everything is read before anything is written."""
     early, late = split(program, language, ())
     return early + late
+
+
+Names = dict[int, str]  # of values, by the places of their expressions
+
+
+def assigned(
+    program: Program, language: Language, places: Iterable[int], names: Names
+) -> list[str]:
+    """Return the lines of some expressions, and add the names of their values to `names`."""
+    source = []
+    for place in places:
+        operation, operands = program.nodes[place]
+        if place in names:
+            continue
+        if operation == "constant":
+            names[place] = language.constant(operands[0])
+        elif operation in {"narrow", "wide"}:  # an axis of length 1 less or more
+            names[place] = names[operands[0]]
+        else:
+            value = (
+                language.load(operands[0])
+                if operation in LOADS
+                else language.operations[operation].format(*(names[each] for each in operands))
+            )
+            names[place] = f"e{place}"
+            source.append(language.assign(names[place], value, operation in LOGICAL))
+    return source
 
 
 def straight(program: Program) -> None:

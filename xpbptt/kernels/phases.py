@@ -5,7 +5,7 @@ earlier phase has computed is computed again, or kept where that would take long
 also read is written in the last phase, the others as soon as their values are known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LEAVES, LOADS, Program, Store, live
@@ -36,8 +36,11 @@ class Phase(NamedTuple):
     stores: tuple[Store, ...]
 
 
-def phases(program: Program) -> tuple[Phase, ...]:
-    """Return the phases of a program, a single one where it has no sums."""
+def phases(program: Program, keep: Collection[str] = LONG) -> tuple[Phase, ...]:
+    """Return the phases of a program, a single one where it has no sums.
+
+    `keep` names the operations whose results an earlier phase keeps for a later one.
+    """
     nodes = program.nodes
     level: dict[int, int] = {}
     for place in program.live():
@@ -65,7 +68,7 @@ def phases(program: Program) -> tuple[Phase, ...]:
         known = tuple(place for place in places if place in at_hand)
         later = set[int]().union(*wanted[phase + 1 :])
         fresh = tuple(place for place in places if place not in at_hand)
-        kept = tuple(p for p in fresh if p in later and nodes[p].operation in LONG)
+        kept = tuple(p for p in fresh if p in later and nodes[p].operation in keep)
         at_hand |= set(kept)
         taken = tuple(sorted(s for s in sums if level[s] == phase + 1))
         written = tuple(store for when, store in stores if when == phase)
