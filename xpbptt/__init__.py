@@ -1,7 +1,7 @@
 """Recurrent networks with hand-written backpropagation through time, for any array library.
 
-Two faces: the time-major nets `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the eight functions of
-the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
+Two faces: the time-major nets, as `RNN`, `LSTM` and `GRU` (`xpbptt.nets`), and the eight functions
+of the notebook "Building your Recurrent Neural Network - Step by Step" (`xpbptt.notebook`).
 """
 
 import signal as _signal
@@ -37,10 +37,14 @@ from xpbptt.bptt import (
 from xpbptt.cells import Cell
 from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
+from xpbptt.nets.diagonal import LRU, SRU, IndRNN
+from xpbptt.nets.gated import CIFG, SLSTM, LayerNormGRU, LayerNormLSTM, PeepholeLSTM
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
 from xpbptt.nets.make import GRU, LSTM, RNN
+from xpbptt.nets.minimal import MGU, LightGRU, MinGRU, MinLSTM
 from xpbptt.nets.net import Net
+from xpbptt.nets.neurons import LIF, LeakyESN
 from xpbptt.nets.signature import Cache
 from xpbptt.notebook import (
     lstm_backward,
@@ -58,20 +62,34 @@ __all__ = [
     "Array",
     "Binomial",
     "Budget",
+    "CIFG",
     "Cache",
     "Cell",
     "GRU",
     "Gradients",
+    "IndRNN",
     "KeepAll",
     "KeepStates",
+    "LIF",
+    "LRU",
     "LSTM",
+    "LayerNormGRU",
+    "LayerNormLSTM",
+    "LeakyESN",
+    "LightGRU",
     "Linear",
     "LinearCache",
     "LinearParams",
+    "MGU",
+    "MinGRU",
+    "MinLSTM",
     "Net",
     "Optimizer",
+    "PeepholeLSTM",
     "RNN",
     "Recurrence",
+    "SLSTM",
+    "SRU",
     "Segments",
     "Trace",
     "Truncated",

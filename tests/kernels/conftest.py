@@ -95,6 +95,29 @@ def every_backward(residuals, state, new, dnew, *, xp):
     return Pair(da, dh * clipped), Pair(da, +dv_b), One(None)
 
 
+def more_forward(u, v, state, *, xp):
+    """Every other function: transcendental ones, powers and steps."""
+    a, b = u.a + v.a, u.b + v.b
+    s = xp.square(a) + 0.5
+    first = xp.log(s) + xp.log1p(s) - xp.expm1(-s) + xp.reciprocal(s)
+    waves = xp.sin(3 * b) * xp.cos(a) + xp.clip(b, -0.75, 0.75) + 0.25 * xp.floor(4 * b)
+    h = xp.tanh(0.5 * first + waves + xp.sign(a) * (s**1.5 + s**-2 + s**0.3 + xp.pow(s, 2)) / 8)
+    return One(h), (a, b)
+
+
+def more_backward(residuals, state, new, dnew, *, xp):
+    a, b = residuals
+    dz = dnew.h * (1 - new.h * new.h)
+    s = xp.square(a) + 0.5
+    dfirst = 1 / s + 1 / (1 + s) + xp.exp(-s) - 1 / xp.square(s)
+    dpower = 1.5 * s**0.5 - 2 * s**-3 + 0.3 * s**-0.7 + 2 * s
+    da = 2 * a * (0.5 * dfirst + xp.sign(a) * dpower / 8) - xp.sin(3 * b) * xp.sin(a)
+    inside = xp.where(abs(b) < 0.75, 1.0, xp.zeros_like(b))
+    db = 3 * xp.cos(3 * b) * xp.cos(a) + inside
+    dgates = Pair(dz * da, dz * db)
+    return dgates, dgates, One(None)
+
+
 def bare_forward(u, v, state, *, xp):
     """No residuals, two gates of which one is not used, a way past the product, two states."""
     t = 0.5 * (state.t + xp.tanh(u.b + v.b))
@@ -118,6 +141,41 @@ def free_backward(residuals, state, new, dnew, *, xp):
     z, n = residuals
     du = Pair(dnew.h * (n - state.h) * z * (1 - z), dnew.h * z * (1 - n * n))
     return du, None, One(dnew.h * (1 - z))
+
+
+class Norms(NamedTuple):
+    """Of every shape that broadcasts."""
+
+    gain: object
+    shift: object
+    scale: object
+    row: object
+
+
+def norm_forward(u, v, state, *, extra, xp):
+    """A layer normalised, and a softmax over the units: sums, means and the largest value."""
+    a, b = u.a + v.a, u.b + v.b
+    centred = a - xp.mean(a, axis=-1, keepdims=True)
+    root = xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + 1e-3)
+    n = centred / root
+    top = xp.exp(b - xp.max(b, axis=-1, keepdims=True))
+    share = top / xp.sum(top, axis=-1, keepdims=True)
+    t = xp.tanh(extra.gain * n + extra.shift)
+    return One(t + extra.scale * share * state.h + extra.row), (n, root, share, t)
+
+
+def norm_backward(residuals, state, new, dnew, *, extra, xp):
+    n, root, share, t = residuals
+    dz = dnew.h * (1 - t * t)
+    dn = dz * extra.gain
+    mean = xp.mean(dn, axis=-1, keepdims=True)
+    da = (dn - mean - n * xp.mean(dn * n, axis=-1, keepdims=True)) / root
+    dshare = dnew.h * extra.scale * state.h
+    db = share * (dshare - xp.sum(dshare * share, axis=-1, keepdims=True))
+    du = Pair(da, db)
+    dscale = xp.sum(dnew.h * share * state.h, axis=-1)
+    dextra = Norms(dz * n, xp.sum(dz, axis=-1, keepdims=True), dscale, dnew.h[:, None, :])
+    return du, du, One(dnew.h * extra.scale * share), dextra
 
 
 class Three(NamedTuple):
@@ -152,6 +210,11 @@ CELLS = {
         "own", Pair, Two, own_forward, own_backward, extra=lambda H: Own((H,), (H,))
     ),
     "every": xpbptt.Cell("3rd, every", Pair, One, every_forward, every_backward),
+    "more": xpbptt.Cell("more", Pair, One, more_forward, more_backward),
+    "norm": xpbptt.Cell(
+        *("norm", Pair, One, norm_forward, norm_backward),
+        extra=lambda H: Norms((H,), (1,), (), (1, H)),
+    ),
     "bare": xpbptt.Cell("bare", Pair, Two, bare_forward, bare_backward),
     "free": xpbptt.Cell("free", Pair, One, free_forward, free_backward, recurrent=()),
     "some": xpbptt.Cell(

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="nothing is compiled without llvmlite")
 
-from xpbptt.kernels.llvm import build, cell, disk, machine, vectors
+from xpbptt.kernels.llvm import build, disk, library, machine, vectors
 from xpbptt.kernels.llvm.code import Code
 
 
@@ -23,7 +23,7 @@ def source(number):
     kind = vectors.vector("float32", machine.features())
     code = Code("run", ("ptr %frame",), "")
     kind.store(code, kind.constant(number), "%frame")
-    return f"{cell.declarations(kind)}\n{code.text()}"
+    return f"{library.declarations(kind)}\n{code.text()}"
 
 
 def compilations(monkeypatch):

@@ -34,6 +34,29 @@ def sigmoid(x: Any, *, xp: Any) -> Any:
     return xp.exp(below) / (1 + xp.exp(minus))
 
 
+def log_sigmoid(x: Any, *, xp: Any) -> Any:
+    """Return log(1 / (1 + exp(-x))), which does not overflow and is x where that is very negative.
+
+    Parameters
+    ----------
+    x : array of any shape
+        Floating-point.
+    xp : namespace
+        The array's namespace.
+
+    Returns
+    -------
+    array of the shape and dtype of `x`
+        The values, at most 0.
+    """
+    if getattr(xp, "traced_sigmoid", None) is None and _is_complex(x.dtype, xp=xp):
+        negative = xp.real(x) < 0  # analytic on either side, for the complex step
+        below, minus = xp.where(negative, x, xp.zeros_like(x)), xp.where(negative, x, -x)
+    else:
+        below, minus = xp.minimum(x, xp.zeros_like(x)), -xp.abs(x)
+    return below - xp.log1p(xp.exp(minus))
+
+
 def _is_complex(dtype: Any, *, xp: Any) -> bool:
     key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
     if key not in _COMPLEX:

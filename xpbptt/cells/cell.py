@@ -7,6 +7,7 @@ A name with a d in front is the gradient of the loss by that name.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from xpbptt._arrays.types import Arrays, Namespace
@@ -109,3 +110,15 @@ class Cell(NamedTuple):
     extra: Callable[[int], Any] | None = None
     recurrent: tuple[str, ...] | None = None
     reads: str | None = None
+
+
+class Bound(partial[Any]):
+    """A function with its first arguments; equal to the same function with equal ones."""
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the functions and the arguments."""
+        return isinstance(other, Bound) and (self.func, self.args) == (other.func, other.args)
+
+    def __hash__(self) -> int:
+        """Return the hash of the function and the arguments."""
+        return hash((self.func, self.args))

@@ -1,12 +1,11 @@
 """The recurrence of a `Cell`: a step is one matrix product and the cell's elementwise maths."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray, Arrays, Namespace
-from xpbptt.cells.cell import Cell
+from xpbptt.cells.cell import Bound, Cell
 from xpbptt.cells.product import read, recurrent, shared, spread, taken
 from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
 
@@ -17,18 +16,6 @@ class Prepared(NamedTuple):
     weight: AnyArray  # W_hhᵀ; None where no gate has a product
     bias: AnyArray
     extra: dict[str, Any]
-
-
-class Bound(partial[Any]):
-    """A function bound to a cell; equal to the same function bound to an equal cell."""
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the functions and the cells."""
-        return isinstance(other, Bound) and (self.func, self.args) == (other.func, other.args)
-
-    def __hash__(self) -> int:
-        """Return the hash of the function and the cell."""
-        return hash((self.func, self.args))
 
 
 @once

@@ -8,8 +8,7 @@ ICLR 2017, section 3.1).
 from typing import Any
 
 from xpbptt._arrays.types import Arrays, Namespace
-from xpbptt.cells.cell import Cell
-from xpbptt.cells.elementwise import Bound
+from xpbptt.cells.cell import Bound, Cell
 from xpbptt.cells.recurrence import Recurrence
 
 Rates = tuple[float, ...]

@@ -169,6 +169,9 @@ def _pair(name: str, entry: Any) -> list[list[Named]]:
     if not all(isinstance(weights, Weights) for weights in pair.values()):
         message = f"`{name}` must be Weights or a pair of Weights, got {entry!r:.80}"
         raise TypeError(message)
+    if any(isinstance(weights.weight_hh, tuple) for weights in pair.values()):
+        message = f"`{name}` has no `weight_hh`, for which torch.nn has a place in every cell"
+        raise ValueError(message)
     if any(weights.extra for weights in pair.values()):
         message = f"`{name}` has parameters of its own (`extra`), which torch.nn has no place for"
         raise ValueError(message)

@@ -1,6 +1,6 @@
 """A program as straight-line source in some language, one line for each expression."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LOADS, Access, Program
@@ -52,6 +52,40 @@ def lines(program: Program, language: Language) -> list[str]:
     return early + late
 
 
+Names = dict[int, str]  # of values, by the places of their expressions
+
+
+def assigned(
+    program: Program, language: Language, places: Iterable[int], names: Names
+) -> list[str]:
+    """Return the lines of some expressions, and add the names of their values to `names`."""
+    source = []
+    for place in places:
+        operation, operands = program.nodes[place]
+        if place in names:
+            continue
+        if operation == "constant":
+            names[place] = language.constant(operands[0])
+        elif operation in {"narrow", "wide"}:  # an axis of length 1 less or more
+            names[place] = names[operands[0]]
+        else:
+            value = (
+                language.load(operands[0])
+                if operation in LOADS
+                else language.operations[operation].format(*(names[each] for each in operands))
+            )
+            names[place] = f"e{place}"
+            source.append(language.assign(names[place], value, operation in LOGICAL))
+    return source
+
+
+def straight(program: Program) -> None:
+    """Refuse a program that is not the same for each unit alone."""
+    if program.sums:
+        message = "it takes a sum over the hidden units, which has no kernel here"
+        raise NotImplementedError(message)
+
+
 def split(
     program: Program, language: Language, awaited: Collection[str]
 ) -> tuple[list[str], list[str]]:
@@ -66,6 +100,7 @@ def split(
     awaited : collection of str
         The buffers whose elements are not there at once.
     """
+    straight(program)
     early: list[str] = []
     late: list[str] = []
     names: dict[int, str] = {}

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.once import once
-from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+from xpbptt.cells import BUILT_IN, Cell
 from xpbptt.kernels import places, programs
 from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.programs import Backward, Forward, Kind, Task
@@ -16,7 +16,7 @@ from xpbptt.kernels.target import Kernel, Loop, Run, Target
 
 VARIABLE = "XPBPTT_FUSE"
 MOST = 400  # programs of users' cells that are compiled: LLVM never gives back 100 kB of each
-OWN = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU})
+OWN = frozenset(BUILT_IN)
 
 TARGETS = {  # the module of the target, by the name of the namespace
     "array_api_compat.numpy": "xpbptt.kernels.llvm.target",

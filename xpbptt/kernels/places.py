@@ -87,10 +87,13 @@ def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
     if cell.extra is None:
         return []
     shapes = cell.extra(SIZE)  # noqa: S610 - not a query
+    found = []
     for field, shape in zip(shapes._fields, shapes, strict=True):
-        if tuple(shape) != (SIZE,):
-            message = f"its own parameter `{field}` is not of shape (H,)"
+        axes = "".join("j" if length == SIZE else "1" for length in shape)
+        if axes not in {"", "1", "j", "11", "1j"} or {*shape} - {1, SIZE}:
+            message = f"its own parameter `{field}` has a shape that (B, H) is not broadcast with"
             raise Untraceable(message)
-    if gradient:
-        return [Buffer(f"dextra_{field}", STEP) for field in shapes._fields]
-    return [Buffer(f"extra_{field}", "j") for field in shapes._fields]
+        found.append(
+            Buffer(f"dextra_{field}", f"tb{axes}") if gradient else Buffer(f"extra_{field}", axes)
+        )
+    return found

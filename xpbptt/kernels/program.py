@@ -4,13 +4,13 @@ A kernel runs over the B·H elements of one time step. It is given whole buffers
 the step, so that nothing has to be sliced in the time loop.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from xpbptt.kernels.symbols import Node
+from xpbptt.kernels.symbols import SUMS, Node
 
 LOADS = {"load", "flag"}  # a number, a truth value
-LEAVES = LOADS | {"constant"}
+LEAVES = LOADS | {"constant", "units"}
 
 
 class Buffer(NamedTuple):
@@ -21,7 +21,8 @@ class Buffer(NamedTuple):
     name : str
         The name of the kernel's argument.
     axes : str
-        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit.
+        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit; "1"
+        an axis of length 1.
     blocks : int
         How many blocks, one a gate, lie side by side along the last axis.
     logical : bool
@@ -52,7 +53,7 @@ class Access(NamedTuple):
     def row(self) -> tuple[str, ...]:
         """The index of the row that the element is in, an expression for each axis but "j"."""
         step = "t + 1" if self.later else "t"
-        return tuple(step if axis == "t" else axis for axis in self.buffer.axes if axis != "j")
+        return tuple(step if axis == "t" else axis for axis in self.buffer.axes if axis not in "j1")
 
     @property
     def column(self) -> str:
@@ -86,14 +87,22 @@ class Program(NamedTuple):
         return [buffer for buffer in read if buffer not in written], written
 
     @property
+    def sums(self) -> bool:
+        """Whether it takes sums, or largest or smallest values, over the hidden units."""
+        return any(self.nodes[place].operation in SUMS for place in self.live())
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the buffers, those that are only read first."""
         read, written = self.buffers()
         return tuple(buffer.name for buffer in (*read, *written))
 
 
-def live(nodes: Sequence[Node], places: list[int]) -> list[int]:
-    """Return the places of expressions, and of those that they depend on, in order."""
+def live(nodes: Sequence[Node], places: list[int], stop: Collection[int] = ()) -> list[int]:
+    """Return the places of expressions, and of those that they depend on, in order.
+
+    What the expressions at `stop` depend on is left out.
+    """
     found: set[int] = set()
     waiting = list(places)
     while waiting:
@@ -101,7 +110,7 @@ def live(nodes: Sequence[Node], places: list[int]) -> list[int]:
         if place not in found:
             found.add(place)
             operation, operands = nodes[place]
-            waiting += operands if operation not in LEAVES else ()
+            waiting += operands if operation not in LEAVES and place not in stop else ()
     return sorted(found)
 
 

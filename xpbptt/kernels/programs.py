@@ -8,9 +8,10 @@ from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import read, recurrent, shared, spread, taken
 from xpbptt.kernels import places
 from xpbptt.kernels.form import PLAIN, Form
+from xpbptt.kernels.phases import uniform
 from xpbptt.kernels.places import DOUTPUT, FACTORS, MASK, PRODUCT, RESET, SIZE, STEP
-from xpbptt.kernels.program import Access, Buffer, Program, Store
-from xpbptt.kernels.symbols import Graph, Symbol, Tracing, Untraceable
+from xpbptt.kernels.program import Access, Buffer, Program, Store, live
+from xpbptt.kernels.symbols import SUMS, Graph, Symbol, Tracing, Untraceable
 
 Kind = Literal["record", "advance", "recompute", "back", "watch", "single"]
 
@@ -151,7 +152,7 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
         for buffer, part in zip(places.states(cell), held, strict=True)
     ]
     residuals = [
-        Buffer(f"residual_{k}", STEP, logical=graph.is_truth_value(part))
+        Buffer(f"residual_{k}", _axes(graph, part), logical=graph.is_truth_value(part))
         for k, part in enumerate(kept)
     ]
     kept_too = [
@@ -279,6 +280,10 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
         for k, (part, value, unchanged) in enumerate(passed)
         if direct or k != product
     ]
+    for access, value in writes:
+        if "j" not in access.buffer.axes and not uniform(graph.nodes, value.place):
+            message = f"it returns `{access.buffer.name}` without a sum over the units"
+            raise Untraceable(message)
     stores = [Store(access, value.place) for access, value in writes]
     arriving = (whole[0] + chosen(dy), *dnew[1:])
     watched = [
@@ -354,6 +359,14 @@ def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
         return {}
     named = type(cell.extra(SIZE))  # noqa: S610 - not a query
     return {"extra": named(*(_load(graph, part.at()) for part in places.extras(cell)))}
+
+
+def _axes(graph: Graph, part: Symbol) -> str:
+    """Return the axes of a residual: of a sum over the units they are without the units."""
+    summed = any(graph.nodes[place].operation in SUMS for place in live(graph.nodes, [part.place]))
+    if not summed or not uniform(graph.nodes, part.place):
+        return STEP
+    return "tb" if part.place in graph.narrow else "tb1"
 
 
 def _load(graph: Graph, access: Access) -> Symbol:

@@ -5,13 +5,18 @@ operators and the few functions a cell may use write down what is to be computed
 comes up twice is written down once.
 """
 
+import math
 from collections.abc import Callable
-from functools import reduce
-from math import copysign
+from functools import partial, reduce
 from operator import mul
 from typing import Any, NamedTuple
 
-FUNCTIONS = "abs exp maximum minimum ones_like sqrt tanh where zeros_like"
+UNARY = {"abs", "cos", "exp", "expm1", "floor", "log", "log1p", "sin", "sqrt", "tanh"}
+OTHERS = {"clip", "maximum", "minimum", "ones_like", "pow", "reciprocal", "sign", "square", "where"}
+SUMS = {"sum", "max", "min"}  # over the hidden units
+FUNCTIONS = " ".join(sorted(UNARY | OTHERS | SUMS | {"mean", "zeros_like"}))
+LAST = (-1, 1, (-1,), (1,))  # axes of the hidden units in an array (B, H)
+WHOLE = 8  # the largest power that is a product
 
 
 class Untraceable(Exception):  # noqa: N818 - not an error: the cell runs eagerly
@@ -26,10 +31,19 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """The expressions written down so far, each once."""
+    """The expressions written down so far, each once.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        The expressions.
+    narrow : set of int
+        The places of those of shape (B,), made by a sum that does not keep its axis.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.narrow: set[int] = set()
         self._places: dict[Node, int] = {}
 
     def add(self, operation: str, *operands: Any) -> "Symbol":
@@ -49,7 +63,15 @@ class Graph:
         except (TypeError, ValueError) as error:
             message = f"it uses a {type(value).__name__} instead of a number or an argument"
             raise Untraceable(message) from error
-        return self.add("constant", number, copysign(1, number))  # 0.0 and -0.0 are equal
+        return self.add("constant", number, math.copysign(1, number))  # 0.0 and -0.0 are equal
+
+    def call(self, operation: str, *values: Any) -> "Symbol":
+        """Write an operation on numbers down."""
+        places = [self.number(value).place for value in values]
+        result = self.add(operation, *places)
+        if self.narrow & {*places}:
+            self.narrow.add(result.place)
+        return result
 
     def number(self, value: Any) -> "Symbol":
         """Return the symbol of a number; of a truth value, 1 or 0."""
@@ -66,7 +88,8 @@ class Graph:
 
 
 COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
-LOGICAL = COMPARISONS | {"flag", "not", "and", "or"}
+BITS = {"first_bit", "second_bit"}  # of a whole number, in the functions of a target
+LOGICAL = COMPARISONS | BITS | {"flag", "not", "and", "or"}
 
 
 def _binary(operation: str, *, swapped: bool = False) -> Callable[["Symbol", Any], "Symbol"]:
@@ -74,8 +97,7 @@ def _binary(operation: str, *, swapped: bool = False) -> Callable[["Symbol", Any
         if operation not in COMPARISONS and all(map(self.graph.is_truth_value, (self, other))):
             message = "it computes with two truth values; use `&`, `|` or `xp.where`"
             raise Untraceable(message)  # in NumPy True + True is True
-        first, second = self.graph.number(self).place, self.graph.number(other).place
-        return self.graph.add(operation, *((second, first) if swapped else (first, second)))
+        return self.graph.call(operation, *((other, self) if swapped else (self, other)))
 
     return method
 
@@ -123,7 +145,7 @@ class Symbol:
 
     def __neg__(self) -> "Symbol":
         """Return its negative."""
-        return self.graph.add("negative", self.graph.number(self).place)
+        return self.graph.call("negative", self)
 
     def __pos__(self) -> "Symbol":
         """Return itself."""
@@ -131,21 +153,38 @@ class Symbol:
 
     def __abs__(self) -> "Symbol":
         """Return its magnitude."""
-        return self.graph.add("abs", self.graph.number(self).place)
+        return self.graph.call("abs", self)
 
     def __pow__(self, power: Any) -> "Symbol":
-        """Return a whole power as a product."""
-        if isinstance(power, Symbol):
-            message = "it raises to a power that is not a number; `xp.exp` can be compiled"
-            raise Untraceable(message)
-        if power not in range(1, 9):
-            message = f"it raises to the power {power!r}; whole powers from 1 to 8 can be compiled"
-            raise Untraceable(message)
-        return reduce(mul, [self] * int(power))
+        """Return a power: small whole ones and their halves as products."""
+        try:
+            exponent = math.nan if isinstance(power, Symbol) else float(power)
+        except (TypeError, ValueError):
+            exponent = math.nan  # what it is instead of a number is said below
+        if not abs(exponent) <= WHOLE or 2 * exponent % 1:
+            return self.graph.call("pow", self, power)
+        factors = [self] * int(abs(exponent))
+        if exponent % 1:
+            factors.append(self.graph.call("sqrt", self))
+        result = reduce(mul, factors) if factors else self.graph.lift(1)
+        return result if exponent >= 0 else 1 / result
+
+    def __rpow__(self, base: Any) -> "Symbol":
+        """Return a power of a number."""
+        return self.graph.call("pow", base, self)
 
     __bool__ = _refusal("it branches on a value; use `xp.where`")
     __float__ = __int__ = __index__ = _refusal("it reads a value as a Python number")
-    __len__ = __iter__ = __getitem__ = _refusal("it takes an array apart")
+
+    def __getitem__(self, index: Any) -> "Symbol":
+        """Return itself with another axis of length 1; refuse to take it apart."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if not all(part is None or part is ... or part == slice(None) for part in parts):
+            message = "it takes an array apart"
+            raise Untraceable(message)
+        return self.graph.add("wide", self.place) if self.place in self.graph.narrow else self
+
+    __len__ = __iter__ = _refusal("it takes an array apart")
     __matmul__ = __rmatmul__ = _refusal("it has a matrix product")
 
     def __getattr__(self, name: str) -> Any:
@@ -161,40 +200,48 @@ class Tracing:
         self.graph = graph
 
     def __getattr__(self, name: str) -> Any:
-        """Refuse a function that no kernel has."""
+        """Return a function of one number as in the standard; refuse one that no kernel has."""
+        if name in UNARY:
+            return partial(self.graph.call, name)
         message = f"it uses `xp.{name}`; what can be compiled is {FUNCTIONS} and operators"
         raise Untraceable(message)
 
-    def _call(self, operation: str, *values: Any) -> Symbol:
-        return self.graph.add(operation, *(self.graph.number(value).place for value in values))
-
-    def tanh(self, x: Any) -> Symbol:
-        """As in the standard."""
-        return self._call("tanh", x)
-
     def traced_sigmoid(self, x: Any) -> Symbol:
         """Write down what `xpbptt.cells.sigmoid` was called with."""
-        return self._call("sigmoid", x)
-
-    def exp(self, x: Any) -> Symbol:
-        """As in the standard."""
-        return self._call("exp", x)
-
-    def sqrt(self, x: Any) -> Symbol:
-        """As in the standard."""
-        return self._call("sqrt", x)
-
-    def abs(self, x: Any) -> Symbol:
-        """As in the standard."""
-        return self._call("abs", x)
+        return self.graph.call("sigmoid", x)
 
     def maximum(self, x1: Any, x2: Any) -> Symbol:
         """As in the standard."""
-        return self._call("maximum", x1, x2)
+        return self.graph.call("maximum", x1, x2)
 
     def minimum(self, x1: Any, x2: Any) -> Symbol:
         """As in the standard."""
-        return self._call("minimum", x1, x2)
+        return self.graph.call("minimum", x1, x2)
+
+    def clip(self, x: Any, min: Any = None, max: Any = None) -> Symbol:  # noqa: A002 - the standard's
+        """As in the standard."""
+        if min is not None:
+            x = self.maximum(x, min)
+        return self.graph.number(x) if max is None else self.minimum(x, max)
+
+    def pow(self, x1: Any, x2: Any) -> Symbol:
+        """As in the standard."""
+        power: Symbol = self.graph.number(x1) ** x2
+        return power
+
+    def square(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self.graph.call("multiply", x, x)
+
+    def reciprocal(self, x: Any) -> Symbol:
+        """As in the standard."""
+        return self.graph.call("divide", 1, x)
+
+    def sign(self, x: Any) -> Symbol:
+        """As in the standard."""
+        number = self.graph.number(x)
+        of_rest = self.where(number < 0, -1, self.where(number > 0, 1, number))  # NaN stays
+        return self.where(number == 0, 0, of_rest)
 
     def where(self, condition: Any, x1: Any, x2: Any) -> Symbol:
         """As in the standard."""
@@ -206,6 +253,36 @@ class Tracing:
         if first.place == second.place:  # so that a constant of a masked step stays one
             return first
         return self.graph.add("where", chosen.place, first.place, second.place)
+
+    def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("sum", x, axis, keepdims)
+
+    def max(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("max", x, axis, keepdims)
+
+    def min(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self._over_units("min", x, axis, keepdims)
+
+    def mean(self, x: Any, axis: Any = None, keepdims: bool = False) -> Symbol:  # noqa: FBT001, FBT002 - the standard's
+        """As in the standard, over the hidden units."""
+        return self.sum(x, axis, keepdims) / self.graph.add("units")
+
+    def _over_units(self, operation: str, x: Any, axis: Any, keepdims: Any) -> Symbol:
+        number = self.graph.number(x)
+        if axis not in LAST or number.place in self.graph.narrow:
+            message = (
+                f"it calls `xp.{operation}` over other axes than the last one, that of the units"
+            )
+            raise Untraceable(message)
+        result = self.graph.add(operation, number.place)
+        if not keepdims:
+            # Another node than with the axis: what it is used for differs.
+            result = self.graph.add("narrow", result.place)
+            self.graph.narrow.add(result.place)
+        return result
 
     def zeros_like(self, x: Any) -> Symbol:  # noqa: ARG002 - the standard's
         """As in the standard."""

@@ -18,14 +18,14 @@ from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import AnyArray, Namespace
 from xpbptt._arrays.writes import unseen
-from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+from xpbptt.cells import BUILT_IN, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.cells.product import read, recurrent, spread
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.nets.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
 
 # Not checked here: the tests do so, and on a GPU the small step would compile a dozen kernels.
-TESTED = frozenset({RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE})
+TESTED = frozenset({*BUILT_IN, GRU_RESET_BEFORE})
 
 log = logging.getLogger("xpbptt")
 

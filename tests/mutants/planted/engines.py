@@ -27,6 +27,20 @@ MUTANTS = [
         "tests/kernels/test_sequence.py::test_the_state_after_infer",
     ),
     Mutant(
+        "units beyond the last one are added up",
+        "kernels/llvm/sums.py",
+        "if inside is not None:",
+        "if False:",
+        "tests/kernels/test_fused.py::test_laws_of_a_compiled_cell[numpy-norm-derivative]",
+    ),
+    Mutant(
+        "the product always reads the output",
+        "kernels/programs.py",
+        "read=places.states(cell)[read(cell)].name,",
+        "read=places.states(cell)[0].name,",
+        "tests/kernels/test_fused.py::test_laws_of_a_compiled_cell[numpy-some-derivative]",
+    ),
+    Mutant(
         "a thread works on the rows of the first one",
         "kernels/llvm/loops.py",
         "place + first * array.strides[axis]",

@@ -19,10 +19,10 @@ def shapes(
     places: tuple[Buffer, ...], steps: int, batch: int, size: int, dtype: Any, xp: Namespace
 ) -> Shapes:
     """Return the shapes and dtypes of buffers by their names, H being `size`."""
-    lengths = {"t": steps, "b": batch}
+    lengths = {"t": steps, "b": batch, "1": 1}
     return {
         place.name: (
-            (*(lengths[axis] for axis in place.axes[:-1]), place.blocks * size),
+            tuple(place.blocks * size if axis == "j" else lengths[axis] for axis in place.axes),
             xp.bool if place.logical else dtype,
         )
         for place in places

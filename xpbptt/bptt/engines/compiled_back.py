@@ -122,4 +122,5 @@ def _residuals(
     buffers = residuals | products | given(compiled, one, state, xp=xp)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
-    return {name: xp.reshape(part, before_each[0].shape) for name, part in residuals.items()}
+    rows = before_each[0].shape[:2]
+    return {name: xp.reshape(part, (*rows, *part.shape[2:])) for name, part in residuals.items()}

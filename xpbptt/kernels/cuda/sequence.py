@@ -20,6 +20,7 @@ from xpbptt.kernels.cuda.product import refuse_capture
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
+from xpbptt.kernels.emit import straight
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
@@ -141,6 +142,7 @@ class Sequence(Whole):
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program of a step; of all steps, when the sizes are known."""
+    straight(task.program)
     if task.kind in {"recompute", "single"}:
         return Step(task, dtype)
     return Free(task, dtype) if free.applies(task) else Sequence(task, dtype)

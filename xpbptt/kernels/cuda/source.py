@@ -6,12 +6,12 @@ from collections.abc import Callable
 from xpbptt.kernels.emit import INFIX, Language
 from xpbptt.kernels.program import Access, Buffer
 from xpbptt.kernels.programs import Task
+from xpbptt.kernels.symbols import UNARY
 
 OPERATIONS = INFIX | {
-    "tanh": "tanh({0})",
-    "exp": "exp({0})",
+    **{name: f"{name}({{0}})" for name in UNARY - {"abs"}},
     "sigmoid": "sigmoid({0})",
-    "sqrt": "sqrt({0})",
+    "pow": "pow({0}, {1})",
     "abs": "fabs({0})",
     "maximum": "({0} > {1} || {0} != {0}) ? {0} : {1}",
     "minimum": "({0} < {1} || {0} != {0}) ? {0} : {1}",
@@ -58,8 +58,9 @@ def place(access: Access) -> str:
     """
     buffer = access.buffer
     lengths = {"b": "batch", "j": f"{buffer.blocks} * size"}
-    found, *rest = (*access.row, access.column) if "j" in buffer.axes else access.row
-    for axis, each in zip(buffer.axes[1:], rest, strict=True):
+    whole = (*access.row, access.column) if "j" in buffer.axes else access.row
+    found, *rest = whole or ("0",)
+    for axis, each in zip(buffer.axes.replace("1", "")[1:], rest, strict=True):
         found = f"({found}) * {lengths[axis]} + {each}"
     return found
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from xpbptt._arrays.tree import map_leaves
 from xpbptt.kernels import loops
-from xpbptt.kernels.cuda.source import PREAMBLE, header, language, place, stored
+from xpbptt.kernels.cuda import rows
+from xpbptt.kernels.cuda.source import PREAMBLE, header, language, stored
 from xpbptt.kernels.emit import lines
-from xpbptt.kernels.program import Access, Program
+from xpbptt.kernels.program import Program
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Kernel
 
@@ -42,7 +43,7 @@ class Step:
         self.place, self.sized = next(
             (k, buffer) for k, buffer in enumerate(buffers) if "bj" in buffer.axes
         )
-        name = f"xpbptt_{task.program.name}"
+        name, self.sums = f"xpbptt_{task.program.name}", task.program.sums
         self.kernel = cupy.RawKernel(source(task.program, dtype, name), name)
         self.kernel.kernel  # noqa: B018 - compiles it, here where its failure is seen
 
@@ -61,8 +62,9 @@ class Step:
         frame = np.empty((), dtype=f"V{8 * len(numbers)}")  # what CuPy passes by value
         words = np.frombuffer(frame, dtype=np.int64)
         words[:] = numbers
-        grid = (-(-batch * size // THREADS), 1, 1)
-        return Launch(self.kernel.kernel, grid, (THREADS, 1, 1), (frame,), words)
+        blocks = batch if self.sums else -(-batch * size // THREADS)
+        threads = rows.THREADS if self.sums else THREADS
+        return Launch(self.kernel.kernel, (blocks, 1, 1), (threads, 1, 1), (frame,), words)
 
 
 def source(program: Program, dtype: str, name: str) -> str:
@@ -71,7 +73,9 @@ def source(program: Program, dtype: str, name: str) -> str:
     fields = [f"long long {each};" for each in SIZES]
     fields += [f"const {stored(buffer, dtype)}* {buffer.name};" for buffer in read]
     fields += [f"{stored(buffer, dtype)}* {buffer.name};" for buffer in written]
-    cuda = language(dtype, _element, lambda access, value: f"{_element(access)} = {value};")
+    if program.sums:
+        return rows.source(program, dtype, name, " ".join(fields))
+    cuda = language(dtype, rows.element, lambda access, value: f"{rows.element(access)} = {value};")
     body = "\n  ".join(lines(program, cuda))
     return f"""{header(dtype)}{PREAMBLE}
 struct Frame {{ {" ".join(fields)} }};
@@ -94,7 +98,3 @@ def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
         return step(*map_leaves(cupy.ascontiguousarray, (x_t, params, state, new)))
 
     return plain
-
-
-def _element(access: Access) -> str:
-    return f"frame.{access.buffer.name}[{place(access)}]"

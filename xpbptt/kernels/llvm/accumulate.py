@@ -6,7 +6,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, gradients, panels, threads
+from xpbptt.kernels.llvm import gradients, library, panels, threads
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
@@ -41,7 +41,7 @@ def accumulate(
     if len(pairs) > 1:
         dparams = dparams._replace(weight_hh=weights[1], bias_hh=biases[1])
     if own:
-        sums = (each.sum(axis=(0, 1)) for each in records[-own:])
+        sums = (np.asarray(each.sum(axis=(0, 1))) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, dx.reshape(x.shape)
 
@@ -81,4 +81,4 @@ def _gradients(
 @once
 def _compiled(dtype: Any) -> tuple[Run, Vector]:
     kind = vector(str(dtype), features())
-    return load("\n".join([cell.declarations(kind), gradients.gradients(kind)])), kind
+    return load("\n".join([library.declarations(kind), gradients.gradients(kind)])), kind

@@ -6,7 +6,8 @@ from typing import Any
 from xpbptt.kernels.llvm import math
 from xpbptt.kernels.llvm.code import Code
 from xpbptt.kernels.llvm.vectors import Vector, spread
-from xpbptt.kernels.program import LOADS, Access, Buffer, Program, live
+from xpbptt.kernels.phases import Phase, rows
+from xpbptt.kernels.program import LOADS, Access, Buffer, Program
 from xpbptt.kernels.symbols import Node
 
 # A product and a sum may become one instruction, and the sign of zero is free; nothing else is
@@ -29,80 +30,22 @@ ARITHMETIC = {
     "where": "select {bits} {0}, {type} {1}, {type} {2}",
     "sqrt": "call {type} @llvm.sqrt.{suffix}({type} {0})",
     "abs": "call {type} @llvm.fabs.{suffix}({type} {0})",
+    "floor": "call {type} @llvm.floor.{suffix}({type} {0})",
+    "pow": "call {type} @llvm.pow.{suffix}({type} {0}, {type} {1})",  # a number after the other
     "maximum": "call {type} @maximum({type} {0}, {type} {1})",
     "minimum": "call {type} @minimum({type} {0}, {type} {1})",
-    "tanh": "call {type} @tanh({type} {0})",
-    "exp": "call {type} @exp({type} {0})",
-    "sigmoid": "call {type} @sigmoid({type} {0})",
+    **{name: f"call {{type}} @vector_{name}({{type}} {{0}})" for name in math.FUNCTIONS},
     "power_of_two": "call {type} @power_of_two({type} {0})",
+    "exponent": "call {type} @exponent({type} {0})",
+    "mantissa": "call {type} @mantissa({type} {0})",
+    "first_bit": "call {bits} @first_bit({type} {0})",
+    "second_bit": "call {bits} @second_bit({type} {0})",
+    "far_sin": "call {type} @far_sin({type} {0}, {type} {1}, {bits} {2})",
+    "far_cos": "call {type} @far_cos({type} {0}, {type} {1}, {bits} {2})",
 }
 
-LARGER = """
-define internal {type} @{name}({type} %a, {type} %b) alwaysinline nounwind {{
-  %more = fcmp {relation} {type} %a, %b
-  %nan = fcmp uno {type} %a, %a
-  %take = or {bits} %more, %nan
-  %result = select {bits} %take, {type} %a, {type} %b
-  ret {type} %result
-}}
-"""
 
-# n is in the last bits of the sum with the magic number.
-POWER = """
-define internal {type} @power_of_two({type} %shifted) alwaysinline nounwind {{
-  %whole = bitcast {type} %shifted to {whole}
-  %up = shl {whole} %whole, {mantissa}
-  %biased = add {whole} %up, {bias}
-  %result = bitcast {whole} %biased to {type}
-  ret {type} %result
-}}
-"""
-
-DECLARED = """
-declare {type} @llvm.sqrt.{suffix}({type})
-declare {type} @llvm.fabs.{suffix}({type})
-declare {type} @llvm.fmuladd.{suffix}({type}, {type}, {type})
-declare {number} @llvm.vector.reduce.fadd.{suffix}({number}, {type})
-declare {type} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {type})
-declare void @llvm.masked.store.{suffix}.p0({type}, ptr, i32, {bits})
-declare <{lanes} x i8> @llvm.masked.load.v{lanes}i8.p0(ptr, i32, {bits}, <{lanes} x i8>)
-declare void @llvm.masked.store.v{lanes}i8.p0(<{lanes} x i8>, ptr, i32, {bits})
-"""
-
-
-def library(vector: Vector) -> str:
-    """Return the functions that programs call."""
-    form, whole = math.FORMATS[vector.number], f"i{8 * vector.size}"
-
-    def splat(value: int) -> str:
-        return f"<{', '.join([f'{whole} {value}'] * vector.lanes)}>"
-
-    words = _words(vector)
-    text = [declarations(vector)]
-    text += [LARGER.format(name="maximum", relation="ogt", **words)]
-    text += [LARGER.format(name="minimum", relation="olt", **words)]
-    text += [
-        POWER.format(
-            whole=f"<{vector.lanes} x {whole}>",
-            mantissa=splat(form.mantissa),
-            bias=splat(form.bias << form.mantissa),
-            **words,
-        )
-    ]
-    text += [_function(name, vector) for name in ("tanh", "exp", "sigmoid")]
-    return "\n".join(text)
-
-
-def declarations(vector: Vector) -> str:
-    """Return the declarations of LLVM's functions."""
-    return DECLARED.format(**_words(vector))
-
-
-def _function(name: str, vector: Vector) -> str:
-    graph, result = math.traced(name, vector.number)
-    code = Code(name, (f"{vector.type} %x",), result=vector.type)
-    found = values(code, vector, graph.nodes, live(graph.nodes, [result.place]), lambda _: "%x")
-    return code.text(found[result.place])
+Names = dict[int, str]  # of values, by the places of their expressions
 
 
 def values(
@@ -111,29 +54,36 @@ def values(
     nodes: Sequence[Node],
     places: Iterable[int],
     load: Callable[[Any], str],
-) -> dict[int, str]:
-    """Write expressions down; return the names of their values by their places."""
-    words, names = _words(vector), dict[int, str]()
+    at_hand: Names | None = None,
+) -> Names:
+    """Write expressions down; return the names of their values, and of those at hand."""
+    known, names = words(vector), dict(at_hand or {})
     for place in places:
+        if place in names:
+            continue
         operation, operands = nodes[place]
         if operation == "constant":
             names[place] = vector.constant(operands[0])
+        elif operation in {"narrow", "wide"}:  # an axis of length 1 less or more
+            names[place] = names[operands[0]]
         elif operation in LOADS:
             names[place] = load(operands[0])
         else:
             given = (names[each] for each in operands)
-            names[place] = code.let(ARITHMETIC[operation].format(*given, **words))
+            names[place] = code.let(ARITHMETIC[operation].format(*given, **known))
     return names
 
 
 def cell(
     code: Code,
     vector: Vector,
-    program: Program,
+    nodes: Sequence[Node],
+    phase: Phase,
     address: Callable[[Access], str],
-    count: str | None = None,
-) -> None:
-    """Write a program for one sequence and a vector of units.
+    inside: str | None = None,
+    at_hand: Names | None = None,
+) -> Names:
+    """Write a phase of a program for one sequence and a vector of units.
 
     Parameters
     ----------
@@ -141,31 +91,63 @@ def cell(
         Where it is written.
     vector : Vector
         The vector.
-    program : Program
-        The program.
+    nodes : sequence of Node
+        The expressions of the program.
+    phase : Phase
+        The phase.
     address : callable
         The address of the first element of an access.
-    count : str, optional
-        How many units there are. Default: a whole vector.
+    inside : str, optional
+        Which units of the vector there are. Default: all.
+    at_hand : dict, optional
+        The names of values that are known.
+
+    Returns
+    -------
+    names : dict
+        The names of all values.
     """
-    inside = None if count is None else vector.first(code, count)
 
     def load(access: Access) -> str:
         kind = _kind(access.buffer, vector)
         if "j" not in access.buffer.axes:
-            value = code.load("i8", address(access), 1)
-            return spread(code, code.let(f"icmp ne i8 {value}, 0"), "i1", vector.lanes)
+            return _one(code, vector, access, address(access))
         value = _load(code, vector, kind, address(access), inside)
         if access.buffer.logical:
             return code.let(f"icmp ne {kind} {value}, zeroinitializer")
         return value
 
-    found = values(code, vector, program.nodes, program.live(), load)
-    for access, place in program.stores:
+    found = values(code, vector, nodes, phase.places, load, at_hand)
+    for access, place in phase.stores:
         value, kind = found[place], _kind(access.buffer, vector)
         if access.buffer.logical:
             value = code.let(f"zext {vector.bits} {value} to {kind}")
         _store(code, vector, kind, value, address(access), inside)
+    return found
+
+
+def row(
+    code: Code,
+    vector: Vector,
+    program: Program,
+    address: Callable[[Access], str],
+    at_hand: Names,
+) -> None:
+    """Write what is stored once for a sequence."""
+    places, stores = rows(program)
+    load = lambda access: _one(code, vector, access, address(access))  # noqa: E731
+    found = values(code, vector, program.nodes, places, load, at_hand)
+    for access, place in stores:
+        first = code.let(f"extractelement {vector.type} {found[place]}, i32 0")
+        code.store(vector.number, first, address(access), vector.size)
+
+
+def _one(code: Code, vector: Vector, access: Access, address: str) -> str:
+    """Read what all units of a sequence share."""
+    if access.buffer.logical:
+        value = code.load("i8", address, 1)
+        return spread(code, code.let(f"icmp ne i8 {value}, 0"), "i1", vector.lanes)
+    return vector.spread(code, code.load(vector.number, address, vector.size))
 
 
 def _load(code: Code, vector: Vector, kind: str, address: str, inside: str | None) -> str:
@@ -203,7 +185,8 @@ def _suffix(kind: str, vector: Vector) -> str:
     return vector.suffix if kind == vector.type else f"v{vector.lanes}i8"
 
 
-def _words(vector: Vector) -> Mapping[str, Any]:
+def words(vector: Vector) -> Mapping[str, Any]:
+    """Return the types of a vector, as the texts of instructions name them."""
     true = f"<{', '.join(['i1 true'] * vector.lanes)}>"
     return {
         "number": vector.number,

@@ -4,12 +4,14 @@ A function takes a frame: an array of 8-byte words, whole numbers and addresses 
 function's names. A thread has a frame of its own, with the addresses of its rows of the batch.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from xpbptt.kernels.llvm.cell import cell
+from xpbptt.kernels.llvm.cell import row
 from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.sums import Address, Body, Over, Sums
 from xpbptt.kernels.llvm.vectors import Vector
+from xpbptt.kernels.phases import Phase
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 
@@ -55,6 +57,7 @@ class Function:
         self.vector = vector
         self.task = task
         self.frame = Frame(self.code, *names)
+        self.sums = Sums(self.code, vector, task.program, self.frame["hidden"])
 
     def element(self, access: Access, t: Value, b: Value, j: Value) -> str:
         """Return the address of an element of an array without gaps."""
@@ -76,16 +79,32 @@ class Function:
         del name
         return step
 
-    def units(self, address: Callable[[Access], str], j: Value) -> None:
-        """Write the program for a vector of units, of which the last may not be there."""
+    def row(self, over: Over, address: Address) -> None:
+        """Write the program for one sequence.
+
+        Parameters
+        ----------
+        over : callable
+            ``over(body)`` writes ``body(address, j)`` for each vector of units.
+        address : callable
+            The address of what the units share.
+        """
+        for phase in self.sums.phases:
+            self.sums.begin(phase)
+            over(partial(self.units, phase))
+            self.sums.end(phase)
+        row(self.code, self.vector, self.task.program, address, self.sums.at_hand)
+
+    def units(self, phase: Phase, address: Address, j: Value) -> None:
+        """Write a phase for a vector of units, of which the last may not be there."""
         code, hidden = self.code, self.frame["hidden"]
         left = code.whole("sub", hidden, j)
         whole = code.test("sge", left, self.vector.lanes)
         with code.when(whole):
-            cell(code, self.vector, self.task.program, address)
+            self.sums.write(phase, address, j, None)
         some = code.let(f"xor i1 {whole}, true")
         with code.when(code.let(f"and i1 {some}, {code.test('sgt', left, 0)}")):
-            cell(code, self.vector, self.task.program, address, left)
+            self.sums.write(phase, address, j, self.vector.first(code, left))
 
 
 class Step(Function):
@@ -97,8 +116,13 @@ class Step(Function):
     def text(self) -> str:
         """Return the function."""
         code, frame, lanes = self.code, self.frame, self.vector.lanes
-        with code.loop(0, frame["batch"]) as b, code.loop(0, frame["hidden"], lanes) as j:
-            self.units(lambda access: self.element(access, frame["step"], b, j), j)
+        with code.loop(0, frame["batch"]) as b:
+
+            def over(body: Body) -> None:
+                with code.loop(0, frame["hidden"], lanes) as j:
+                    body(lambda access: self.element(access, frame["step"], b, j), j)
+
+            self.row(over, lambda access: self.element(access, frame["step"], b, 0))
         return code.text()
 
 

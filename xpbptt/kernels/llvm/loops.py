@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, panels, product, threads
+from xpbptt.kernels.llvm import library, panels, product, threads
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, words
 from xpbptt.kernels.llvm.function import Step
@@ -47,6 +47,8 @@ class Compiled(NamedTuple):
         Whether the loop forward needs memory for a copy of what W_hh multiplies.
     padded : tuple of str
         The buffers whose rows the loop back holds padded to whole vectors.
+    sums : bool
+        Whether the program takes sums over the hidden units.
     """
 
     function: Run
@@ -54,17 +56,19 @@ class Compiled(NamedTuple):
     axes: tuple[int | None, ...]
     copies: bool = False
     padded: tuple[str, ...] = ()
+    sums: bool = False
 
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = [cell.library(kind)], batch_axes(program) | _axes(task)
+    text, axes = [library.library(kind, program)], batch_axes(program) | _axes(task)
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
         copies = bool(task.given)
         own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
-        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)), copies)
+        own_axes = tuple(map(axes.get, own))
+        return Compiled(load("\n".join(text)), own, own_axes, copies=copies, sums=program.sums)
     if task.kind in {"back", "watch"}:
         if task.recurrent:
             text += [product.product("product", kind, WIDE)]
@@ -73,7 +77,8 @@ def compile_(task: Task, dtype: str) -> Any:
         own = backward_names(task).addresses[bool(task.recurrent) + len(held) :]
         carried = (0,) * len(held)
         own_axes = (*carried, *map(axes.get, own))
-        return Compiled(load("\n".join(text)), own, own_axes, padded=held)
+        made = load("\n".join(text))
+        return Compiled(made, own, own_axes, padded=held, sums=program.sums)
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
 
 
@@ -115,6 +120,7 @@ def forward(
     x = _readable(x, params.weight_ih.dtype)
     size, (x_step, x_row, _) = x.itemsize, x.strides
     (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:])
+    wide *= count if run.sums else 1  # panels that are kept
     own = [buffers[name] for name in run.own]
     places = addresses([x, *weights, *own])
     # The rows of a state are those of all steps, or of two in turn.

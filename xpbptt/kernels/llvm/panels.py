@@ -7,7 +7,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, pack
+from xpbptt.kernels.llvm import library, pack
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.frames import addresses, plain
 from xpbptt.kernels.llvm.machine import features
@@ -63,4 +63,4 @@ def _backward(dtype: Any) -> tuple[Run, int]:
 def _packer(kind: Vector, text: str) -> Run:
     whole, place = ctypes.c_int64, ctypes.c_void_p
     kinds: tuple[Any, ...] = (place, whole, whole, place)
-    return load("\n".join([cell.declarations(kind), text]), *kinds)
+    return load("\n".join([library.declarations(kind), text]), *kinds)

@@ -5,6 +5,7 @@ product of a panel is all that the cell needs for these units.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from xpbptt.kernels.llvm.clip import hand_back
@@ -12,12 +13,15 @@ from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.product import product
 from xpbptt.kernels.llvm.starts import dropped, started
+from xpbptt.kernels.llvm.sums import Address, Body
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 
 WIDE = 4  # vectors of a tile, where the gates of a vector of units are fewer
 PRODUCTS = {"u", "v"}
+
+Element = Callable[..., str]
 
 
 class Panel(NamedTuple):
@@ -97,20 +101,83 @@ def multiply(
     )
 
 
-def in_panel(of: Function, access: Access, panel: Panel, rows: str, b: Value, k: int) -> str:
-    """Return the address of an element of a panel's product, in its row b and unit vector k."""
-    column = (access.block * panel.vectors + k) * of.vector.lanes
-    row = of.code.times(b, panel.tile * of.vector.lanes)
-    return of.code.at(of.vector.number, rows, of.code.total(row, column))
+class Panelled(Function):
+    """A function whose units lie in panels: of W_ih and u, and of W_hh and v."""
+
+    def __init__(self, vector: Vector, task: Task, names: Names, name: str = "run") -> None:
+        super().__init__(vector, task, names, name)
+        self.panel = panel(task.gates)
+        self.panels = {"u": self.panel, "v": beside(task.gates, task.recurrent)}
+        self.width = self.panel.vectors * vector.lanes
+        hidden = self.code.total(self.frame["hidden"], self.width - 1)
+        self.count = self.code.whole("udiv", hidden, self.width)
+
+    def product_hh(self, before: str, p: Value) -> None:
+        """Write the product of the state with panel p."""
+        code, frame, number, hidden = (
+            *(self.code, self.frame, self.vector.number, self.frame["hidden"]),
+        )
+        wide = self.panels["v"].tile * self.vector.lanes
+        weight = code.at(number, frame["weight_hh"], code.times(code.times(p, hidden), wide))
+        rows = before, hidden, frame["rows"]
+        multiply(code, "product_hh", rows, (weight, hidden), (self.state_part(p), wide))
+
+    def state_part(self, p: Value) -> str:
+        """Return the address of the product of panel p: all are kept if there are sums."""
+        if not self.task.program.sums:
+            return self.frame["v"]
+        wide = self.panels["v"].tile * self.vector.lanes
+        place = self.code.times(self.code.times(p, self.frame["rows"]), wide)
+        return self.code.at(self.vector.number, self.frame["v"], place)
+
+    def cells(self, product: Callable[[Value], None], element: Element) -> None:
+        """Write the cell for all sequences, after the products that it takes.
+
+        Parameters
+        ----------
+        product : callable
+            Writes the products of a panel.
+        element : callable
+            ``element(access, p, b, j, k)``: the address of an access for the k-th vector of units
+            of panel p, whose first unit is j.
+        """
+        code, rows = self.code, self.frame["rows"]
+
+        def over(body: Body, p: Value, b: Value) -> None:
+            for k in range(self.panel.vectors):
+                j = code.total(code.times(p, self.width), k * self.vector.lanes)
+                body(partial(element, p=p, b=b, j=j, k=k), j)
+
+        if not self.task.program.sums:  # a panel after the other, whose product is in the cache
+            (phase,) = self.sums.phases
+            with code.loop(0, self.count) as p:
+                product(p)
+                with code.loop(0, rows) as b:
+                    over(partial(self.units, phase), p, b)
+            return
+        with code.loop(0, self.count) as p:
+            product(p)
+        with code.loop(0, rows) as b:
+
+            def over_all(body: Body) -> None:
+                with code.loop(0, self.count) as p:
+                    over(body, p, b)
+
+            self.row(over_all, partial(element, p=0, b=b, j=0, k=0))
+
+    def in_panel(self, access: Access, rows: str, b: Value, k: int) -> str:
+        """Return the address of an element of a panel's product, in row b and unit vector k."""
+        panel = self.panels[access.buffer.name]
+        column = (access.block * panel.vectors + k) * self.vector.lanes
+        row = self.code.times(b, panel.tile * self.vector.lanes)
+        return self.code.at(self.vector.number, rows, self.code.total(row, column))
 
 
-class Forward(Function):
+class Forward(Panelled):
     """The loop forward."""
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, forward_names(task))
-        self.panel = panel(task.gates)
-        self.panels = {"u": self.panel, "v": beside(task.gates, task.recurrent)}
 
     def kept(self, name: str, step: Value) -> Value:
         """Return the row of a buffer that belongs to a step: of a state, the rows may alternate."""
@@ -121,12 +188,9 @@ class Forward(Function):
     def text(self) -> str:
         """Return the function."""
         code, frame, number = self.code, self.frame, self.vector.number
-        lanes = self.vector.lanes
-        columns = self.panel.tile * lanes
-        width = self.panel.vectors * lanes
+        columns = self.panel.tile * self.vector.lanes
         rows, hidden, inputs = frame["rows"], frame["hidden"], frame["inputs"]
         x_step, x_row = frame["x_step"], frame["x_row"]
-        panels = code.whole("udiv", code.total(hidden, width - 1), width)
         # Rows of several steps are multiplied at once where one stride leads from each to the next.
         single = code.test("eq", rows, 1)
         dense = code.test("eq", x_step, code.times(rows, x_row))
@@ -139,7 +203,7 @@ class Forward(Function):
             count = code.let(f"select i1 {joined}, i64 {several}, i64 {rows}")
             x = code.at(number, frame["x"], code.times(start, x_step))
             block = code.times(several, columns)
-            with code.loop(0, panels) as p:
+            with code.loop(0, self.count) as p:
                 weight = code.times(code.times(p, inputs), columns)
                 out = code.at(number, frame["u"], code.times(p, block))
                 with code.loop(0, calls) as s:
@@ -157,33 +221,29 @@ class Forward(Function):
                 before = code.at(number, frame[self.task.read], place)
                 if self.task.given:
                     before = started(self, t, before)
-                with code.loop(0, panels) as p:
+                first = code.times(code.times(s, rows), columns)
+
+                def product(p: Value, before: str = before) -> None:
                     if self.task.recurrent:
-                        wide = self.panels["v"].tile * lanes
-                        weight = code.times(code.times(p, hidden), wide)
-                        multiply(
-                            code,
-                            "product_hh",
-                            (before, hidden, rows),
-                            (code.at(number, frame["weight_hh"], weight), hidden),
-                            (frame["v"], wide),
-                        )
-                    first = code.times(code.times(s, rows), columns)
-                    u = code.at(number, frame["u"], code.times(p, block), first)
-                    with code.loop(0, rows) as b:
-                        for k in range(self.panel.vectors):
-                            j = code.total(code.times(p, width), k * lanes)
-                            self.units(self._address(u, t, b, j, k), j)
+                        self.product_hh(before, p)
+
+                def element(
+                    access: Access,
+                    p: Value,
+                    b: Value,
+                    j: Value,
+                    k: int,
+                    at: tuple[Value, ...] = (t, block, first),
+                ) -> str:
+                    step, apart, row = at
+                    if access.buffer.name not in PRODUCTS:
+                        return self.element(access, step, b, j)
+                    of_input = code.at(number, frame["u"], code.times(p, apart), row)
+                    rows = of_input if access.buffer.name == "u" else self.state_part(p)
+                    return self.in_panel(access, rows, b, k)
+
+                self.cells(product, element)
         return code.text()
-
-    def _address(self, u: str, t: Value, b: Value, j: Value, k: int) -> Callable[[Access], str]:
-        def address(access: Access) -> str:
-            if access.buffer.name not in PRODUCTS:
-                return self.element(access, t, b, j)
-            rows = u if access.buffer.name == "u" else self.frame["v"]
-            return in_panel(self, access, self.panels[access.buffer.name], rows, b, k)
-
-        return address
 
 
 class Backward(Function):
@@ -201,8 +261,13 @@ class Backward(Function):
         panels = code.whole("udiv", padded, columns)
         with code.loop(0, frame["steps"]) as back:
             t = code.whole("sub", code.whole("sub", frame["steps"], 1), back)
-            with code.loop(0, rows) as b, code.loop(0, hidden, self.vector.lanes) as j:
-                self.units(self._address(t, b, j), j)
+            with code.loop(0, rows) as b:
+
+                def over(body: Body, t: Value = t, b: Value = b) -> None:
+                    with code.loop(0, hidden, self.vector.lanes) as j:
+                        body(self._address(t, b, j), j)
+
+                self.row(over, self._address(t, b, 0))
             if self.task.recurrent:
                 step = code.times(code.times(t, frame["batch"]), depth)
                 dv = code.at(number, frame[self.task.record], step)
@@ -220,7 +285,7 @@ class Backward(Function):
             hand_back(self, t)
         return code.text()
 
-    def _address(self, t: Value, b: Value, j: Value) -> Callable[[Access], str]:
+    def _address(self, t: Value, b: Value, j: Value) -> Address:
         def address(access: Access) -> str:
             if access.buffer.name not in self.task.carried:
                 return self.element(access, t, b, j)

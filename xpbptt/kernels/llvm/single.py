@@ -9,14 +9,14 @@ import numpy as np
 
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
-from xpbptt.kernels.llvm import cell
+from xpbptt.kernels.llvm import library
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import address, plain, words
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
+from xpbptt.kernels.llvm.sums import Body
 from xpbptt.kernels.llvm.vectors import Vector, vector
-from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Kernel
 
@@ -30,7 +30,11 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
     """Return the step of a stream, one function for one sequence; see `loops.single`."""
     several, flat = quiet(loops.single(kernel, arguments)), loops.flat
     kind = vector(kernel.dtype, features())
-    text = [cell.library(kind), apply(kind), Single(kind, kernel.task, arguments).text()]
+    text = [
+        library.library(kind, kernel.task.program),
+        apply(kind),
+        Single(kind, kernel.task, arguments).text(),
+    ]
     function = load("\n".join(text))
 
     plainly: list[Any] = [None, (), []]  # parameters, all of them plain, and their addresses
@@ -81,12 +85,12 @@ class Single(Function):
             )
             frame.name(name, out)
 
-        with code.loop(0, frame["hidden"], self.vector.lanes) as j:
-            self.units(lambda access: self._address(access, j), j)
-        return code.text()
+        def over(body: Body) -> None:
+            with code.loop(0, frame["hidden"], self.vector.lanes) as j:
+                body(lambda access: self.element(access, 0, 0, j), j)
 
-    def _address(self, access: Access, j: Value) -> str:
-        return self.element(access, 0, 0, j)
+        self.row(over, lambda access: self.element(access, 0, 0, 0))
+        return code.text()
 
 
 def apply(vector: Vector) -> str:

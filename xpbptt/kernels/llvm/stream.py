@@ -1,23 +1,21 @@
 """A stream: every layer's step with weights that were packed once, in one call for all layers."""
 
 from ctypes import addressof, create_string_buffer
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import cell, loops
+from xpbptt.kernels.llvm import library, loops
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.frames import addresses, words
-from xpbptt.kernels.llvm.function import Function, Names
+from xpbptt.kernels.llvm.function import Names
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     PRODUCTS,
-    beside,
-    in_panel,
+    Panelled,
     multiply,
     panel,
     pointers,
@@ -35,46 +33,42 @@ def names(task: Task) -> Names:
     return Names(("rows", "inputs", "hidden"), (*pointers(task), task.read, *own))
 
 
-class Layer(Function):
+class Layer(Panelled):
     """The step of one layer."""
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, names(task), name="layer")
-        self.panels = {"u": panel(task.gates), "v": beside(task.gates, task.recurrent)}
 
     def text(self) -> str:
         """Return the function, and the one that runs it for each layer."""
-        code, frame, number, lanes = self.code, self.frame, self.vector.number, self.vector.lanes
-        vectors = self.panels["u"].vectors
-        width = vectors * lanes
-        rows, hidden = frame["rows"], frame["hidden"]
-        panels = code.whole("udiv", code.total(hidden, width - 1), width)
-        with code.loop(0, panels) as p:
-            for row, depth, side, out in (
-                (frame["x"], frame["inputs"], "ih", "u"),
-                (frame[self.task.read], hidden, "hh", "v"),
-            ):
-                columns = self.panels[out].tile * lanes
-                if columns:
-                    at = code.times(code.times(p, depth), columns)
-                    multiply(
-                        code,
-                        f"product_{side}",
-                        (row, depth, rows),
-                        (code.at(number, frame[f"weight_{side}"], at), depth),
-                        (frame[out], columns),
-                    )
-            with code.loop(0, rows) as b:
-                for k in range(vectors):
-                    j = code.total(code.times(p, width), k * lanes)
-                    self.units(partial(self._address, b=b, j=j, k=k), j)
-        return f"{code.text()}\n{_all_layers()}"
+        self.cells(self._products, self._element)
+        return f"{self.code.text()}\n{_all_layers()}"
 
-    def _address(self, access: Access, *, b: Value, j: Value, k: int) -> str:
+    def _products(self, p: Value) -> None:
+        code, frame, number, inputs = (
+            *(self.code, self.frame, self.vector.number, self.frame["inputs"]),
+        )
+        columns = self.panel.tile * self.vector.lanes
+        weight = code.at(number, frame["weight_ih"], code.times(code.times(p, inputs), columns))
+        rows = frame["x"], inputs, frame["rows"]
+        multiply(code, "product_ih", rows, (weight, inputs), (self._input_part(p), columns))
+        if self.task.recurrent:
+            self.product_hh(frame[self.task.read], p)
+
+    def _input_part(self, p: Value) -> str:
+        if not self.task.program.sums:
+            return self.frame["u"]
+        columns = self.panel.tile * self.vector.lanes
+        place = self.code.times(self.code.times(p, self.frame["rows"]), columns)
+        return self.code.at(self.vector.number, self.frame["u"], place)
+
+    def _element(self, access: Access, p: Value, b: Value, j: Value, k: int) -> str:
         name = access.buffer.name
         if name not in PRODUCTS:
             return self.element(access, 0, b, j)
-        return in_panel(self, access, self.panels[name], self.frame[name], b, k)
+        return self.in_panel(
+            access, self._input_part(p) if name == "u" else self.state_part(p), b, k
+        )
 
 
 def _all_layers() -> str:
@@ -89,7 +83,7 @@ def _all_layers() -> str:
 @once
 def _function(task: Task, dtype: str) -> Run:
     kind = vector(dtype, features())
-    text = [cell.library(kind), products(kind, task), Layer(kind, task).text()]
+    text = [library.library(kind, task.program), products(kind, task), Layer(kind, task).text()]
     return load("\n".join(text))
 
 
@@ -128,7 +122,9 @@ class Stepper:
         self.outputs = [self._states[k][-1][0] for k in (1, 0)]  # by the turn that writes them
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
-        self._scratch = np.empty((2, batch, shape.tile * lanes), dtype=dtype)
+        widest = max(layer[0].shape[1] for layer in state)
+        kept = -(-widest // (shape.vectors * lanes)) if task.program.sums else 1  # panels
+        self._scratch = np.empty((2, kept, batch, shape.tile * lanes), dtype=dtype)
         self._weights = [loops.pack(task.gates, each, 1) for each in params]
         self._others = [_others(each) for each in params]
         self._frames = [self._frame(task, turn, batch) for turn in (0, 1)]

@@ -6,6 +6,7 @@ derivative of the forward pass in a random direction over all inputs at once.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -14,6 +15,7 @@ import numpy as np
 from xpbptt._arrays import check as _check
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt._arrays.types import AnyArray, Tree
+from xpbptt.cells.cell import Cell
 from xpbptt.testing.checks.causality import check_net
 from xpbptt.testing.checks.layer import Differentiable, GradientError, Inputs, forward
 
@@ -45,6 +47,7 @@ def check_gradients(
     state: Tree = None,
     *,
     seed: int = 0,
+    smooth: Callable[..., Any] | None = None,
     **options: Any,
 ) -> GradientCheck:
     """Check a backward pass against the derivative of its forward pass.
@@ -69,6 +72,10 @@ def check_gradients(
         The initial state. Default: drawn at random, for a layer that has one.
     seed : int
         Of the random directions.
+    smooth : callable, optional
+        For a net of a `Cell` whose `backward` has a surrogate in place of a derivative: the forward
+        step whose derivative that is. It takes and returns what `forward` of the cell does, and
+        takes its place in the check.
     **options : dict
         Passed on to ``layer.forward``.
 
@@ -82,7 +89,8 @@ def check_gradients(
     GradientError
         Where a gradient is wrong; the message says of which input and by how much.
     TypeError
-        Where the arrays are not float64, in which alone the comparison is sharp.
+        Where the arrays are not float64, in which alone the comparison is sharp, or `smooth` is
+        given and `layer` is no net of a `Cell`.
 
     References
     ----------
@@ -102,6 +110,8 @@ def check_gradients(
     if any(isinstance(option, np.random.Generator) for option in options.values()):
         message = "`options` must hold seeds, no generator, which draws anew in each forward pass"
         raise TypeError(message)
+    if smooth is not None:
+        layer = _smoothed(layer, smooth)
     _check_double(Inputs(params, x, state))
     random = np.random.default_rng(seed)
     result = forward(layer, Inputs(params, x, state), options)
@@ -133,6 +143,14 @@ def check_gradients(
     if hasattr(layer, "bidirectional") and hasattr(layer, "hidden_size") and x.shape[0] > 1:
         check_net(layer, inputs, options)
     return GradientCheck(method, error)
+
+
+def _smoothed(layer: Any, smooth: Callable[..., Any]) -> Any:
+    """Return a net with another forward step."""
+    if not isinstance(getattr(layer, "cell", None), Cell):
+        message = f"`smooth` is for a net of a Cell, got {layer!r}"
+        raise TypeError(message)
+    return replace(layer, cell=layer.cell._replace(forward=smooth))
 
 
 def _derivative(

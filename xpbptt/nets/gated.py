@@ -1,0 +1,260 @@
+"""Nets of further LSTM and GRU cells."""
+
+from xpbptt.cells import cifg, layer_norm_gru, layer_norm_lstm, peephole, slstm
+from xpbptt.nets.net import Net
+
+
+def PeepholeLSTM(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of LSTM cells whose gates also see the memory cell [1]_.
+
+    The equations are in `xpbptt.cells.peephole`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] F. A. Gers, N. N. Schraudolph and J. Schmidhuber, "Learning precise timing with LSTM
+       recurrent networks", JMLR 3, 2002.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.PeepholeLSTM(12, 64)
+    PeepholeLSTM(12, 64)
+    """
+    return Net(
+        peephole.PEEPHOLE_LSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
+
+
+def CIFG(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of LSTM cells that forget as much as they let in [1]_.
+
+    The equations are in `xpbptt.cells.cifg`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] K. Greff et al., "LSTM: a search space odyssey", IEEE TNNLS 28, 2017.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.CIFG(12, 64)
+    CIFG(12, 64)
+    """
+    return Net(
+        cifg.CIFG_LSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
+
+
+def LayerNormLSTM(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of LSTM cells with layer normalisation of gates and memory cell [1]_.
+
+    The equations are in `xpbptt.cells.layer_norm_lstm`. Gains are kept as their distance from 1.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.LayerNormLSTM(12, 64)
+    LayerNormLSTM(12, 64)
+    """
+    return Net(
+        layer_norm_lstm.LAYER_NORM_LSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
+
+
+def LayerNormGRU(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of gated recurrent units with layer normalisation [1]_.
+
+    The equations are in `xpbptt.cells.layer_norm_gru`. Gains are kept as their distance from 1.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.LayerNormGRU(12, 64)
+    LayerNormGRU(12, 64)
+    """
+    return Net(
+        layer_norm_gru.LAYER_NORM_GRU,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
+
+
+def SLSTM(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of the scalar LSTM of xLSTM, in its stabilised form [1]_.
+
+    The equations are in `xpbptt.cells.slstm`: one head, which sees the whole state.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.SLSTM(12, 64)
+    SLSTM(12, 64)
+    """
+    return Net(
+        slstm.SLSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
