@@ -13,8 +13,6 @@ from public import ROOT, write
 
 import xpbptt
 from xpbptt.cells import product
-from xpbptt.kernels import programs
-from xpbptt.kernels.symbols import Untraceable
 from xpbptt.nets import signature
 
 ON_GPU = "``sequence`` where the weights fit the GPU, else ``stepwise``; :doc:`how </gpu>`"
@@ -100,25 +98,12 @@ def engine(cell: Any) -> tuple[str, str]:
     return answer.name, answer.reason
 
 
-def traced(cell: Any) -> str:
-    """Return why a cell cannot be compiled for any target; empty where it can."""
-    if isinstance(cell, xpbptt.Recurrence):
-        return "a Recurrence is not compiled"
-    try:
-        programs.forward(cell, masked=False)
-        programs.backward(cell, masked=False)
-    except Untraceable as error:
-        return str(error)
-    return ""
-
-
 def _engines(cell: Any) -> str:
     name, reason = engine(cell)
-    refused = traced(cell)
     because = f" ({reason})" if reason else ""
     rows = [
         ("NumPy", f"``{name}``{because}"),
-        ("CuPy", f"``eager`` ({refused})" if refused else ON_GPU),
+        ("CuPy", f"``eager``{because}" if name == "eager" else ON_GPU),
         ("JAX", "``scan`` from 32 steps on, else ``eager``"),
         ("other libraries of the standard", "``eager``"),
     ]
