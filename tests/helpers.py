@@ -2,6 +2,8 @@
 
 from contextlib import ExitStack, contextmanager
 from itertools import combinations, product
+from math import prod
+from random import Random
 from unittest.mock import patch
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 import xpbptt
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import compiled, compiled_back
+
+MANY = 5000  # rows of a test, of which not all are looked at
 
 CELLS = {
     "rnn-tanh": xpbptt.RNN,
@@ -23,21 +27,37 @@ CELLS = {
 def cover(names, *axes, strength=2, **options):
     """Parametrize a test so that every `strength` values of different axes come up together.
 
-    The rows are picked greedily: each next one has most of what has not come up. Two is pairwise;
-    with one, each value comes up at least once.
+    The rows are picked greedily: each next one has most of what has not come up, of very many rows
+    the best of some. Two is pairwise; with one, each value comes up at least once.
     """
     columns = list(combinations(range(len(axes)), strength))
-    rows = list(product(*(range(len(axis)) for axis in axes)))
+    sizes = [len(axis) for axis in axes]
+    rows = list(product(*map(range, sizes))) if prod(sizes) <= MANY else None
 
     def covered(row):
         return {(column, tuple(row[k] for k in column)) for column in columns}
 
-    missing, picked = set().union(*map(covered, rows)), []
+    def each(column):
+        return ((column, values) for values in product(*(range(sizes[k]) for k in column)))
+
+    missing, picked = {one for column in columns for one in each(column)}, []
     while missing:
-        best = max(rows, key=lambda row: len(covered(row) & missing))
+        drawn = rows or _rows_with(min(missing), sizes, len(picked))
+        best = max(drawn, key=lambda row: len(covered(row) & missing))
         missing -= covered(best)
         picked.append(tuple(axis[k] for axis, k in zip(axes, best, strict=True)))
     return pytest.mark.parametrize(names, picked, ids=_label, **options)
+
+
+def _rows_with(one, sizes, seed):
+    """Draw some of very many rows, in all of which one combination comes up."""
+    random, rows = Random(seed), []
+    for _ in range(60):
+        row = [random.randrange(size) for size in sizes]
+        for k, value in zip(*one, strict=True):
+            row[k] = value
+        rows.append(tuple(row))
+    return rows
 
 
 def _label(value):

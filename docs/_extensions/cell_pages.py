@@ -106,8 +106,8 @@ def traced(cell: Any) -> str:
     if isinstance(cell, xpbptt.Recurrence):
         return "a Recurrence is not compiled"
     try:
-        programs.forward(cell, masked=False)
-        programs.backward(cell, masked=False)
+        programs.forward(cell)
+        programs.backward(cell)
     except Untraceable as error:
         return str(error)
     return ""

@@ -56,8 +56,8 @@ def a_step_between_two_chunks_is_left_out(patch):
 
 
 def the_mask_is_ignored(patch):
-    def change(given, *arguments):
-        found = given(*arguments)
+    def change(given, *arguments, **options):
+        found = given(*arguments, **options)
         return found | {"mask": np.ones_like(found["mask"])} if "mask" in found else found
 
     for module in (compiled, compiled_back):
@@ -102,7 +102,7 @@ def clipping_forgets_the_mask(patch):
 
     def change(hand_back, loop, t):
         program = SimpleNamespace(names=())
-        kept = {"carried": loop.task.carried, "recurrent": loop.task.recurrent}
+        kept = {name: getattr(loop.task, name) for name in ("carried", "recurrent", "returned")}
         task = SimpleNamespace(program=program, **kept)
         parts = {"code": loop.code, "frame": loop.frame, "vector": loop.vector}
         hand_back(SimpleNamespace(task=task, **parts), t)
@@ -118,8 +118,8 @@ def truncation_is_one_step_off(patch):
 
 
 def an_array_is_taken_as_it_lies(patch):
-    def change(given, compiled, inputs):
-        return given(compiled, inputs) | {"bias_hh": inputs.params.bias_hh}
+    def change(given, compiled, inputs, *state, **options):
+        return given(compiled, inputs, *state, **options) | {"bias_hh": inputs.params.bias_hh}
 
     for module in (compiled, compiled_back):
         around(patch, module, "given", change)

@@ -22,7 +22,7 @@ def cell(number):
 
 def ask(number, xp):
     dtype = xp.ones(1, dtype=xp.float32).dtype
-    return find(cell(number), ("advance",), dtype, masked=False, xp=xp)
+    return find(cell(number), ("advance",), dtype, xp=xp)
 
 
 def test_equal_cells_made_again_share_a_program(compiler, xp):
@@ -42,7 +42,7 @@ def test_many_different_cells_run_eagerly_from_some_on(compiler, xp, monkeypatch
     assert f"made runs without the engine {compiler.loops[0].name}, slower: {reason}" in caplog.text
     assert not isinstance(ask(0.101, xp), str)  # those that are there stay
     dtype = xp.ones(1, dtype=xp.float32).dtype
-    assert not isinstance(find(LSTM, ("advance",), dtype, masked=False, xp=xp), str)
+    assert not isinstance(find(LSTM, ("advance",), dtype, xp=xp), str)
 
 
 SCRIPT = """

@@ -108,7 +108,7 @@ def test_a_kernel_that_cannot_be_built(monkeypatch, compiler, make, caplog, eage
 
 
 def ask(xp, dtype=None):
-    return find(LSTM, ("record",), xp.float32 if dtype is None else dtype, masked=False, xp=xp)
+    return find(LSTM, ("record",), xp.float32 if dtype is None else dtype, xp=xp)
 
 
 @pytest.mark.usefixtures("fresh")

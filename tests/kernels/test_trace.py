@@ -192,7 +192,7 @@ def test_what_comes_up_twice_is_written_down_once(traced, function, more):
 
 
 def test_the_lstm_takes_three_sigmoid_and_two_tanh():
-    nodes = programs.forward(LSTM, masked=False).record.nodes
+    nodes = programs.forward(LSTM).record.nodes
     found = [node.operation for node in nodes if node.operation in {"exp", "sigmoid", "tanh"}]
     assert sorted(found) == ["sigmoid"] * 3 + ["tanh"] * 2
 

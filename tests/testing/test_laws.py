@@ -29,7 +29,9 @@ def test_of_a_sequence_longer_than_what_is_computed_at_once(xp):
     laws.strategies(xpbptt.LSTM(3, 5), xp=xp, steps=70, exact=exact)
 
 
-@pytest.mark.parametrize("law", ["strategies", "linearity", "padding", "chunks", "engines"])
+@pytest.mark.parametrize(
+    "law", ["strategies", "linearity", "padding", "chunks", "engines", "resets"]
+)
 def test_of_no_steps_and_of_no_sequences(law, xp):
     net = xpbptt.LSTM(3, 5, 2, bidirectional=True)
     for steps, batch in ((0, 4), (6, 0), (0, 0), (1, 1)):

@@ -23,8 +23,8 @@ optimizer = xpbptt.adam()
 memory = optimizer.init(params)
 
 # The wrong order of arguments.
-lstm.forward(x, params)  # E: arg-type, type-var
-lstm.infer(params, state, x)  # E: arg-type, type-var
+lstm.forward(x, params)  # E: call-overload
+lstm.infer(params, state, x)  # E: call-overload
 lstm.step(params, state, x[0])  # E: type-var
 lstm.backward(y, cache)  # E: call-overload
 readout.forward(y, of_readout)  # E: arg-type, type-var
@@ -35,12 +35,12 @@ xpbptt.length_mask(7, [3, 1, 7, 2])  # E: call-overload
 xpbptt.clip_by_global_norm(1.0, grads.params)  # E: arg-type
 
 # One thing where another belongs.
-lstm.forward(params, x, mask)  # E: arg-type
-lstm.forward(params, x, mask=state)  # E: arg-type
+lstm.forward(params, x, mask)  # E: call-overload
+lstm.forward(params, x, mask=state)  # E: call-overload
 lstm.forward(params, x, params)  # E: arg-type
 lstm.forward(state, x)  # E: arg-type
 lstm.forward(grads, x)  # E: arg-type
-lstm.forward(params, [[[1.0]]])  # E: type-var
+lstm.forward(params, [[[1.0]]])  # E: call-overload
 lstm.backward(cache, state)  # E: call-overload
 lstm.backward(kept, y)  # E: call-overload
 readout.backward(cache, logits)  # E: arg-type
@@ -69,7 +69,7 @@ xpbptt.LSTM("3", 5)  # E: call-overload
 xpbptt.LSTM(3, 5, bidirectional="yes")  # E: call-overload
 xpbptt.RNN(3, 5, nonlinearity="sin")  # E: call-overload
 lstm.backward(cache, y, trace="yes")  # E: call-overload
-lstm.forward(params, x, bptt=xpbptt.KeepAll)  # E: arg-type
+lstm.forward(params, x, bptt=xpbptt.KeepAll)  # E: call-overload
 lstm.init(xp="numpy")  # E: arg-type
 lstm.init("a")  # E: arg-type
 lstm.init(0, np)  # E: call-arg

@@ -140,6 +140,17 @@ def beside(
     _same_device(name, array, like_name, array_api_compat.device(like))
 
 
+def flags(
+    name: str, array: AnyArray, like_name: str, like: AnyArray, axes: str, *, xp: Namespace
+) -> None:
+    """Refuse anything but booleans with the leading axes of `like`, its library and device."""
+    expected = tuple(like.shape[:-1])
+    if type(array) is np.ndarray is type(like) and array.dtype == bool and array.shape == expected:
+        return  # as the slow checks below
+    beside(name, array, like_name, like, kind="bool", xp=xp)
+    shape(name, array, expected, axes)
+
+
 def shape(name: str, array: AnyArray, expected: tuple[int, ...], meaning: str) -> None:
     """Refuse an array whose shape is not `expected`; `meaning` names the axes, as "(T, B, I)"."""
     if tuple(array.shape) != expected:

@@ -18,25 +18,13 @@ def generator(seed: Any, name: str = "seed") -> np.random.Generator:
         raise type(error)(message) from error
 
 
-def uniform(
-    random: np.random.Generator,
-    shape: tuple[int, ...],
-    bound: float,
-    *,
-    xp: Namespace,
-    dtype: Any = None,
-    device: Any = None,
-) -> AnyArray:
-    """Draw from U(-bound, bound) on the host, in float64, and make an array of `xp`.
+def placed(numbers: Any, *, xp: Namespace, dtype: Any = None, device: Any = None) -> AnyArray:
+    """Make an array of `xp` of numbers on the host.
 
     Parameters
     ----------
-    random : numpy.random.Generator
-        Where the numbers come from.
-    shape : tuple of int
-        The shape of the array.
-    bound : float
-        Half the width of the distribution.
+    numbers : numpy.ndarray
+        The numbers, in float64.
     xp : namespace
         A standard namespace.
     dtype : dtype or str, optional
@@ -57,10 +45,9 @@ def uniform(
         If the library gives another dtype than asked for.
     """
     dtype = _dtype(dtype, xp=xp)
-    draws = random.uniform(-bound, bound, size=shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns that it truncates; the check below refuses it
-        array = xp.asarray(draws, dtype=dtype, device=device)
+        array = xp.asarray(numbers, dtype=dtype, device=device)
     if array.dtype != dtype:
         message = (
             f"`dtype` {_name(dtype)} was asked for, but {library(xp)} made {array.dtype}: if this "

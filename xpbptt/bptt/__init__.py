@@ -3,7 +3,7 @@
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.combinators import bidirectional, chain, concatenate, reverse
 from xpbptt.bptt.layers.dropout import dropout
-from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
+from xpbptt.bptt.layers.layer import Gradients, Layer, Run, StartGradients, Watch
 from xpbptt.bptt.loop import unroll
 from xpbptt.bptt.strategies import (
     Binomial,
@@ -27,6 +27,7 @@ __all__ = [
     "Recurrence",
     "Run",
     "Segments",
+    "StartGradients",
     "Strategy",
     "Trace",
     "Truncated",

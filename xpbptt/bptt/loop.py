@@ -6,27 +6,33 @@ How steps are run is the engine's; what the gradients of segments add up to is i
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import array_api_compat
 
+from xpbptt._arrays.dual import writable
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
 from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
 from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
-from xpbptt.bptt.engines.segment import Back, Inputs, Segment
+from xpbptt.bptt.engines.resets import Resets
+from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.layers.noise import Noise, Rates
+from xpbptt.bptt.layers.states import Every, Start
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.kernels import Kind
+from xpbptt.cells.zoneout import expected
+from xpbptt.kernels import Form, Kind
 
+QUIET = Rates()
 INFER: tuple[Kind, ...] = ("advance",)  # the programs of inference
 
 
@@ -37,6 +43,7 @@ class LoopCache(NamedTuple):
     plan: Plan
     snapshots: dict[int, Tree]
     segment: Segment
+    started: bool = False  # whether resets restore another state than the first
 
 
 class Engines(NamedTuple):
@@ -53,7 +60,7 @@ def engines(
     x: AnyArray,
     plan: Plan,
     *,
-    masked: bool,
+    form: Form,
     xp: Namespace,
 ) -> Engines:
     """Return which engine the passes over an input take.
@@ -68,25 +75,30 @@ def engines(
         The input.
     plan : Plan
         What the pass forward keeps.
-    masked : bool
-        Whether there is a mask.
+    form : Form
+        What the passes are given beside input and state.
     xp : namespace
         The namespace of the arrays.
     """
-    found = (
-        choose(cell, kinds, params, x, masked=masked, xp=xp)
-        for kinds in (_kinds_forward(plan), _kinds_backward(plan, Watch()), INFER)
+    quiet = form._replace(drops=False, zoned=())  # nothing is drawn in inference
+    passes = (
+        (_kinds_forward(plan), form),
+        (_kinds_backward(plan, Watch()), form),
+        (INFER, quiet),
     )
+    found = (choose(cell, kinds, params, x, form=each, xp=xp) for kinds, each in passes)
     return Engines(*(Answer(engine.name, engine.reason) for engine in found))
 
 
-def unroll(cell: Cell | Recurrence) -> Layer:
+def unroll(cell: Cell | Recurrence, rates: Rates = QUIET) -> Layer:
     """Apply a cell at every time step of a sequence, one after the other.
 
     Parameters
     ----------
     cell : Cell or Recurrence
         The time step.
+    rates : Rates
+        The noise of `forward`; `infer` and `step` take its expectation. Default: none.
 
     Returns
     -------
@@ -94,23 +106,34 @@ def unroll(cell: Cell | Recurrence) -> Layer:
         Its parameters are those of the recurrence, its state is the recurrence's, its output is
         the first part h of the state after each step. The output may share memory with the cache.
     """
+    average = expected(cell, rates.zoneout)
     return Layer(
-        forward=partial(_forward, cell),
+        forward=partial(_forward, cell, rates),
         backward=partial(_backward, cell),
-        infer=partial(_infer, cell),
-        step=partial(_step, cell),
-        memory=partial(_memory, cell),
+        infer=partial(_infer, average),
+        step=partial(_step, average),
+        memory=partial(_memory, cell, rates),
     )
 
 
 def _forward(
-    cell: Cell | Recurrence, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
+    cell: Cell | Recurrence,
+    rates: Rates,
+    params: Tree,
+    x: AnyArray,
+    state: Tree,
+    run: Run,
+    *,
+    xp: Namespace,
 ) -> tuple[AnyArray, Tree, Any]:
-    mask, plan, _ = run
+    mask, plan, started = run.mask, cast("Plan", run.plan), isinstance(state, Start)
     kinds = _kinds_forward(plan)
-    engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
+    given, state = _given(params, x, state, run)
+    if rates.recurrent or rates.zoneout:
+        given = given._replace(noise=Noise(rates, run.key))
+    engine = choose(cell, kinds, params, x, form=given.form, xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
-    inputs = Inputs(params, x, mask, engine.prepare(params, steps, xp=xp))
+    inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
         segment, state = engine.record(inputs, state, xp=xp)
         outputs = segment.states
@@ -120,19 +143,34 @@ def _forward(
         segment = Segment(outputs, None)
     else:
         state = copied(state, xp=xp)  # it is kept
-        outputs = Tape.starting(state[:1], steps + 1, xp=xp)
+        outputs = Tape.starting(state if run.states else state[:1], steps + 1, xp=xp)
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
         start = outputs.part(0, plan.tail + 1)
         marks = tuple(plan.snapshots)
         kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = engine.record(inputs.part(tail), state, xp=xp)
-        outputs.put(plan.tail + 1, segment.states.stacked(1)[:1])
-    y = outputs.stacked(1)[0]
+        outputs.put(plan.tail + 1, segment.states.stacked(1)[: outputs.parts])
+    after = outputs.stacked(1)
+    y = after[0]
     # Without a tail the outputs are kept.
     if mask is not None:
-        y = _blanked(y, mask, CHUNK, xp=xp) if plan.tail else blank(y, mask, xp=xp)
-    return y, state, LoopCache(Inputs(params, x, mask), plan, snapshots, segment)
+        y = (
+            _blanked(y, mask, CHUNK, xp=xp)
+            if plan.tail and not run.states
+            else blank(y, mask, xp=xp)
+        )
+    if run.states:
+        state = Every(state, type(state)(*after))
+    return y, state, LoopCache(given, plan, snapshots, segment, started)
+
+
+def _given(params: Tree, x: AnyArray, state: Tree, run: Run) -> tuple[Inputs, Tree]:
+    """Return what the layer reads, and the state before the first step."""
+    if run.reset is None:
+        return Inputs(params, x, run.mask), state
+    state, initial = state if isinstance(state, Start) else (state, state)
+    return Inputs(params, x, run.mask, resets=Resets(run.reset, initial)), state
 
 
 def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
@@ -158,12 +196,16 @@ def _backward(
     *,
     xp: Namespace,
 ) -> tuple[Gradients, Any]:
-    inputs, plan, snapshots, kept = cache
-    params, x, mask, _ = inputs
+    inputs, plan, snapshots, kept, started = cache
+    params, x, *_ = inputs
+    dstate, dstates = dstate if isinstance(dstate, Every) else (dstate, None)
     kinds = _kinds_backward(plan, watch)
-    engine = choose(cell, kinds, params, x, masked=mask is not None, xp=xp)
+    form = inputs.form._replace(states=dstates is not None)
+    engine = choose(cell, kinds, params, x, form=form, xp=xp)
     if x.shape[0] == 0:
-        return _no_steps(engine, inputs, dstate, watch, xp=xp)
+        grads, trace = _no_steps(engine, inputs, dstate, watch, xp=xp)
+        zeros = map_leaves(xp.zeros_like, dstate)
+        return (grads._replace(state=Start(grads.state, zeros)) if started else grads), trace
     if plan.again:
         inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     totals: Any = None
@@ -182,17 +224,29 @@ def _backward(
             segment, _ = engine.record(part, state, xp=xp)
         else:
             segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        how = Back(dy if whole else dy[steps, ...], start, plan.truncate, watch)
+        how = Back(dy, 0, plan.truncate, watch, dstates)
+        how = how if whole else how.part(steps)
         found = engine.rewind(part, segment, how, dstate, xp=xp)
         if whole:
-            return Gradients(found.params, found.x, found.state), found.trace
+            return _gradients(found, started=started), found.trace
         if totals is None:
             totals = Totals(x, xp=xp)
         totals.add(steps, found)
         dstate = found.state
         del segment, found, how  # or they are still there when the next ones are made
-    dparams, dx, dstate, trace = totals.whole()
-    return Gradients(dparams, dx, dstate), trace
+    found = totals.whole()
+    return _gradients(found, started=started), found.trace
+
+
+def _gradients(found: Rewound, *, started: bool) -> Gradients:
+    """Return the gradients; that of the initial state takes in what resets hand to it."""
+    dstate = found.state
+    if started:
+        dstate = Start(dstate, found.initial)
+    elif found.initial is not None:
+        pairs = zip(dstate, found.initial, strict=True)
+        dstate = type(dstate)(*(part + more for part, more in pairs))
+    return Gradients(found.params, found.x, dstate)
 
 
 def _infer(
@@ -200,17 +254,21 @@ def _infer(
     params: Tree,
     x: AnyArray,
     state: Tree,
-    mask: AnyArray | None,
+    run: Run,
     *,
     xp: Namespace,
 ) -> tuple[AnyArray, Tree]:
-    engine = choose(cell, INFER, params, x, masked=mask is not None, xp=xp)
-    outputs = Tape.starting(state[:1], x.shape[0] + 1, xp=xp)
-    inputs = Inputs(params, x, mask, engine.prepare(params, x.shape[0], xp=xp))
+    inputs, state = _given(params, x, state, run)
+    engine = choose(cell, INFER, params, x, form=inputs.form, xp=xp)
+    outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
+    inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)
     _, state = engine.advance(inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
-    return _blanked(outputs.stacked(1)[0], mask, most, xp=xp), state
+    after = outputs.stacked(1)
+    if run.states:
+        return blank(after[0], run.mask, xp=xp), Every(state, type(state)(*after))
+    return _blanked(after[0], run.mask, most, xp=xp), state
 
 
 def _step(
@@ -220,10 +278,11 @@ def _step(
     return state[0], state
 
 
-def _memory(cell: Cell | Recurrence, sizes: Sizes, plan: Plan) -> Needs:
+def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> Needs:
     of = recurrence(cell) if isinstance(cell, Cell) else cell
     one = needs.footprint(of, sizes.inputs, sizes.hidden)
     weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
+    one = needs.noisy(one, rates, sizes)
     kept = (len(plan.snapshots) + tail + 1) * one.state
     if plan.residuals:
         kept += tail * one.residuals
@@ -272,7 +331,7 @@ def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
 
 def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) -> AnyArray:
     """Write zeros into `y` where the mask is False, `most` steps at once, if it can be written."""
-    if mask is None or not array_api_compat.is_writeable_array(y):
+    if mask is None or not writable(y):
         return blank(y, mask, xp=xp)
     for steps in chunks(y.shape[0], most):
         y[steps, ...] = blank(y[steps, ...], mask[steps, ...], xp=xp)
@@ -284,7 +343,11 @@ def _no_steps(
 ) -> tuple[Gradients, Any]:
     """Go back over a sequence of no steps; its trace is that of one step, which is left out."""
     zeros = partial(map_leaves, xp.zeros_like)
-    grads = Gradients(zeros(inputs.params), xp.zeros_like(inputs.x), copied(dstate, xp=xp))
+    params = inputs.params
+    if watch.per_sample:
+        shape = inputs.x.shape[1:2]
+        params = map_leaves(lambda leaf: xp.broadcast_to(leaf, (*shape, *leaf.shape)), params)
+    grads = Gradients(zeros(params), xp.zeros_like(inputs.x), copied(dstate, xp=xp))
     if not watch.trace:
         return grads, None
     device = array_api_compat.device(inputs.x)

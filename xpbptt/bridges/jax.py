@@ -1,7 +1,6 @@
 """A net as a pure function for JAX: a scan over the cell, differentiated by our backward pass."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
 from xpbptt.nets import signature
-from xpbptt.nets.net import Net
+from xpbptt.nets.net import Net, without_noise
 
 Function = Callable[..., tuple[Any, Tree]]
 
@@ -66,7 +65,7 @@ def function(
         message = f"`net` must be an xpbptt.Net, as xpbptt.LSTM(3, 5), got {type(net).__name__}"
         raise TypeError(message)
     signature.check_strategy(bptt)
-    dropping, plain = _differentiable(net, bptt), _differentiable(replace(net, dropout=0.0), bptt)
+    dropping, plain = _differentiable(net, bptt), _differentiable(without_noise(net), bptt)
 
     def f(
         params: Tree, x: Any, state: Tree = None, mask: Any = None, *, dropout_seed: Any = None

@@ -7,7 +7,6 @@ GPU: its tests have NumPy in the place of CuPy.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
 from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
 from xpbptt.nets import signature
-from xpbptt.nets.net import Net
+from xpbptt.nets.net import Net, without_noise
 
 __all__ = ["Module"]
 
@@ -85,7 +84,7 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
         signature.check_strategy(bptt)
         super().__init__()
         self.net, self.batch_first, self.bptt = net, batch_first, bptt
-        self._without_dropout = replace(net, dropout=0.0)
+        self._without_noise = without_noise(net)
         shapes = leaves(signature.parameters(net), "params")
         self._shapes = {_name(path): expected.shape for path, expected in shapes}
         for name, shape in self._shapes.items():
@@ -95,8 +94,9 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
 
     def reset_parameters(self) -> None:
         """Draw the parameters from U(-1/√H, 1/√H) by torch's generator, as torch.nn does."""
-        bound = self.net.hidden_size**-0.5
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
+            layer = int(name.removesuffix("_reverse").rpartition("_l")[2])
+            bound = self.net.sizes[layer] ** -0.5
             torch.nn.init.uniform_(parameter, -bound, bound)
 
     def extra_repr(self) -> str:
@@ -156,8 +156,8 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
         given = [("x", x), *zip(self._shapes, weights, strict=True), *leaves(state, "state")]
         for name, tensor in [*given, *leaves(mask, "mask")]:
             _check(name, tensor, x)
-        net = self.net if self.training else self._without_dropout
-        seed = int(torch.randint(SEEDS, ())) if net.dropout else None
+        net = self.net if self.training else self._without_noise
+        seed = int(torch.randint(SEEDS, ())) if net.draws else None
         how = How(net, self.bptt, seed, state, mask)
         tensors = [tensor for _, tensor in given]
         recording = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)

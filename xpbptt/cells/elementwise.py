@@ -42,6 +42,8 @@ def recurrence(cell: Cell) -> Recurrence:
         step_backward=Bound(_step_backward, cell),
         accumulate=Bound(_accumulate, cell),
         gates=Bound(_split, cell),
+        drops=read(cell) if recurrent(cell) else None,
+        accumulate_each=Bound(_accumulate_each, cell),
     )
 
 
@@ -81,11 +83,12 @@ def _prepare(cell: Cell, params: Any, steps: int, *, xp: Namespace) -> Prepared:
 
 
 def _step(
-    cell: Cell, weights: Prepared, u: Any, state: Any, *, xp: Namespace
+    cell: Cell, weights: Prepared, u: Any, state: Any, *, xp: Namespace, factors: AnyArray = None
 ) -> tuple[Any, Arrays]:
     parts = []
     if weights.weight is not None:
-        v = state[read(cell)] @ weights.weight
+        before = state[read(cell)]
+        v = (before if factors is None else before * factors) @ weights.weight
         v += weights.bias
         parts = _blocks(v, len(recurrent(cell)))
     return cell.forward(u, spread(cell, parts), state, xp=xp, **weights.extra)
@@ -100,6 +103,7 @@ def _step_backward(
     dnew: Any,
     *,
     xp: Namespace,
+    factors: AnyArray = None,
 ) -> tuple[Arrays, Any]:
     du, dv, dstate, *dextra = cell.backward(
         residuals, state, new, dnew, xp=xp, **_extra(cell, params)
@@ -110,6 +114,8 @@ def _step_backward(
         if not shared(cell, du, dv):
             blocks.append(join(taken(cell, dv), xp=xp))
         dh, part = blocks[-1] @ params.weight_hh, read(cell)
+        if factors is not None:
+            dh *= factors
         if dbefore[part] is not None:
             dh += dbefore[part]
         dbefore[part] = dh
@@ -139,3 +145,27 @@ def _accumulate(
         sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, xp.reshape(du @ params.weight_ih, x.shape)
+
+
+def _accumulate_each(
+    cell: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
+) -> tuple[Any, AnyArray]:
+    """Return the gradients of the parameters for each sequence, and that of the input."""
+    own = len(params.extra)
+    blocks = records[: len(records) - own]
+    du, dv = blocks[0], blocks[-1]
+
+    def products(records: AnyArray, rows: AnyArray) -> AnyArray:
+        return xp.permute_dims(records, (1, 2, 0)) @ xp.permute_dims(rows, (1, 0, 2))
+
+    dbias_ih = xp.sum(du, axis=0)
+    dparams = params._replace(weight_ih=products(du, x), bias_ih=dbias_ih)
+    if recurrent(cell):
+        dparams = dparams._replace(
+            weight_hh=products(dv, states[read(cell)]),
+            bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
+        )
+    if own:
+        sums = (xp.sum(each, axis=0) for each in records[-own:])
+        dparams = dparams._replace(extra=type(params.extra)(*sums))
+    return dparams, xp.reshape(flat(du, xp=xp) @ params.weight_ih, x.shape)

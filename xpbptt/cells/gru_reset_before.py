@@ -58,31 +58,41 @@ def prepare(params: Weights, steps: int, *, xp: Namespace) -> Prepared:
     )
 
 
-def step(weights: Prepared, u: Gates, state: State, *, xp: Namespace) -> tuple[State, Gates]:
+def step(
+    weights: Prepared, u: Gates, state: State, *, xp: Namespace, factors: AnyArray = None
+) -> tuple[State, Gates]:
     """Mix the old state with the candidate; the residuals are the gates."""
     (h,) = state
-    size = h.shape[-1]
-    v = h @ weights.weight_rz + weights.bias_rz
+    size, read = h.shape[-1], h if factors is None else h * factors
+    v = read @ weights.weight_rz + weights.bias_rz
     r = sigmoid(u.r + v[..., :size], xp=xp)
     z = sigmoid(u.z + v[..., size:], xp=xp)
-    n = xp.tanh(u.n + (r * h) @ weights.weight_n + weights.bias_n)
+    n = xp.tanh(u.n + (r * read) @ weights.weight_n + weights.bias_n)
     return State(n + z * (h - n)), Gates(r, z, n)
 
 
 def step_backward(
-    params: Weights, residuals: Arrays, state: State, new: State, dnew: State, *, xp: Namespace
+    params: Weights,
+    residuals: Arrays,
+    state: State,
+    new: State,
+    dnew: State,
+    *,
+    xp: Namespace,
+    factors: AnyArray = None,
 ) -> tuple[Arrays, State]:
     """Return the derivative of `step`; the record is the gates' gradient and r ∘ h."""
     r, z, n = residuals
     (h,), (dh,) = state, dnew
-    size = h.shape[-1]
+    size, read = h.shape[-1], h if factors is None else h * factors
     dn = dh * (1 - z) * (1 - n * n)
     dz = dh * (h - n) * z * (1 - z)
     drh = dn @ params.weight_hh[2 * size :, :]
-    dr = drh * h * r * (1 - r)
+    dr = drh * read * r * (1 - r)
     drz = xp.concat((dr, dz), axis=-1)
-    dh_before = dh * z + drh * r + drz @ params.weight_hh[: 2 * size, :]
-    return (xp.concat((drz, dn), axis=-1), r * h), State(dh_before)
+    dread = drh * r + drz @ params.weight_hh[: 2 * size, :]
+    dh_before = dh * z + (dread if factors is None else dread * factors)
+    return (xp.concat((drz, dn), axis=-1), r * read), State(dh_before)
 
 
 def accumulate(
@@ -108,4 +118,5 @@ GRU_RESET_BEFORE = RESET_AFTER._replace(
     step=step,
     step_backward=step_backward,
     accumulate=accumulate,
+    accumulate_each=None,
 )

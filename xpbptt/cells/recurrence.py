@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from xpbptt._arrays.dual import writable
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 
 FEW = 4  # below so many steps a copy of the weights does not pay
@@ -68,6 +69,13 @@ class Recurrence(NamedTuple):
     gates : callable
         ``first array (T, B, …) of the records → named tuple of arrays (T, B, H)``, the gradients
         of the gates, for the trace of a backward pass.
+    drops : int or None
+        The part of the state that recurrent dropout is of: `step` and `step_backward` take
+        ``factors=``, an array (B, H) or None, by which they multiply it wherever it enters a
+        product, and so does the loop before it calls `accumulate`. None where there is none.
+    accumulate_each : callable or None
+        As `accumulate`, with the gradients of params for each sequence, (B, …). Default:
+        `accumulate` for one sequence after the other.
     """
 
     name: str
@@ -79,6 +87,8 @@ class Recurrence(NamedTuple):
     step_backward: Callable[..., tuple[tuple[AnyArray, ...], Any]]
     accumulate: Callable[..., tuple[Tree, AnyArray]]
     gates: Callable[[AnyArray], Any]
+    drops: int | None = None
+    accumulate_each: Callable[..., tuple[Tree, AnyArray]] | None = None
 
 
 def join(blocks: tuple[AnyArray, ...], *, xp: Namespace) -> AnyArray:
@@ -102,7 +112,7 @@ def transposed(weight: AnyArray, steps: int, *, xp: Namespace) -> AnyArray:
         return weight.T
     device = array_api_compat.device(weight)
     copy = xp.empty(weight.T.shape, dtype=weight.dtype, device=device)
-    if not array_api_compat.is_writeable_array(copy):
+    if not writable(copy):
         return weight.T
     copy[...] = weight.T
     return copy

@@ -101,14 +101,13 @@ class Layout:
 
 
 class Sizes(NamedTuple):
-    """The sizes of a net, and how its gates are called, in order."""
+    """The sizes of a net, H of each layer, and how its gates are called, in order."""
 
     inputs: int
-    hidden: int
+    hidden: tuple[int, ...]
     gates: tuple[str, ...]
-    layers: int
     directions: int
 
     def width(self, layer: int) -> int:
         """Return the size of the input of a layer."""
-        return self.directions * self.hidden if layer else self.inputs
+        return self.directions * self.hidden[layer - 1] if layer else self.inputs

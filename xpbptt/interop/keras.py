@@ -68,7 +68,7 @@ def from_weights(
     (20, 3)
     """
     layout = lists.layout_of(net, LAYOUTS, "Keras")
-    units = 3 * net.hidden_size
+    units = 3 * net.sizes[0]
     other = {GRU: ((units,), False), GRU_RESET_BEFORE: ((2, units), True)}
     shape, reset_after = other.get(net.cell, (None, None))
     if len(weights) > BIAS and shape == getattr(weights[BIAS], "shape", ()):

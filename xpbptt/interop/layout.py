@@ -125,7 +125,7 @@ def sizes_of(net: Stack, layout: Layout) -> Sizes:
             f"{layout.library} is for the gates {' '.join(layout.gates)}"
         )
         raise ValueError(message)
-    return Sizes(net.input_size, net.hidden_size, gates, net.num_layers, net.directions)
+    return Sizes(net.input_size, net.sizes, gates, net.directions)
 
 
 def _gates(net: Stack, layout: Layout) -> tuple[str, ...]:
@@ -162,10 +162,12 @@ def read_sizes(
     entries = _find(found, sizes, layout, name)
     for k, entry in enumerate(entries):
         for place, parts in enumerate(entry):
-            shape = _shape(place, layout, sizes, layer=k // sizes.directions)
+            layer = k // sizes.directions
+            shape, hidden = _shape(place, layout, sizes, layer=layer), sizes.hidden[layer]
             for each, tensor in parts:
                 check_tensor(each, tensor)
-                _check_shape(each, tensor, shape, place, layout, sizes, meaning)
+                advice = _advice(tensor, shape, place, layout, hidden, len(sizes.gates))
+                _check_shape(each, tensor, shape, meaning, advice)
     arrays_of = [
         [[(each, convert(each, t, xp=xp, device=device)) for each, t in parts] for parts in entry]
         for entry in entries
@@ -201,7 +203,7 @@ def _find(
     """Return for each layer and direction the named arrays by each name of the layout."""
     entries, missing = [], []
     unknown = dict(found)
-    for layer, direction in product(range(sizes.layers), range(sizes.directions)):
+    for layer, direction in product(range(len(sizes.hidden)), range(sizes.directions)):
         keys = [layout.keys(each, layer, direction, sizes.directions) for each in layout.names]
         if not any(key in found for part in keys[MATRICES:] for key in part):
             keys = keys[:MATRICES]
@@ -230,40 +232,40 @@ def _some(keys: list[Any]) -> str:
 
 def _shape(place: int, layout: Layout, sizes: Sizes, *, layer: int) -> tuple[int, ...]:
     """Return the shape of an array by the name in that place of a layout's names."""
-    rows = sizes.hidden * (1 if layout.one_a_gate(place) else len(sizes.gates))
+    hidden = sizes.hidden[layer]
+    rows = hidden * (1 if layout.one_a_gate(place) else len(sizes.gates))
     if place >= MATRICES:
         one = len(layout.names) == MATRICES + 1
         shapes = {"sum": (rows,), "rows": (2, rows), "halves": (2 * rows,)}
         return shapes[layout.one_bias] if one else (rows,)
-    columns = sizes.hidden if place else sizes.width(layer)
+    columns = hidden if place else sizes.width(layer)
     return (columns, rows) if layout.transposed else (rows, columns)
 
 
-def _check_shape(
-    name: str,
-    tensor: Any,
-    shape: tuple[int, ...],
-    place: int,
-    layout: Layout,
-    sizes: Sizes,
-    meaning: str,
-) -> None:
-    """Refuse an array of another shape, and say what it may be instead."""
+def _check_shape(name: str, tensor: Any, shape: tuple[int, ...], meaning: str, advice: str) -> None:
+    """Refuse an array of another shape."""
     came = tuple(tensor.shape)
-    if came == shape:
-        return
-    advice = ""
-    if place < MATRICES and len(came) == MATRICES:
-        rows, columns = came[::-1] if layout.transposed else came
-        gates, own = rows // sizes.hidden, len(sizes.gates)
-        if came == shape[::-1]:
-            advice = ": it is transposed"
-        elif place and columns != sizes.hidden:
-            advice = f": it is of {columns} hidden units, this net has {sizes.hidden}"
-        elif gates != own and rows == gates * sizes.hidden and not layout.one_a_gate(place):
-            advice = f": that is {gates} gates (RNN 1, GRU 3, LSTM 4), this net has {own}"
-    message = f"`{name}` has shape {came}, expected {meaning} = {shape}{advice}"
-    raise ValueError(message)
+    if came != shape:
+        message = f"`{name}` has shape {came}, expected {meaning} = {shape}{advice}"
+        raise ValueError(message)
+
+
+def _advice(
+    tensor: Any, shape: tuple[int, ...], place: int, layout: Layout, hidden: int, own: int
+) -> str:
+    """Say what an array of another shape may be, for a layer of so many units and gates."""
+    came = tuple(tensor.shape)
+    if place >= MATRICES or len(came) != MATRICES:
+        return ""
+    rows, columns = came[::-1] if layout.transposed else came
+    gates = rows // hidden
+    if came == shape[::-1]:
+        return ": it is transposed"
+    if place and columns != hidden:
+        return f": it is of {columns} hidden units, this net has {hidden}"
+    if gates != own and rows == gates * hidden and not layout.one_a_gate(place):
+        return f": that is {gates} gates (RNN 1, GRU 3, LSTM 4), this net has {own}"
+    return ""
 
 
 def _weights(

@@ -80,21 +80,16 @@ def load(model: Any, *, xp: Any = None, device: Any = None) -> tuple[Net, tuple[
     nodes = onnx_graph.nodes(model, name)
     first = nodes[0]
     for node in nodes[1:]:
-        if (node.kind, node.hidden, node.directions) != (
-            first.kind,
-            first.hidden,
-            first.directions,
-        ):
+        if (node.kind, node.directions) != (first.kind, first.directions):
             message = (
-                f"{name} has the nodes {first.text} and {node.text}, which differ in kind, size or "
+                f"{name} has the nodes {first.text} and {node.text}, which differ in kind or "
                 "direction: a net has the same cell in every layer; load them one by one"
             )
             raise ValueError(message)
     net: Net = Net(
         CELLS[first.kind],
         first.inputs,
-        first.hidden,
-        len(nodes),
+        tuple(node.hidden for node in nodes),
         bidirectional=first.directions == onnx_graph.BOTH,
     )
     arrays = {

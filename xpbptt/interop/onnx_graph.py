@@ -223,7 +223,7 @@ def model(
     make_node, make_info = helper.make_node, helper.make_tensor_value_info
     stored_as: Any = library().numpy_helper.from_array
     operator, activation, linear = kind
-    directions, _, hidden = layers[0]["R"].shape
+    directions = layers[0]["R"].shape[0]
     dtype = helper.np_dtype_to_tensor_dtype(layers[0]["W"].dtype)
 
     def info(name: str, shape: list[Any]) -> Any:
@@ -234,8 +234,10 @@ def model(
         options["activations"] = [activation] * directions
     inputs, outputs = [info("x", ["T", "B", layers[0]["W"].shape[2]])], []
     nodes, x = [], "x"
-    stored = [stored_as(np.asarray([0, 0, directions * hidden]), "width")]
+    stored = []
     for k, arrays in enumerate(layers):
+        hidden = arrays["R"].shape[2]
+        stored += [stored_as(np.asarray([0, 0, directions * hidden]), f"width_l{k}")]
         y = "y" if k == len(layers) - 1 else f"y_l{k}"
         stored += [stored_as(array, f"{key}_l{k}") for key, array in arrays.items()]
         first, last = ([f"{part}{mark}_l{k}" for part in state] for mark in ("0", "n"))
@@ -252,7 +254,7 @@ def model(
                 **options,
             ),
             make_node("Transpose", [f"Y_l{k}"], [f"TBDH_l{k}"], perm=[0, 2, 1, 3]),
-            make_node("Reshape", [f"TBDH_l{k}", "width"], [y]),
+            make_node("Reshape", [f"TBDH_l{k}", f"width_l{k}"], [y]),
         ]
         x = y
     outputs = [info("y", ["T", "B", directions * hidden]), *outputs]

@@ -78,14 +78,15 @@ def load(
         raise ValueError(message)
     arrays = [_arrays(layer, k, name, dtype) for k, layer in enumerate(layers)]
     kind, first = recurrent[0], arrays[0]
-    net: Net = Net(KINDS[kind], first[0].shape[0], first[1].shape[0], len(recurrent))
+    sizes = tuple(each[1].shape[0] for each in arrays[: len(recurrent)])
+    net: Net = Net(KINDS[kind], first[0].shape[0], sizes)
     weights = [array for each in arrays[: len(recurrent)] for array in each]
     params = lists.read(weights, net, LAYOUTS[KINDS[kind]], xp=xp, device=device, name=name)
     if not dense:
         return net, params, None
     kernel, bias = arrays[-1]
     check.shape(f"{name}: layers[-1]", bias, kernel.shape[1:], "(O,) of its kernel")
-    check.shape(f"{name}: layers[-1]", kernel, (net.hidden_size, *bias.shape), f"(H, O) of {net}")
+    check.shape(f"{name}: layers[-1]", kernel, (net.output_size, *bias.shape), f"(H, O) of {net}")
     xp = standard(np if xp is None else xp)
     parts = (np.ascontiguousarray(kernel.T), bias)
     return net, params, LinearParams(*(convert(name, each, xp=xp, device=device) for each in parts))
@@ -125,13 +126,13 @@ def save(
     arrays = [to_numpy(each) for each in lists.write(params, net, layout)]
     kind, each = NAMES[net.cell], ARRAYS[NAMES[net.cell]]
     layers = [
-        _layer(kind, "tanh", net.hidden_size, arrays[k * each : (k + 1) * each])
-        for k in range(net.num_layers)
+        _layer(kind, "tanh", hidden, arrays[k * each : (k + 1) * each])
+        for k, hidden in enumerate(net.sizes)
     ]
     if readout is not None:
         size = readout[1].shape[0]
         expected = LinearParams(
-            Expected((size, net.hidden_size), f"(O, H) of {net}"), Expected((size,), "(O,)")
+            Expected((size, net.output_size), f"(O, H) of {net}"), Expected((size,), "(O,)")
         )
         readout, found = check.conform("readout", readout, expected)
         check.shapes(found)

@@ -1,7 +1,7 @@
 """Weights from and to ``torch.nn.RNN``, ``LSTM`` and ``GRU``; torch itself is not imported."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -89,7 +89,8 @@ def from_state_dict(
         raise ValueError(message)
     matrices = [(f"state_dict[{key!r}]", state_dict[key]) for key in first]
     layers = max(layer for layer, _ in places) + 1
-    sizes = _sizes(matrices, layers, 1 + any(reverse for _, reverse in places))
+    others = (state_dict.get(f"{prefix}{FIELDS[1]}_l{layer}") for layer in range(1, layers))
+    sizes = _sizes(matrices, others, 1 + any(reverse for _, reverse in places))
     return read_sizes(
         state_dict,
         sizes,
@@ -145,10 +146,12 @@ def to_state_dict(
             )
             raise ValueError(message)
     check.one_namespace(tensor for pair in pairs for entry in pair for tensor in entry)
-    sizes = _sizes(pairs[0][0][:MATRICES], len(pairs), len(pairs[0]))
-    rows = len(sizes.gates) * sizes.hidden
+    others = (pair[0][1][1] for pair in pairs[1:])
+    sizes = _sizes(pairs[0][0][:MATRICES], others, len(pairs[0]))
     for layer, pair in enumerate(pairs):
-        expected = [(rows, sizes.width(layer)), (rows, sizes.hidden), (rows,), (rows,)]
+        hidden = sizes.hidden[layer]
+        rows = len(sizes.gates) * hidden
+        expected = [(rows, sizes.width(layer)), (rows, hidden), (rows,), (rows,)]
         for entry in pair:
             for (name, tensor), shape in zip(entry, expected, strict=True):
                 check.shape(name, tensor, shape, FITS)
@@ -192,8 +195,8 @@ def _place(key: str, prefix: str) -> tuple[int, bool]:
     return int(match[1]), match[2] is not None
 
 
-def _sizes(matrices: list[Named], layers: int, directions: int) -> Sizes:
-    """Return the sizes that follow from the matrices of the first layer."""
+def _sizes(matrices: list[Named], others: Iterable[Any], directions: int) -> Sizes:
+    """Return the sizes that follow from the matrices of the first layer and W_hh of the others."""
     for name, tensor in matrices:
         check_rank(name, tensor, 2)
     (_, weight_ih), (name, weight_hh) = matrices
@@ -202,4 +205,9 @@ def _sizes(matrices: list[Named], layers: int, directions: int) -> Sizes:
         message = f"`{name}` has shape {(rows, hidden)}, expected (G·H, H)"
         raise ValueError(message)
     gates = tuple(map(str, range(rows // hidden)))  # names do not matter: nothing is rearranged
-    return Sizes(weight_ih.shape[1], hidden, gates, layers, directions)
+    shapes = (tuple(getattr(other, "shape", ())) for other in others)
+    sizes = (
+        shape[1] if len(shape) == MATRICES and shape[0] == len(gates) * shape[1] else hidden
+        for shape in shapes
+    )
+    return Sizes(weight_ih.shape[1], (hidden, *sizes), gates, directions)

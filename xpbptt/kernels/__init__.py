@@ -16,7 +16,8 @@ start it by ``spawn`` there.
 """
 
 from xpbptt.kernels.find import TARGETS, VARIABLE, Compiled, find
+from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.program import Buffer
 from xpbptt.kernels.programs import Kind
 
-__all__ = ["Buffer", "Compiled", "Kind", "TARGETS", "VARIABLE", "find"]
+__all__ = ["Buffer", "Compiled", "Form", "Kind", "PLAIN", "TARGETS", "VARIABLE", "find"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from xpbptt._arrays.once import once
 from xpbptt.cells import BUILT_IN, Cell
 from xpbptt.kernels import places, programs
+from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.programs import Backward, Forward, Kind, Task
 from xpbptt.kernels.symbols import Untraceable
 from xpbptt.kernels.target import Kernel, Loop, Run, Target
@@ -62,7 +63,7 @@ class Compiled(NamedTuple):
 
 
 def find(
-    cell: Cell, kinds: tuple[Kind, ...], dtype: Any, *, masked: bool, xp: Any, loop: str = ""
+    cell: Cell, kinds: tuple[Kind, ...], dtype: Any, *, form: Form = PLAIN, xp: Any, loop: str = ""
 ) -> Compiled | str:
     """Return the compiled programs of a cell, or why there are none and the cell runs eagerly.
 
@@ -76,8 +77,8 @@ def find(
         The programs that the pass needs.
     dtype : dtype
         The dtype of the arrays.
-    masked : bool
-        Whether there is a mask.
+    form : Form
+        What the pass is given. Default: input and state alone.
     xp : namespace
         The namespace of the arrays.
     loop : str
@@ -88,7 +89,7 @@ def find(
         return "cells are compiled for NumPy and CuPy only"
     if os.environ.get(VARIABLE) == "0":
         return f"{VARIABLE}=0 is set"
-    return _compiled(cell, kinds, dtype, masked, TARGETS[name], loop)
+    return _compiled(cell, kinds, dtype, form, TARGETS[name], loop)
 
 
 @once
@@ -96,7 +97,7 @@ def _compiled(
     cell: Cell,
     kinds: tuple[Kind, ...],
     dtype: Any,
-    masked: bool,  # noqa: FBT001 - a key of the cache
+    form: Form,
     module: str,
     name: str,
 ) -> Compiled | str:
@@ -108,9 +109,9 @@ def _compiled(
         what = f"the engine {name}" if loop is None else str(dtype)
         return f"{what} is not compiled on this library"
     try:
-        forward = programs.forward(cell, masked=masked)
-        backward = programs.backward(cell, masked=masked)
-        traced = {kind: programs.task(cell, kind, masked=masked) for kind in kinds}
+        forward = programs.forward(cell, form)
+        backward = programs.backward(cell, form)
+        traced = {kind: programs.task(cell, kind, form) for kind in kinds}
     except Exception as error:  # noqa: BLE001 - a cell's own code may raise anything on symbols
         reason = str(error) if isinstance(error, Untraceable) else f"tracing raised {error!r}"
         _warn_once(cell, f"{cell.name} is not compiled but runs eagerly, slower: {reason}")

@@ -51,8 +51,15 @@ def _forward(
     given = [known[name] for name in kernel.task.program.names]
     for t, row in enumerate(list(buffers[kernel.task.read][:-1, ...])):
         if weight is not None:
-            row.dot(weight, v)
+            multiplied(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
         kernel.run(t, *given)
+
+
+def multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
+    """Return what the product of a step reads of the state before it."""
+    if task.restored:
+        row = xp.where(buffers["reset"][t, :, None], buffers[task.restored], row)
+    return row * buffers["factors"] if task.drops else row
 
 
 def _backward(
@@ -68,14 +75,21 @@ def _backward(
     weight = plain(params.weight_hh) if task.recurrent else None
     given = [buffers[name] for name in task.program.names]
     carried = [buffers[name] for name in task.carried]
+    returned = [buffers[name] for name in task.returned]
+    for part in returned:
+        part[...] = 0
     for t, row in reversed(list(enumerate(buffers[task.record]))):
         kernel.run(t, *given)
         if weight is not None:
             row.dot(weight, carried[0])
+        if task.drops:
+            carried[0][...] *= buffers["factors"]
         if hand_back.clip is not None:
             mask = buffers.get("mask")
             column = None if mask is None else mask[t, :, None]
             clip_carried(task, carried, hand_back.clip, column, xp=xp)
+        if task.returned:
+            restart(carried, buffers["reset"][t, :, None], returned, xp=xp)
         if hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
@@ -93,6 +107,16 @@ def clip_carried(
     parts, _ = clip(whole, limit, -1, xp=xp)
     for buffer, part in zip(whole, parts, strict=True):
         buffer[...] = part if mask is None else xp.where(mask, part, buffer)
+
+
+def restart(
+    carried: list[AnyArray], again: AnyArray, returned: list[AnyArray], *, xp: Namespace
+) -> None:
+    """Hand the gradient of the state to the initial state where the step is reset."""
+    for part, total in zip(carried, returned, strict=True):
+        zero = xp.zeros_like(part)
+        total[...] += xp.where(again, part, zero)
+        part[...] = xp.where(again, zero, part)
 
 
 def flat(params: Any) -> tuple[AnyArray, ...]:

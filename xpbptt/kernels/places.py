@@ -7,6 +7,8 @@ from xpbptt.kernels.symbols import Untraceable
 
 STEP = "tbj"
 MASK = Buffer("mask", "tb", logical=True)
+RESET = Buffer("reset", "tb", logical=True)
+FACTORS = Buffer("factors", "bj")
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj", spent=True)
 SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
@@ -15,6 +17,22 @@ SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is l
 def states(cell: Cell) -> list[Buffer]:
     """Return the buffers of the states."""
     return [Buffer(f"state_{name}", STEP) for name in cell.state._fields]
+
+
+def initial(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the state that a reset restores, or of its gradient."""
+    letter = "d" if gradient else ""
+    return [Buffer(f"{letter}initial_{name}", "bj") for name in cell.state._fields]
+
+
+def zones(cell: Cell) -> list[Buffer]:
+    """Return the buffers of where the parts of the state are left what they were."""
+    return [Buffer(f"zone_{name}", STEP, logical=True) for name in cell.state._fields]
+
+
+def every(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the gradient of the state after each step, given from outside."""
+    return [Buffer(f"dstates_{name}", STEP) for name in cell.state._fields]
 
 
 def followers(cell: Cell) -> list[Buffer]:

@@ -1,4 +1,4 @@
-"""The programs of a cell: its step forward and its step back, with and without a mask."""
+"""The programs of a cell: its step forward and its step back, in each of their forms."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
@@ -7,8 +7,9 @@ from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import read, recurrent, shared, spread, taken
 from xpbptt.kernels import places
+from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.phases import uniform
-from xpbptt.kernels.places import DOUTPUT, MASK, PRODUCT, SIZE, STEP
+from xpbptt.kernels.places import DOUTPUT, FACTORS, MASK, PRODUCT, RESET, SIZE, STEP
 from xpbptt.kernels.program import Access, Buffer, Program, Store, live
 from xpbptt.kernels.symbols import SUMS, Graph, Symbol, Tracing, Untraceable
 
@@ -58,6 +59,10 @@ class Backward(NamedTuple):
         part, then other parts; without a product one for each part.
     arrivals : tuple of Buffer
         The gradient that arrives at the state after each step.
+    returned : tuple of Buffer
+        The gradient that resets hand to the initial state, where there are any.
+    every : tuple of Buffer
+        The gradient of the state after each step that is given from outside.
     """
 
     back: Program
@@ -66,6 +71,8 @@ class Backward(NamedTuple):
     direct: bool
     carried: tuple[Buffer, ...]
     arrivals: tuple[Buffer, ...]
+    returned: tuple[Buffer, ...]
+    every: tuple[Buffer, ...]
 
 
 class Task(NamedTuple):
@@ -88,6 +95,14 @@ class Task(NamedTuple):
         without a product one for each part.
     record : str
         The buffer of the gradient that is multiplied by W_hh.
+    restored : str
+        The buffer of what a reset restores of the part that W_hh multiplies; empty where there are
+        no resets.
+    returned : tuple of str
+        The buffers of the gradient that resets hand to the initial state, one for each of those
+        that are carried.
+    drops : bool
+        Whether what W_hh multiplies is itself multiplied by the buffer `factors`.
     """
 
     kind: Kind
@@ -98,17 +113,40 @@ class Task(NamedTuple):
     read: str
     carried: tuple[str, ...]
     record: str
+    restored: str = ""
+    returned: tuple[str, ...] = ()
+    drops: bool = False
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the loop forward reads itself, to choose what W_hh multiplies."""
+        resets = (RESET.name, self.restored) if self.restored and self.recurrent else ()
+        return (*resets, FACTORS.name) if self.drops else resets
+
+    @property
+    def given_back(self) -> tuple[str, ...]:
+        """What the loop back reads itself."""
+        resets = (RESET.name,) if self.restored else ()
+        return (*resets, FACTORS.name) if self.drops else resets
 
 
 @once
-def forward(cell: Cell, *, masked: bool) -> Forward:
+def forward(cell: Cell, form: Form = PLAIN) -> Forward:
     """Trace the step forward."""
+    form = form._replace(states=False)  # they make no difference here
     graph = Graph()
-    before, new, kept = _forward(cell, graph, places.products(cell), places.states(cell))
+    before = _before(cell, graph, places.states(cell), form)
+    new, kept = _forward(cell, graph, places.products(cell), before)
     held = new
-    if masked:
+    if form.zoned:
+        kept = (*kept, *(graph.number(part) for part in new))  # the state does not tell
+        held = [
+            part if zone is None else _where(graph, zone, past, part)
+            for zone, past, part in zip(_zones(cell, graph, form), before, new, strict=True)
+        ]
+    if form.masked:
         keep = _load(graph, MASK.at())
-        held = [_where(graph, keep, after, past) for after, past in zip(new, before, strict=True)]
+        held = [_where(graph, keep, after, past) for after, past in zip(held, before, strict=True)]
     stores = [
         Store(buffer.at(later=True), graph.number(part).place)
         for buffer, part in zip(places.states(cell), held, strict=True)
@@ -122,9 +160,9 @@ def forward(cell: Cell, *, masked: bool) -> Forward:
         for place, part in zip(residuals, kept, strict=True)
     ]
     return Forward(
-        record=_program(cell, "record", graph, stores + kept_too, masked=masked),
-        advance=_program(cell, "advance", graph, stores, masked=masked),
-        recompute=_program(cell, "recompute", graph, kept_too, masked=masked),
+        record=_program(cell, "record", graph, stores + kept_too, form),
+        advance=_program(cell, "advance", graph, stores, form),
+        recompute=_program(cell, "recompute", graph, kept_too, form),
         residuals=tuple(residuals),
         states=tuple(places.states(cell)),
         products=places.products(cell),
@@ -138,55 +176,72 @@ def single(cell: Cell) -> Program:
     graph = Graph()
     blocks = tuple(buffer._replace(axes="bj") for buffer in places.products(cell))
     before = [buffer._replace(axes="bj") for buffer in places.states(cell)]
-    _, new, _ = _forward(cell, graph, blocks, before)
+    new, _ = _forward(cell, graph, blocks, _before(cell, graph, before, PLAIN))
     stores = [
         Store(place.at(), graph.number(part).place)
         for place, part in zip(places.followers(cell), new, strict=True)
     ]
-    return _program(cell, "single", graph, stores, masked=False)
+    return _program(cell, "single", graph, stores, PLAIN)
 
 
-def _forward(
-    cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], before: list[Buffer]
-) -> tuple[Any, Any, Any]:
-    """Trace a cell's `forward`; return the state before and after it, and the residuals."""
+def _before(cell: Cell, graph: Graph, buffers: list[Buffer], form: Form) -> Any:
+    """Return the state that a step starts from."""
+    state = cell.state(*(_load(graph, part.at()) for part in buffers))
+    if not form.resets:
+        return state
+    again = _load(graph, RESET.at())
+    first = [_load(graph, part.at()) for part in places.initial(cell)]
+    return cell.state(*(_where(graph, again, a, b) for a, b in zip(first, state, strict=True)))
+
+
+def _zones(cell: Cell, graph: Graph, form: Form) -> list[Symbol | None]:
+    """Return where the parts of the state are left what they were; None for nowhere."""
+    if not form.zoned:
+        return [None] * len(cell.state._fields)
+    pairs = zip(places.zones(cell), form.zoned, strict=True)
+    return [_load(graph, part.at()) if wanted else None for part, wanted in pairs]
+
+
+def _forward(cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], state: Any) -> tuple[Any, Any]:
+    """Trace a cell's `forward`; return the state after it, and the residuals."""
     u, *v = (
         [_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks)]
         for block, bias in zip(blocks, places.biases(cell), strict=True)
     )
-    state = cell.state(*(_load(graph, part.at()) for part in before))
     given = cell.gates(*u), spread(cell, v[0] if v else [])
     new, kept = cell.forward(*given, state, xp=Tracing(graph), **_own(cell, graph))
     for part in kept:
         if not isinstance(part, Symbol):  # the eager engine refuses it
             message = f"a residual is a {type(part).__name__}, not an array"
             raise Untraceable(message)
-    return state, new, kept
+    return new, kept
 
 
 @once
-def backward(cell: Cell, *, masked: bool) -> Backward:
+def backward(cell: Cell, form: Form = PLAIN) -> Backward:
     """Trace the step back."""
-    needed = masked or not recurrent(cell)
-    found = _backward(cell, masked=masked, direct=needed)
+    zoned = bool(form.zoned) and form.zoned[read(cell)]
+    needed = form.masked or zoned or not recurrent(cell)
+    found = _backward(cell, form, direct=needed)
     if needed:
         return found
-    return _backward(cell, masked=masked, direct=True) if found.direct else found
+    return _backward(cell, form, direct=True) if found.direct else found
 
 
-def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
+def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     """Trace the step back, with or without a direct part of the gradient of what is multiplied.
 
     If `direct` is False, that of the result tells whether the cell needs one.
     """
     graph, product = Graph(), read(cell) if recurrent(cell) else None
-    before, after = (
-        cell.state(*(_load(graph, part.at(later=later)) for part in places.states(cell)))
-        for later in (False, True)
-    )
-    residuals = forward(cell, masked=False).residuals
+    before = _before(cell, graph, places.states(cell), form)
+    after = cell.state(*(_load(graph, part.at(later=True)) for part in places.states(cell)))
+    residuals = forward(cell, Form(zoned=form.zoned)).residuals
     kept = tuple(_load(graph, part.at()) for part in residuals)
-    keep = _load(graph, MASK.at()) if masked else None
+    if form.zoned:
+        count = len(form.zoned)
+        kept, after = kept[:-count], cell.state(*kept[-count:])
+    keep = _load(graph, MASK.at()) if form.masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
         return graph.number(value) if keep is None else _where(graph, keep, value, otherwise)
@@ -197,9 +252,13 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         dh = _load(graph, PRODUCT.at())
         parts[product] = dh + parts[product] if direct else dh
     whole = cell.state(*parts)
+    if form.states:
+        more = [_load(graph, part.at()) for part in places.every(cell)]
+        whole = cell.state(*(one + other for one, other in zip(whole, more, strict=True)))
     dnew = cell.state(whole[0] + dy, *whole[1:])  # dy of a masked step may be NaN
+    through, passing = _parted(graph, _zones(cell, graph, form), dnew)
     du, dv, dbefore, *dextra = cell.backward(
-        kept, before, after, dnew, xp=Tracing(graph), **_own(cell, graph)
+        kept, before, after, through, xp=Tracing(graph), **_own(cell, graph)
     )
     records = {"du": du} if shared(cell, du, dv) else {"du": du, "dv": taken(cell, dv)}
     blocks = [Buffer(name, STEP, len(gates)) for name, gates in records.items()]
@@ -214,7 +273,7 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         for named in dextra
         for part, value in zip(own, named, strict=True)
     ]
-    past = [0 if part is None else part for part in dbefore]
+    past = [_total(part, more) for part, more in zip(dbefore, passing, strict=True)]
     passed = zip(places.gradients(cell), past, whole, strict=True)
     writes += [
         (part.at(), chosen(value, unchanged))
@@ -232,33 +291,66 @@ def _backward(cell: Cell, *, masked: bool, direct: bool) -> Backward:
         for part, value in zip(places.arrivals(cell), arriving, strict=True)
     ]
     return Backward(
-        back=_program(cell, "back", graph, stores, masked=masked),
-        watch=_program(cell, "watch", graph, stores + watched, masked=masked),
+        back=_program(cell, "back", graph, stores, form),
+        watch=_program(cell, "watch", graph, stores + watched, form),
         records=(*blocks, *own),
         direct=direct or dbefore[product or 0] is not None,
         carried=places.carried(cell),
         arrivals=tuple(places.arrivals(cell)),
+        returned=tuple(places.initial(cell, gradient=True)) if form.resets else (),
+        every=tuple(places.every(cell)),
     )
 
 
-def task(cell: Cell, kind: Kind, *, masked: bool) -> Task:
-    """Return one program of a cell, to be compiled."""
-    back = backward(cell, masked=masked)
+def _total(part: Any, more: Symbol | None) -> Any:
+    """Return the sum of two gradients, of which None stands for zero."""
+    given = [each for each in (part, more) if each is not None]
+    return sum(given[1:], given[0]) if given else 0
+
+
+def _parted(graph: Graph, zones: list[Symbol | None], dnew: Any) -> tuple[Any, list[Symbol | None]]:
+    """Return what of a gradient goes through the cell, and what passes it by."""
+    pairs = list(zip(zones, dnew, strict=True))
+    through = (part if zone is None else _where(graph, zone, 0, part) for zone, part in pairs)
+    passing = [None if zone is None else _where(graph, zone, part, 0) for zone, part in pairs]
+    return type(dnew)(*through), passing
+
+
+def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
+    """Return one program of a cell, to be compiled.
+
+    Residuals are computed again from the states that steps start from, so without resets.
+    """
+    if kind == "recompute":
+        form = Form(zoned=form.zoned)
+    back, names = backward(cell, form), [buffer.name for buffer in places.states(cell)]
     if kind == "single":
         program = single(cell)
     else:
-        program = getattr(back if kind in {"back", "watch"} else forward(cell, masked=masked), kind)
+        program = getattr(back if kind in {"back", "watch"} else forward(cell, form), kind)
     records = [buffer.name for buffer in back.records]
     return Task(
         kind,
         program,
         gates=len(cell.gates._fields),
         recurrent=len(recurrent(cell)),
-        states=tuple(buffer.name for buffer in places.states(cell)),
-        read=places.states(cell)[read(cell)].name,
+        states=tuple(names),
+        read=names[read(cell)],
         carried=tuple(buffer.name for buffer in back.carried),
         record="dv" if "dv" in records else "du",
+        restored=places.initial(cell)[read(cell)].name if form.resets else "",
+        returned=_returned(cell, back) if form.resets else (),
+        drops=form.drops,
     )
+
+
+def _returned(cell: Cell, back: Backward) -> tuple[str, ...]:
+    """Return where a reset hands each of the buffers that are carried."""
+    parts = [buffer.name for buffer in places.gradients(cell)]
+    names = [buffer.name for buffer in back.returned]
+    of_product = {PRODUCT.name: names[read(cell)]}
+    handed = dict(zip(parts, names, strict=True)) | of_product
+    return tuple(handed[buffer.name] for buffer in back.carried)
 
 
 def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
@@ -285,11 +377,8 @@ def _where(graph: Graph, keep: Symbol, value: Any, otherwise: Any) -> Symbol:
     return Tracing(graph).where(keep, value, otherwise)
 
 
-def _program(
-    cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], *, masked: bool
-) -> Program:
+def _program(cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], form: Form) -> Program:
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)
     if letters[:1].isdigit():  # not a valid name
         letters = f"_{letters}"
-    name = f"{letters}_masked_{kind}" if masked else f"{letters}_{kind}"
-    return Program(name, tuple(graph.nodes), tuple(stores))
+    return Program(f"{letters}_{form.label}{kind}", tuple(graph.nodes), tuple(stores))

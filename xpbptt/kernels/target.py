@@ -75,7 +75,8 @@ class Loop(NamedTuple):
         `alternates`, or two rows, which then hold the states of even and of odd steps.
     backward : callable
         ``backward(kernel, params, buffers, hand_back)`` runs all steps from the last to the first.
-        The buffers that are carried hold the gradient of the state, before and after.
+        The buffers that are carried hold the gradient of the state, before and after; those that
+        are returned are written.
     at_once : int or None
         The largest buffer of the gates, in elements, of which `forward` makes good use.
     alternates : bool

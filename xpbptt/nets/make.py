@@ -16,60 +16,77 @@ BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trac
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[rnn.State]: ...
 
 
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[rnn.State]: ...
 
 
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
 def RNN(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a simple recurrent net, h' = φ(W_ih x + b_ih + W_hh h + b_hh).
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     nonlinearity : {"tanh", "relu"}
         The function φ.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -97,61 +114,85 @@ def RNN(  # noqa: N802 - the name of the net
         raise ValueError(message)
     cell = known[nonlinearity]
     return Net(
-        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        cell,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[lstm.State]: ...
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[lstm.State]: ...
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
 def LSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a net of long short-term memory cells; the gates are ordered i f g o.
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -176,54 +217,69 @@ def LSTM(  # noqa: N802 - the name of the net
     LSTM(12, 64, num_layers=2, bidirectional=True)
     """
     return Net(
-        lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        lstm.LSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: Literal[False] = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> OneWay[gru.State]: ...
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: Literal[True],
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> BothWays[gru.State]: ...
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: bool,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net: ...
 
 
 def GRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | tuple[int, ...],
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: bool = False,
     dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | tuple[float, ...] = 0.0,
 ) -> Net:
     """Make a net of gated recurrent units; the gates are ordered r z n.
 
@@ -231,8 +287,12 @@ def GRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     reset_after : bool
         False for the reset gate before the product with W_hh, as Cho et al. have it [1]_; that
         takes a second product in each step.
@@ -240,6 +300,11 @@ def GRU(  # noqa: N802 - the name of the net
         Whether every layer also runs from the last step to the first.
     dropout : float
         The share of each layer's output that `Net.forward` drops before the layer above.
+    recurrent_dropout : float
+        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
+    zoneout : float or tuple of float
+        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
+        state or of each.
 
     Returns
     -------
@@ -265,5 +330,12 @@ def GRU(  # noqa: N802 - the name of the net
     check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
     return Net(
-        cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+        cell,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
     )

@@ -13,6 +13,7 @@ from xpbptt._arrays.draw import generator
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import AnyArray, ArrayT, Namespace, NetT, Seed, Tree
 from xpbptt.bptt.layers.layer import Watch
+from xpbptt.bptt.layers.states import Every, Start, paired
 from xpbptt.cells.recurrence import Weights
 from xpbptt.nets import contract
 from xpbptt.nets.stack import Stack
@@ -33,26 +34,30 @@ class Cache(NamedTuple, Generic[NetT, ArrayT]):
         The input.
     layers : tuple
         What each layer kept.
+    started : bool
+        Whether resets restore another state than that before the first step.
     """
 
     net: NetT
     x: ArrayT
     layers: Any
+    started: bool = False
 
 
-def _every_layer(net: Stack, entry: Callable[[int, str], Tree]) -> Tree:
-    """Build a tree from `entry`, which takes the size of a layer's input and its name."""
-    sizes = [(net.input_size, "I")]
-    sizes += [(net.directions * net.hidden_size, "D·H")] * (net.num_layers - 1)
-    return tuple((entry(*size),) * 2 if net.bidirectional else entry(*size) for size in sizes)
+def _every_layer(net: Stack, entry: Callable[[int, int, str], Tree]) -> Tree:
+    """Build a tree from `entry`, which takes the sizes of a layer and the name of the first."""
+    below = [net.input_size, *(net.directions * size for size in net.sizes)]
+    pairs = zip(below, net.sizes, strict=False)
+    entries = [entry(*pair, "D·H" if k else "I") for k, pair in enumerate(pairs)]
+    return tuple((each, each) if net.bidirectional else each for each in entries)
 
 
 @lru_cache
 def parameters(net: Stack) -> Tree:
     """Return the tree of the parameters' shapes."""
 
-    def entry(size: int, width: str) -> Tree:
-        shapes = net.recurrence.shapes(size, net.hidden_size)
+    def entry(size: int, hidden: int, width: str) -> Tree:
+        shapes = net.recurrence.shapes(size, hidden)
         tree = map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
         if not isinstance(shapes, Weights):
             return tree
@@ -68,19 +73,26 @@ def parameters(net: Stack) -> Tree:
 
 
 @lru_cache
-def states(net: Stack, batch: int) -> Tree:
-    """Return the tree of the shapes of a state."""
-    state = net.recurrence.state
-    part = Expected((batch, net.hidden_size), f"(B, H) of {net}")
-    return _every_layer(net, lambda _, __: state(*[part] * len(state._fields)))
+def states(net: Stack, batch: int, steps: int | None = None) -> Tree:
+    """Return the tree of the shapes of a state, or of the states of so many steps."""
+    state, axes, lead = net.recurrence.state, "(B, H)", (batch,)
+    if steps is not None:
+        axes, lead = "(T, B, H)", (steps, batch)  # type: ignore[assignment]
+
+    def entry(_: int, hidden: int, __: str) -> Tree:
+        part = Expected((*lead, hidden), f"{axes} of {net}")
+        return state(*[part] * len(state._fields))
+
+    return _every_layer(net, entry)
 
 
-def _fitting(net: Stack, batch: int) -> tuple[Fit, Fit, set[Any]]:
-    """Return the quick tests of parameters and of a state.
+def _fitting(net: Stack, batch: int) -> tuple[Fit, Fit, Tree, set[Any]]:
+    """Return the quick tests of parameters and of a state, and the tree of the state's shapes.
 
     The set is of the types and dtypes of arrays for which the cell is known to keep its contract.
     """
-    return check.fitting(parameters(net)), check.fitting(states(net, batch)), set()
+    shapes = states(net, batch)
+    return check.fitting(parameters(net)), check.fitting(shapes), shapes, set()
 
 
 class Door:
@@ -102,33 +114,61 @@ class Door:
         x: AnyArray,
         state: Tree,
         mask: AnyArray | None,
+        reset: AnyArray | None,
+        initial: Tree,
         bptt: object,
         dropout_seed: Seed,
     ) -> tuple[Namespace, Tree, Tree, int]:
         """Return the namespace, parameters, initial state and the key of dropout."""
-        xp, params, start = self.infer(params, x, state, mask)
+        xp, params, start = self.infer(params, x, state, mask, reset, initial)
         check_strategy(bptt)
         return xp, params, start, self.key(dropout_seed)
 
     def infer(
-        self, params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None
+        self,
+        params: Tree,
+        x: AnyArray,
+        state: Tree,
+        mask: AnyArray | None,
+        reset: AnyArray | None,
+        initial: Tree,
     ) -> tuple[Namespace, Tree, Tree]:
         """Return the namespace, parameters and initial state."""
         xp, params, start = self._arguments(params, x, state, "x", "(T, B, I)")
         if mask is not None:
-            check.beside("mask", mask, "x", x, kind="bool", xp=xp)
-            check.shape("mask", mask, tuple(x.shape[:2]), "(T, B)")
-        return xp, params, start
+            check.flags("mask", mask, "x", x, "(T, B)", xp=xp)
+        initial = self._reset(x, "x", "(T, B)", reset, initial, xp=xp)
+        return xp, params, start if initial is None else paired(Start, start, initial)
 
-    def step(self, params: Tree, x_t: AnyArray, state: Tree) -> tuple[Namespace, Tree, Tree]:
-        """Return the namespace, parameters and the state before the step."""
+    def step(
+        self,
+        params: Tree,
+        x_t: AnyArray,
+        state: Tree,
+        reset: AnyArray | None = None,
+        initial: Tree = None,
+    ) -> tuple[Namespace, Tree, Tree]:
+        """Return the namespace, parameters and the state that the step starts from."""
         if self.net.bidirectional:
             message = (
                 f"`step` cannot run {self.net}: the backward direction starts at the sequence's "
                 "end, which a stream does not have yet; use `infer` on whole sequences"
             )
             raise ValueError(message)
-        return self._arguments(params, x_t, state, "x_t", "(B, I)")
+        xp, params, before = self._arguments(params, x_t, state, "x_t", "(B, I)")
+        return xp, params, self.restarted(before, x_t, reset, initial, xp=xp)
+
+    def restarted(
+        self, state: Tree, x_t: AnyArray, reset: AnyArray | None, initial: Tree, *, xp: Namespace
+    ) -> Tree:
+        """Return the state with the initial one, zeros by default, where it is reset."""
+        initial = self._reset(x_t, "x_t", "(B,)", reset, initial, xp=xp)
+        if reset is None:
+            return state
+        column = reset[:, None]
+        if initial is None:
+            initial = self._zeros(x_t, xp=xp)
+        return map_leaves(lambda first, part: xp.where(column, first, part), initial, state)
 
     def stream(self, params: Tree, state: Tree, batch: int) -> tuple[Namespace, Tree, Tree]:
         """Return the namespace, the parameters and the state before the first step."""
@@ -140,7 +180,14 @@ class Door:
         return self.step(params, x_t, state)
 
     def backward(
-        self, cache: Any, dy: AnyArray, dstate: Tree, trace: object, clip_step: object
+        self,
+        cache: Any,
+        dy: AnyArray,
+        dstate: Tree,
+        dstates: Tree,
+        trace: object,
+        clip_step: object,
+        per_sample: object,
     ) -> tuple[Namespace, Tree, Watch]:
         """Return the namespace, the gradient of the final state and the options."""
         net = self.net
@@ -157,19 +204,34 @@ class Door:
             raise ValueError(message)
         x = cache.x
         steps, batch, _ = x.shape
-        shape = (steps, batch, net.directions * net.hidden_size)
         xp = check.array_namespace("x", x)
-        _, state_fits, _ = self._fitting(batch)
+        dy, dstate = self.upstream(x, dy, dstate)
+        check.true_or_false("trace", trace)
+        check.true_or_false("per_sample", per_sample)
+        watch = Watch(bool(trace), _limit(clip_step), bool(per_sample))
+        if dstates is None:
+            return xp, dstate, watch
+        dstates, in_states = check.conform("dstates", dstates, states(net, batch, steps))
+        check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in in_states)])
+        check.shapes(in_states)
+        return xp, paired(Every, dstate, dstates), watch
+
+    def upstream(
+        self, x: AnyArray, dy: AnyArray, dstate: Tree, names: tuple[str, str] = ("dy", "dstate")
+    ) -> tuple[AnyArray, Tree]:
+        """Return the gradients of the outputs and of the final state, by default zeros."""
+        net, (steps, batch, _) = self.net, x.shape
+        shape = (steps, batch, net.output_size)
+        _, state_fits, *_ = self._fitting(batch)
         if not (check.alike(dy, x, shape) and (dstate is None or state_fits(dstate, x))):
-            found = [("dy", dy, Expected(shape, f"(T, B, D·H) of {net}"))]
+            found = [(names[0], dy, Expected(shape, f"(T, B, D·H) of {net}"))]
             if dstate is not None:
-                dstate, in_state = check.conform("dstate", dstate, states(net, batch))
+                dstate, in_state = check.conform(names[1], dstate, states(net, batch))
                 found += in_state
             check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
             check.shapes(found)
-        check.true_or_false("trace", trace)
-        watch = Watch(bool(trace), _limit(clip_step))
-        return xp, self._zeros(x, xp=xp) if dstate is None else dstate, watch
+        xp = check.array_namespace("x", x)
+        return dy, self._zeros(x, xp=xp) if dstate is None else dstate
 
     def _arguments(
         self, params: Tree, x: AnyArray, state: Tree, name: str, axes: str
@@ -178,7 +240,7 @@ class Door:
         xp = check.array_namespace(name, x)
         check.rank(name, x, axes)
         *_, batch, width = x.shape
-        params_fit, state_fits, known = self._fitting(batch)
+        params_fit, state_fits, _, known = self._fitting(batch)
         kind = type(x), x.dtype
         if not (
             width == net.input_size
@@ -194,23 +256,51 @@ class Door:
             xp = check.one_namespace(named, most=True)
             check.shape(name, x, (*x.shape[:-1], net.input_size), f"{axes} of {net}")
             check.shapes(found)
-            contract.check(net.cell, net.input_size, net.hidden_size, x)
+            for size in dict.fromkeys(net.sizes):
+                contract.check(net.cell, net.input_size, size, x)
             known.add(kind)
         return xp, params, self._zeros(x, xp=xp) if state is None else state
 
+    def _reset(
+        self,
+        x: AnyArray,
+        name: str,
+        axes: str,
+        reset: AnyArray | None,
+        initial: Tree,
+        *,
+        xp: Namespace,
+    ) -> Tree:
+        """Refuse what is no reset; return the state that it restores, if one is given."""
+        if reset is None:
+            if initial is not None:
+                message = "`initial` is the state that `reset` restores: pass `reset` with it"
+                raise ValueError(message)
+            return None
+        check.flags("reset", reset, name, x, axes, xp=xp)
+        if initial is None:
+            return None
+        initial, found = check.conform("initial", initial, states(self.net, x.shape[-2]))
+        check.one_namespace([(name, x), *((path, leaf) for path, leaf, _ in found)])
+        check.shapes(found)
+        return initial
+
     def _zeros(self, x: AnyArray, *, xp: Namespace) -> Tree:
         """Return a state of zeros, for an input (T, B, I) or (B, I)."""
-        net, device = self.net, array_api_compat.device(x)
-        kind, shape = net.recurrence.state, (x.shape[-2], net.hidden_size)
-        parts = [
-            kind(*[xp.zeros(shape, dtype=x.dtype, device=device) for _ in kind._fields])
-            for _ in range(net.num_layers * net.directions)
-        ]
-        return tuple(zip(parts[::2], parts[1::2], strict=True) if net.bidirectional else parts)
+        device, (*_, batch, _) = array_api_compat.device(x), x.shape
+        _, _, shapes, _ = self._fitting(batch)
+
+        def zeros(entry: Any) -> Tree:
+            parts = [xp.zeros(part.shape, dtype=x.dtype, device=device) for part in entry]
+            return type(entry)(*parts)
+
+        if not self.net.bidirectional:
+            return tuple(map(zeros, shapes))
+        return tuple((zeros(first), zeros(second)) for first, second in shapes)
 
     def key(self, seed: Seed) -> int:
         """Return the number that dropout follows from; an integer of JAX is one already."""
-        if not self.net.dropout or self.net.num_layers == 1:
+        if not self.net.draws:
             return 0
         if seed is None:
             message = (

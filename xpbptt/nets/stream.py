@@ -6,7 +6,8 @@ import array_api_compat
 
 from xpbptt._arrays import check
 from xpbptt._arrays.tree import copied
-from xpbptt._arrays.types import ArrayT, StateT, WeightsT
+from xpbptt._arrays.types import Array, ArrayT, StateT, WeightsT
+from xpbptt.bptt import Run
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import find
 from xpbptt.nets.signature import Door
@@ -72,22 +73,25 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
 
     def _compiled(self) -> Any:
         """Return the compiled step of all layers, or None where there is none."""
-        if not isinstance(self._net.cell, Cell) or 0 in (*self._shape,):
+        cell = self._net.average
+        if not isinstance(cell, Cell) or 0 in (*self._shape,):
             return None
         if not array_api_compat.is_numpy_namespace(self._xp):
             return None
-        found = find(self._net.cell, ("single",), self._dtype, masked=False, xp=self._xp)
+        found = find(cell, ("single",), self._dtype, xp=self._xp)
         if isinstance(found, str) or found.target.stream is None:
             return None
         return found.target.stream(found.kernels["single"], self._params, self._state)
 
-    def __call__(self, x_t: ArrayT) -> ArrayT:
+    def __call__(self, x_t: ArrayT, reset: Array | None = None) -> ArrayT:
         """Advance by one step.
 
         Parameters
         ----------
         x_t : array (B, I)
             The input of this step.
+        reset : array (B,), optional
+            Boolean. Where it is True, the step begins with the state before the first one.
 
         Returns
         -------
@@ -98,10 +102,13 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         Raises
         ------
         TypeError, ValueError
-            Where `x_t` has the wrong shape, dtype, library or device.
+            Where `x_t` or `reset` has the wrong shape, dtype, library or device.
         """
         if not (type(x_t) is self._kind and x_t.shape == self._shape and x_t.dtype == self._dtype):
             self._check(x_t, "x_t", "(B, I)", self._shape)
+        if reset is not None:
+            again = self._door.restarted(self.state, x_t, reset, self._first, xp=self._xp)
+            self._go_on_from(again)
         stepper: Any = self._stepper
         if stepper is None:
             y_t, self._state = self._layer.step(self._params, x_t, self._state, xp=self._xp)
@@ -119,13 +126,15 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             return self._stepper.state  # type: ignore[no-any-return]
         return copied(self._state, xp=self._xp)  # type: ignore[no-any-return]
 
-    def process(self, x: ArrayT) -> ArrayT:
+    def process(self, x: ArrayT, reset: Array | None = None) -> ArrayT:
         """Run over a block of steps, and go on from the state after it.
 
         Parameters
         ----------
         x : array (T, B, I)
             The input.
+        reset : array (T, B), optional
+            Boolean. Where it is True, a step begins with the state before the first one.
 
         Returns
         -------
@@ -135,11 +144,14 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         Raises
         ------
         TypeError, ValueError
-            Where `x` has the wrong shape, dtype, library or device.
+            Where `x` or `reset` has the wrong shape, dtype, library or device.
         """
         check.rank("x", x, "(T, B, I)")
         self._check(x, "x", "(T, B, I)", (x.shape[0], *self._shape))
-        y, state = self._layer.infer(self._params, x, self.state, None, xp=self._xp)
+        initial = None if reset is None else self._first
+        given = self._params, x, self.state, None, reset, initial
+        xp, params, start = self._door.infer(*given)
+        y, state = self._layer.infer(params, x, start, Run(reset=reset), xp=xp)
         self._go_on_from(state)
         return y  # type: ignore[no-any-return]
 

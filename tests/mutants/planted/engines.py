@@ -90,6 +90,34 @@ MUTANTS = [
         "tests/bptt/strategies/test_strategies.py::test_truncation_cuts_the_gradient_between_chunks_and_leaves_outputs_alone",
     ),
     Mutant(
+        "a reset of a compiled pass hands its gradient to nobody",
+        "kernels/llvm/starts.py",
+        'vector.store(code, code.let(f"fadd {vector.type} {both[0]}, {both[1]}"), sums)',
+        "vector.store(code, both[0], sums)",
+        "tests/nets/test_resets.py::test_parity_with_torchs_cells_run_step_by_step",
+    ),
+    Mutant(
+        "the product of a step that is reset reads the state before the reset",
+        "kernels/llvm/sequence.py",
+        "before = started(self, t, before)",
+        "started(self, t, before)",
+        "tests/nets/test_resets.py::test_parity_with_torchs_cells_run_step_by_step",
+    ),
+    Mutant(
+        "a reversed layer is reset one step too early",
+        "bptt/layers/combinators.py",
+        "reset = xp.concat((xp.zeros_like(reset[:1, ...]), reset[:-1, ...]), axis=0)",
+        "pass",
+        "tests/testing/test_laws.py::test_of_no_steps_and_of_no_sequences",
+    ),
+    Mutant(
+        "the gradients of all states pass masked steps by",
+        "kernels/programs.py",
+        "part + more for part, more in zip(whole, given, strict=True)",
+        "part for part, more in zip(whole, given, strict=True)",
+        "tests/nets/test_states.py::test_they_are_the_states_and_their_gradients_the_derivative",
+    ),
+    Mutant(
         "the gradient of the final state is lost",
         "bptt/loop.py",
         "found = engine.rewind(part, segment, how, dstate, xp=xp)",
@@ -142,8 +170,8 @@ MUTANTS = [
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
         "nets/net.py",
-        "layer = bidirectional(one) if self.bidirectional else one",
-        "layer = __import__('xpbptt').bptt.concatenate(one, one) if self.bidirectional else one",
+        "reverse(unroll(self.cell, rates._replace(number=rates.number + 1)))",
+        "unroll(self.cell, rates._replace(number=rates.number + 1))",
         LAWS,
     ),
     Mutant(

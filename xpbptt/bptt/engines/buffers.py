@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
 from xpbptt.kernels import Buffer, Compiled
@@ -71,8 +71,8 @@ def most_steps(at_once: int | None, inputs: Inputs) -> int:
     return longest(batch, width, at_once)
 
 
-def given(compiled: Compiled, inputs: Inputs) -> Buffers:
-    """Return what a kernel reads beside what is made on the way: parameters and the mask."""
+def given(compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace) -> Buffers:
+    """Return what a kernel reads beside what is made: parameters, mask, resets, noise."""
     params, plain = inputs.params, compiled.target.plain
     arrays = named(compiled.forward.extras, map(plain, params.extra))
     arrays["bias_ih"] = plain(params.bias_ih)
@@ -80,4 +80,14 @@ def given(compiled: Compiled, inputs: Inputs) -> Buffers:
         arrays["bias_hh"] = plain(params.bias_hh)
     if inputs.mask is not None:
         arrays["mask"] = plain(inputs.mask)
+    if inputs.resets is not None:
+        where, initial = inputs.resets
+        arrays["reset"] = plain(where)
+        parts = zip(initial._fields, initial, strict=True)
+        arrays |= {f"initial_{name}": plain(part) for name, part in parts}
+    if inputs.noise is not None:
+        factors, zoned = inputs.factors(state[0], xp=xp), inputs.zones(state, xp=xp)
+        arrays |= {} if factors is None else {"factors": factors}
+        parts = zip(state._fields, zoned, strict=False)
+        arrays |= {f"zone_{name}": zone for name, zone in parts if zone is not None}
     return arrays

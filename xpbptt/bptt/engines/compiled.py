@@ -114,7 +114,7 @@ def _forward(
         for buffer, before in zip(now, state, strict=True):
             buffer[0, ...] = before
         here |= residuals if len(pieces) == 1 else part(residuals, steps)
-        here |= given(compiled, one)
+        here |= given(compiled, one, state, xp=xp)
         compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         rows = ([part[t - steps.start, ...] for part in now] for t in inside)

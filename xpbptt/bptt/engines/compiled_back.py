@@ -6,6 +6,7 @@ from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
+from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.cells.product import read
@@ -53,13 +54,21 @@ def _backward(
     kernel = compiled.kernels["watch" if watch.trace else "back"]
     size, states = dstate[0].shape[-1], segment.states.stacked()
     before_each = tuple([part[:-1, ...] for part in states])
+    if inputs.resets is not None:
+        every = segment.residuals is None or target.accumulate is None or watch.per_sample
+        only = None if every else part_read
+        before_each = inputs.resets.all_starts(before_each, only, xp=xp)
     records = empty(target, made.records, inputs, size, xp=xp)
     arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(target, made.carried, inputs, size, xp=xp)
-    buffers = records | arrivals | carried | given(compiled, inputs)
+    buffers = records | arrivals | carried | given(compiled, inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
+    if back.dstates is not None:
+        buffers |= named(made.every, map(target.plain, back.dstates))
+    returned = empty(target, made.returned, inputs, size, xp=xp)
+    buffers |= returned
 
     parts = [carried[f"dstate_{name}"] for name in of.state._fields]
     for buffer, part in zip(parts, dstate, strict=True):
@@ -70,18 +79,18 @@ def _backward(
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    made_records = tuple(records.values())
-    if target.accumulate is None:
-        dparams, dx = of.accumulate(inputs.params, x, before_each, made_records, xp=xp)
+    made_records, before_each = tuple(records.values()), inputs.multiplied(of, before_each, xp=xp)
+    if target.accumulate is None or watch.per_sample:
+        dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
     else:
         dparams, dx = target.accumulate(inputs.params, x, before_each[part_read], made_records)
     if kernel.task.recurrent:
         parts[part_read] = dh + direct
-    trace = None
+    trace, initial = None, of.state(*returned.values()) if returned else None
     if watch.trace:
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
-    return Rewound(dparams, dx, of.state(*parts), trace)
+    return Rewound(dparams, dx, of.state(*parts), trace, initial)
 
 
 def _residuals(
@@ -101,16 +110,16 @@ def _residuals(
         return {}
     kernel = compiled.kernels["recompute"]
     x = blank(inputs.x, inputs.mask, xp=xp)
-    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None)
+    one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None, noise=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
     size = state[0].shape[-1]
     residuals = empty(target, places, one, size, xp=xp)
     products = empty(target, compiled.forward.products, one, size, xp=xp)
     target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
     if kernel.task.recurrent:
-        before = state[read(compiled.cell)]
-        target.multiply(before, inputs.params.weight_hh.T, products["v"])
-    buffers = residuals | products | given(compiled, one)
+        before = inputs.multiplied(of, before_each, xp=xp)[read(compiled.cell)]
+        target.multiply(flat(before, xp=xp), inputs.params.weight_hh.T, products["v"])
+    buffers = residuals | products | given(compiled, one, state, xp=xp)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     rows = before_each[0].shape[:2]

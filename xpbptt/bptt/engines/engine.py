@@ -16,7 +16,7 @@ from xpbptt.bptt.engines.compiled_back import rewind
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.kernels import TARGETS, VARIABLE, Compiled, Kind, find
+from xpbptt.kernels import PLAIN, TARGETS, VARIABLE, Compiled, Form, Kind, find
 
 ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
 LOOPS = ("sequence", "stepwise")  # the fastest first
@@ -80,7 +80,7 @@ def choose(
     params: Tree,
     x: AnyArray,
     *,
-    masked: bool = False,
+    form: Form = PLAIN,
     xp: Namespace,
 ) -> Engine:
     """Return the fastest engine that can run a pass.
@@ -95,8 +95,8 @@ def choose(
         The parameters of the layer.
     x : array (T, B, I) or (B, I)
         The input.
-    masked : bool
-        Whether there is a mask.
+    form : Form
+        What the pass is given beside input and state.
     xp : namespace
         The namespace of the arrays.
     """
@@ -113,7 +113,7 @@ def choose(
         return _eager(recurrence(cell), "it was chosen by hand")
     # Above the first layer x may be in another byte order than the parameters.
     dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
-    return _fastest(cell, kinds, dtype, masked, xp, wanted, hidden, x.shape[-2])
+    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, x.shape[-2])
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +121,7 @@ def _fastest(
     cell: Cell,
     kinds: tuple[Kind, ...],
     dtype: Any,
-    masked: bool,  # noqa: FBT001 - a key of the cache
+    form: Form,
     xp: Namespace,
     wanted: str,
     hidden: int,
@@ -130,7 +130,7 @@ def _fastest(
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
     reasons: list[str] = []
     for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
-        found = find(cell, kinds, dtype, masked=masked, xp=xp, loop=loop)
+        found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
         reason = found if isinstance(found, str) else found.refusal(hidden, batch)
         if not isinstance(found, str) and not reason:
             return _compiled(found, "; ".join(reasons))

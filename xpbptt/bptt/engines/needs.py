@@ -11,7 +11,9 @@ import array_api_compat.numpy as np
 
 from xpbptt._arrays.tree import leaves, map_shapes
 from xpbptt.bptt.engines.chunks import CHUNK
+from xpbptt.bptt.layers.dropout import HASHING
 from xpbptt.bptt.layers.memory import Sizes
+from xpbptt.bptt.layers.noise import Rates
 from xpbptt.cells.recurrence import Recurrence
 
 WIDE = 5  # times the gradient of a segment, while it is added to others in twice the width
@@ -39,9 +41,23 @@ def footprint(of: Recurrence, inputs: int, hidden: int) -> Footprint:
     return Footprint(*(sum(leaf.size for _, leaf in leaves(tree)) for tree in trees))
 
 
+def noisy(one: Footprint, rates: Rates, sizes: Sizes) -> Footprint:
+    """Return the footprint with noise: what the cell makes of the state, and the zones."""
+    if rates.recurrent and not rates.zoneout:
+        return one._replace(record=one.record + sizes.hidden)  # what W_hh read, for its gradient
+    if not rates.zoneout:
+        return one
+    zones = one.state * (HASHING + 1) // sizes.itemsize
+    return one._replace(
+        residuals=one.residuals + one.state,
+        inputs=one.inputs + zones,
+        record=one.record + sizes.hidden + zones,
+    )
+
+
 def prepared(one: Footprint, sizes: Sizes) -> int:
     """Return the size of the prepared weights, a copy of those that the state is multiplied by."""
-    return sizes.hidden * one.inputs
+    return int(sizes.hidden * one.inputs)
 
 
 def advancing(one: Footprint, sizes: Sizes) -> int:
@@ -63,7 +79,10 @@ def rewinding(one: Footprint, sizes: Sizes, steps: int) -> int:
     """Return what `rewind` needs beside the segment and its residuals."""
     dy = sizes.hidden if sizes.masked or sizes.views else 0
     dx = sizes.inputs if steps < sizes.length else 0  # of all steps it is the layer's
-    return steps * (one.record + _copied(sizes) + dy + dx)
+    states = one.state if sizes.resets else 0  # those that steps start from
+    if sizes.every and sizes.views:
+        states += one.state  # their gradients
+    return steps * (one.record + _copied(sizes) + dy + dx + states)
 
 
 def recomputing(one: Footprint, sizes: Sizes, steps: int) -> int:

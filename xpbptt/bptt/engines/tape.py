@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from xpbptt._arrays.dual import writable
 from xpbptt._arrays.types import AnyArray, Arrays
 
 
@@ -108,7 +109,7 @@ class Tape:
     def _allocate(self, row: AnyArray) -> Any:
         device = array_api_compat.device(row)
         array = self.xp.empty((self.length, *row.shape), dtype=row.dtype, device=device)
-        self._writable = array_api_compat.is_writeable_array(array)
+        self._writable = writable(array)
         return array if self._writable else [None] * self.length
 
     def _stack(self, rows: list[AnyArray], *, like: AnyArray) -> AnyArray:
@@ -169,7 +170,7 @@ class Slab:
             return
         if self._whole is None and not self._parts:
             whole = self.xp.empty_like(self._like)
-            self._whole = whole if array_api_compat.is_writeable_array(whole) else None
+            self._whole = whole if writable(whole) else None
         if self._whole is None:
             self._parts[steps.start] = part
         else:

@@ -1,6 +1,7 @@
 """The gradients of a whole from those of its parts: added up, put in place, or put in order."""
 
 from functools import partial
+from operator import add
 from typing import Any
 
 from xpbptt._arrays.tree import map_leaves
@@ -28,6 +29,7 @@ class Totals:
         self._dtype = x.dtype
         self._x = Slab(x, xp=xp)
         self._state: Tree = None
+        self._initial: Tree = None
         self._traces: list[Trace] = []
 
     def add(self, steps: slice, found: Rewound) -> None:
@@ -40,6 +42,12 @@ class Totals:
             self._params = found.params
         self._x.write(steps, found.x)
         self._state = found.state
+        if found.initial is not None:
+            self._initial = (
+                found.initial
+                if self._initial is None
+                else map_leaves(add, self._initial, found.initial)
+            )
         if found.trace is not None:
             self._traces.append(found.trace)
 
@@ -48,7 +56,7 @@ class Totals:
         dtype = self._dtype
         dparams = map_leaves(partial(narrowed, dtype=dtype, xp=self.xp), self._params)
         trace: Any = joined(self._traces[::-1], xp=self.xp) if self._traces else None
-        return Rewound(dparams, self._x.whole(), self._state, trace)
+        return Rewound(dparams, self._x.whole(), self._state, trace, self._initial)
 
 
 def _sum_from(first: AnyArray, *, xp: Namespace) -> AnyArray:

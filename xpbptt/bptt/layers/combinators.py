@@ -8,6 +8,7 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.layers.states import flipped
 from xpbptt.bptt.strategies import Plan
 
 
@@ -17,22 +18,24 @@ def reverse(layer: Layer) -> Layer:
     def forward(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree, Any]:
-        run = run._replace(mask=flipped(run.mask, xp=xp))
+        run = from_end(run, xp=xp)
         y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, run, xp=xp)
-        return xp.flip(y, axis=0), state, cache
+        return xp.flip(y, axis=0), flipped(state, xp=xp), cache
 
     def backward(
         cache: Any, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
+        dstate = flipped(dstate, xp=xp)
         grads, trace = layer.backward(cache, xp.flip(dy, axis=0), dstate, watch, xp=xp)
         trace = map_leaves(lambda norms: xp.flip(norms, axis=0), trace)
         return grads._replace(x=xp.flip(grads.x, axis=0)), trace
 
     def infer(
-        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree]:
-        y, state = layer.infer(params, xp.flip(x, axis=0), state, flipped(mask, xp=xp), xp=xp)
-        return xp.flip(y, axis=0), state
+        run = from_end(run, xp=xp)
+        y, state = layer.infer(params, xp.flip(x, axis=0), state, run, xp=xp)
+        return xp.flip(y, axis=0), flipped(state, xp=xp)
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
         return layer.memory(sizes._replace(views=True), plan)
@@ -40,9 +43,18 @@ def reverse(layer: Layer) -> Layer:
     return Layer(forward, backward, infer, step=None, memory=memory)
 
 
-def flipped(mask: AnyArray | None, *, xp: Namespace) -> AnyArray | None:
-    """Return the mask of the sequence from its end."""
-    return None if mask is None else xp.flip(mask, axis=0)
+def from_end(run: Run, *, xp: Namespace) -> Run:
+    """Return how the sequence is run from its end.
+
+    A reset cuts a sequence in two, of which the earlier one is read from its end: what was marked
+    at its first step is marked at the last step of the one before.
+    """
+    mask = None if run.mask is None else xp.flip(run.mask, axis=0)
+    reset = run.reset
+    if reset is not None:
+        reset = xp.flip(reset, axis=0)
+        reset = xp.concat((xp.zeros_like(reset[:1, ...]), reset[:-1, ...]), axis=0)
+    return run._replace(mask=mask, reset=reset)
 
 
 class PairCache(NamedTuple):
@@ -83,10 +95,10 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         return grads, (trace1, trace2)
 
     def infer(
-        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree]:
-        y1, state1 = first.infer(params[0], x, state[0], mask, xp=xp)
-        y2, state2 = second.infer(params[1], x, state[1], mask, xp=xp)
+        y1, state1 = first.infer(params[0], x, state[0], run, xp=xp)
+        y2, state2 = second.infer(params[1], x, state[1], run, xp=xp)
         return xp.concat((y1, y2), axis=-1), (state1, state2)
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
@@ -144,11 +156,11 @@ def chain(layers: Sequence[Layer]) -> Layer:
         return grads, tuple(reversed(traces))
 
     def infer(
-        params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+        params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree]:
         states = []
         for layer, weights, initial in zip(layers, params, state, strict=True):
-            x, final = layer.infer(weights, x, initial, mask, xp=xp)
+            x, final = layer.infer(weights, x, initial, run, xp=xp)
             states.append(final)
         return x, tuple(states)
 
@@ -170,7 +182,7 @@ def _stacked(layers: Sequence[Layer], sizes: Sizes, plan: Plan) -> Needs:
     whole = Needs(width=sizes.inputs)
     for k, layer in enumerate(layers):
         top = k == len(layers) - 1
-        within = sizes._replace(inputs=whole.width, inner=sizes.inner or not top)
+        within = sizes.of_layer(k)._replace(inputs=whole.width, inner=sizes.inner or not top)
         one = layer.memory(within, plan)
         x = sizes.steps(whole.width)
         fresh = x if whole.y else 0  # else x is the caller's, or kept by the layer below

@@ -77,10 +77,18 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
 
 def dropped(x: AnyArray, rate: float, key: int, *, xp: Namespace) -> AnyArray:
     """Return `x` with some elements dropped, and the others divided by 1 - rate."""
-    places = xp.arange(math.prod(x.shape), dtype=xp.int32, device=array_api_compat.device(x))
-    bits = mixed(mixed(places) ^ (key & 0x7FFFFFFF))
-    keep = xp.reshape((bits & 0x7FFFFFFF) >= min(round(rate * 2**31), 2**31 - 1), x.shape)
+    keep = kept(tuple(x.shape), rate, key, like=x, xp=xp)
     return xp.where(keep, x / (1 - rate), xp.zeros_like(x))
+
+
+def kept(
+    shape: tuple[int, ...], rate: float, key: int, *, first: int = 0, like: AnyArray, xp: Namespace
+) -> AnyArray:
+    """Return which elements are kept; `first` is the place of the first one in a larger array."""
+    device, count = array_api_compat.device(like), math.prod(shape)
+    places = xp.arange(first, first + count, dtype=xp.int32, device=device)
+    bits = mixed(mixed(places) ^ (key & 0x7FFFFFFF))
+    return xp.reshape((bits & 0x7FFFFFFF) >= min(round(rate * 2**31), 2**31 - 1), shape)
 
 
 def mixed(bits: AnyArray) -> AnyArray:

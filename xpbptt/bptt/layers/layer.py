@@ -28,22 +28,49 @@ class Gradients(NamedTuple, Generic[ParamsTreeT, ArrayT, StateTreeT]):
     state: StateTreeT = ()  # type: ignore[assignment]
 
 
+class StartGradients(NamedTuple, Generic[ParamsTreeT, ArrayT, StateTreeT]):
+    """The gradients where resets restore another state than that before the first step.
+
+    Attributes
+    ----------
+    params : tree of arrays
+        The gradient of each parameter, in the tree of the parameters.
+    x : array
+        The gradient of the input.
+    state : tree of arrays
+        The gradient of the state before the first step.
+    initial : tree of arrays
+        The gradient of the state that resets restore.
+    """
+
+    params: ParamsTreeT
+    x: ArrayT
+    state: StateTreeT
+    initial: StateTreeT
+
+
 class Run(NamedTuple):
-    """How a forward pass is run.
+    """How a pass forward is run.
 
     Attributes
     ----------
     mask : array (T, B) or None
         Which steps count.
-    plan : Plan
-        What to keep for the backward pass.
+    plan : Plan or None
+        What to keep for the backward pass; None where there is none.
     key : int
         What dropout follows from.
+    reset : array (T, B) or None
+        Which steps begin with the initial state again.
+    states : bool
+        Whether to return the states after all steps.
     """
 
-    mask: AnyArray | None
-    plan: Plan
+    mask: AnyArray | None = None
+    plan: Plan | None = None
     key: int = 0
+    reset: AnyArray | None = None
+    states: bool = False
 
 
 class Watch(NamedTuple):
@@ -55,10 +82,13 @@ class Watch(NamedTuple):
         Whether to take the norms of the gradients.
     clip : float or None
         The largest norm that the gradient of one sequence's state may have at any step.
+    per_sample : bool
+        Whether the gradients of the parameters are those of each sequence, (B, …).
     """
 
     trace: bool = False
     clip: float | None = None
+    per_sample: bool = False
 
 
 class LayerForward(Protocol):
@@ -80,10 +110,10 @@ class LayerBackward(Protocol):
 
 
 class LayerInfer(Protocol):
-    """``params, x (T, B, I), state, mask (T, B) or None → y (T, B, O), state``."""
+    """``params, x (T, B, I), state, run → y (T, B, O), state``."""
 
     def __call__(
-        self, params: Tree, x: AnyArray, state: Tree, mask: AnyArray | None, *, xp: Namespace
+        self, params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree]:
         """Run over the sequence and keep nothing."""
 

@@ -5,7 +5,7 @@ add up what their layers state. Counted are arrays, on a library whose `flip` is
 and CuPy's are; Python's objects are not.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STEPS = 2  # the arrays of so many steps are allowed for what a single step needs on its way
 
@@ -17,8 +17,10 @@ class Sizes(NamedTuple):
     ----------
     length, batch : int
         T and B.
-    inputs, hidden : int
-        I and H.
+    inputs : int
+        I.
+    hidden : int or tuple of int
+        H; of several layers, one above the other, that of each.
     itemsize : int
         The bytes of an element.
     masked : bool
@@ -27,16 +29,26 @@ class Sizes(NamedTuple):
         Whether `x` and `dy` are views, reversed or of some columns, which are copied before use.
     inner : bool
         Whether `y` goes to another layer. Else it is the caller's and not counted.
+    resets : bool
+        Whether some steps begin with the initial state again.
+    every : bool
+        Whether the states of all steps have gradients of their own.
     """
 
     length: int
     batch: int
     inputs: int
-    hidden: int
+    hidden: Any
     itemsize: int
     masked: bool = False
     views: bool = False
     inner: bool = False
+    resets: bool = False
+    every: bool = False
+
+    def of_layer(self, k: int) -> "Sizes":
+        """Return the sizes of one of several layers."""
+        return self if isinstance(self.hidden, int) else self._replace(hidden=self.hidden[k])
 
     def steps(self, width: int) -> int:
         """Return the elements of an array (T, B, width)."""

@@ -8,7 +8,7 @@ from xpbptt.bptt.engines.engine import choose
 from xpbptt.commands.bench.contestant import Contestant, Values
 from xpbptt.commands.bench.problem import Problem
 from xpbptt.commands.bench.timing import clock
-from xpbptt.kernels import Kind
+from xpbptt.kernels import Form, Kind
 
 
 def make(problem: Problem) -> Contestant:
@@ -26,8 +26,8 @@ def engine(problem: Problem) -> str:
     kinds: tuple[Kind, ...] = ("record", "back")
     if not case.trained:
         kinds = ("single",) if case.streamed else ("advance",)
-    masked = case.kind == "masked"
-    return choose(problem.net.cell, kinds, params, x, masked=masked, xp=problem.xp).name
+    form = Form(masked=case.kind == "masked")
+    return choose(problem.net.cell, kinds, params, x, form=form, xp=problem.xp).name
 
 
 def _sequence(problem: Problem) -> Any:

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup
 from xpbptt.commands.selftest.nets import EAGER, NETS
-from xpbptt.kernels import VARIABLE, Kind, find
+from xpbptt.kernels import VARIABLE, Form, Kind, find
 
-MASKED: tuple[Kind, ...] = ("record", "advance", "back", "watch")
+WHOLE: tuple[Kind, ...] = ("record", "advance", "back", "watch")
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 
 
@@ -43,12 +43,14 @@ def _built(name: str, setup: Setup) -> str:
     cell: Any = NETS[name](1, 1).cell
     count = 0
     for dtype in DTYPES[setup.backend]:
-        for masked, kinds in ((False, get_args(Kind)), (True, MASKED)):
-            found = find(
-                cell, kinds, xp.ones(1, dtype=getattr(xp, dtype)).dtype, masked=masked, xp=xp
-            )
+        for form, kinds in (
+            (Form(), get_args(Kind)),
+            (Form(masked=True), WHOLE),
+            (Form(masked=True, resets=True), WHOLE),
+        ):
+            found = find(cell, kinds, xp.ones(1, dtype=getattr(xp, dtype)).dtype, form=form, xp=xp)
             if isinstance(found, str):
-                message = f"{'masked' if masked else 'plain'}, {dtype}: {found}"
+                message = f"{form.label}{dtype}: {found}"
                 raise CheckError(message)
             count += len(found.kernels)
     return f"{count} kernels"

@@ -153,6 +153,8 @@ def compile_(task: Task, dtype: str) -> Any:
 
 def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
     """Return why a pass of these sizes cannot be run in one launch; empty where it can."""
+    if any(kernel.task.given or kernel.task.returned for kernel in kernels.values()):
+        return "resets and recurrent dropout are run step by step"
     runs: list[Any] = [kernel.run for kernel in kernels.values()]
     found = [run.planned(hidden, batch) for run in runs if isinstance(run, Sequence)]
     return next((each for each in found if isinstance(each, str)), "")

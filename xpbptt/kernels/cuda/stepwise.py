@@ -38,8 +38,13 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
     gemm, before, between, after = product(weight, batch, transposed=True)
     state, out = buffers[kernel.task.read], v.data.ptr
     row, size = state.data.ptr, state.strides[0]
+    copied = bool(kernel.task.given)
     for t in range(steps):
-        gemm(*before, row, *between, out, *after)
+        place = row
+        if copied:
+            chosen = loops.multiplied(kernel.task, buffers, t, state[t], xp=cupy)
+            place = chosen.data.ptr
+        gemm(*before, place, *between, out, *after)
         words[0] = t
         function(grid, block, arguments)
         row += size
@@ -50,6 +55,9 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     refuse_capture()
     task = kernel.task
     record, carried = buffers[task.record], [buffers[name] for name in task.carried]
+    returned = [buffers[name] for name in task.returned]
+    for part in returned:
+        part[...] = 0
     steps, batch, _ = record.shape
     step: Any = kernel.run
     function, grid, block, arguments, words = step.launch(_given(kernel, buffers))
@@ -64,9 +72,13 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         function(grid, block, arguments)
         if gemm is not None:
             gemm(*before, dv + t * size, *between, out, *after)
+            if task.drops:
+                carried[0] *= buffers["factors"]
         if clip is not None:
             column = None if mask is None else mask[t, :, None]
             loops.clip_carried(task, carried, clip, column, xp=cupy)
+        if returned:
+            loops.restart(carried, buffers["reset"][t, :, None], returned, xp=cupy)
         if truncated and hand_back.cuts(t):
             for part in carried:
                 part[...] = 0

@@ -1,9 +1,10 @@
-"""Between two steps back: the gradient of the state is clipped, or cut off."""
+"""Between two steps back: the gradient of the state is clipped, reset, or cut off."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.starts import returned
 from xpbptt.kernels.llvm.vectors import Vector
 
 INFINITE = "0x7FF0000000000000"  # as a double
@@ -33,6 +34,8 @@ def hand_back(loop: Any, t: Value) -> None:
         else:
             _clip(loop, b, limit)
 
+    if loop.task.returned:
+        returned(loop, t)
     step = code.total(frame["first"], t)
     wanted, later = code.test("sgt", frame["truncate"], 0), code.test("sgt", step, 0)
     with code.when(code.let(f"and i1 {wanted}, {later}")):

@@ -19,6 +19,7 @@ from xpbptt.kernels.llvm.sequence import (
     backward_names,
     beside,
     forward_names,
+    padded,
     panel,
     pointers,
     products,
@@ -44,31 +45,45 @@ class Compiled(NamedTuple):
         The axis of the sequences of all buffers whose addresses are the last words.
     sums : bool
         Whether the program takes sums over the hidden units.
+    copies : bool
+        Whether the loop forward needs memory for a copy of what W_hh multiplies.
+    padded : tuple of str
+        The buffers whose rows the loop back holds padded to whole vectors.
     """
 
     function: Run
     own: tuple[str, ...]
     axes: tuple[int | None, ...]
     sums: bool
+    copies: bool = False
+    padded: tuple[str, ...] = ()
 
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = [library.library(kind, program)], batch_axes(program)
+    text, axes = [library.library(kind, program)], batch_axes(program) | _axes(task)
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
-        own = forward_names(task).addresses[len(pointers(task)) :]
-        return Compiled(load("\n".join(text)), own, tuple(map(axes.get, own)), program.sums)
+        copies = bool(task.given)
+        own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
+        own_axes = tuple(map(axes.get, own))
+        return Compiled(load("\n".join(text)), own, own_axes, program.sums, copies)
     if task.kind in {"back", "watch"}:
         if task.recurrent:
             text += [product.product("product", kind, WIDE)]
         text += [Backward(kind, task).text()]
-        own = backward_names(task).addresses[bool(task.recurrent) + len(task.carried) :]
-        carried = (0,) * len(task.carried)
-        places = (*carried, *map(axes.get, own))
-        return Compiled(load("\n".join(text)), own, places, program.sums)
+        held = padded(task)
+        own = backward_names(task).addresses[bool(task.recurrent) + len(held) :]
+        carried = (0,) * len(held)
+        own_axes = (*carried, *map(axes.get, own))
+        return Compiled(load("\n".join(text)), own, own_axes, program.sums, padded=held)
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
+
+
+def _axes(task: Task) -> dict[str, int]:
+    """Return the axis of the sequences of what the loops read themselves."""
+    return {name: 1 if name == "reset" else 0 for name in (*task.given, *task.given_back)}
 
 
 def step(program: Program, function: Run) -> Run:
@@ -114,16 +129,18 @@ def forward(
     for rows in threads.parts(batch, steps * batch * work):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        scratch = np.empty((count * chunk * columns + wide) * width, dtype=x.dtype)
+        copy = hidden if run.copies else 0
+        scratch = np.empty((count * chunk * columns + wide + copy) * width, dtype=x.dtype)
         held.append(scratch)
         start, panels_, others = places[0], places[1 : 1 + len(weights)], places[1 + len(weights) :]
         if first:
             start, others = start + first * x_row, _moved(run, others, own, first)
         numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
         v = address(scratch)
-        u = v + wide * width * size
+        u = v + (wide + copy) * width * size
+        started = (v + wide * width * size,) if copy else ()
         rows_of = (u, v) if task.recurrent else (u,)
-        frames.append(words((*numbers, start, *panels_, *rows_of, *others)))
+        frames.append(words((*numbers, start, *panels_, *rows_of, *others, *started)))
     threads.run(run.function, frames)
 
 
@@ -134,9 +151,9 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     like = buffers[task.carried[0]]
     hidden, dtype = like.shape[1], like.dtype
     weights = [panels.backward(params.weight_hh)] if task.recurrent else []
-    padded = panels.padded(hidden, dtype)
-    carried = np.zeros((len(task.carried), batch, padded), dtype=dtype)
-    for row, name in zip(carried, task.carried, strict=True):
+    names, wide = run.padded, panels.padded(hidden, dtype)
+    carried = np.zeros((len(names), batch, wide), dtype=dtype)
+    for row, name in zip(carried, task.carried, strict=False):
         row[:, :hidden] = buffers[name]
     own = [*carried, *[buffers[name] for name in run.own]]
     places = addresses([*weights, *own])
@@ -146,10 +163,10 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     frames = []
     for rows in threads.parts(batch, steps * batch * gates * hidden):
         others = _moved(run, places, own, rows.start) if rows.start else places
-        numbers = steps, batch, rows.stop - rows.start, hidden, padded, *options
+        numbers = steps, batch, rows.stop - rows.start, hidden, wide, *options
         frames.append(words((*numbers, *weight, *others)))
     threads.run(run.function, frames)
-    for row, name in zip(carried, task.carried, strict=True):
+    for row, name in zip(carried, names, strict=True):
         buffers[name][...] = row[:, :hidden]
 
 

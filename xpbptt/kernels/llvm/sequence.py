@@ -12,6 +12,7 @@ from xpbptt.kernels.llvm.clip import hand_back
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.product import product
+from xpbptt.kernels.llvm.starts import dropped, started
 from xpbptt.kernels.llvm.sums import Address, Body
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
@@ -66,7 +67,9 @@ def forward_names(task: Task) -> Names:
         *(f"rows_{name}" for name in task.states),
     )
     own = tuple(name for name in task.program.names if name not in PRODUCTS)
-    return Names(numbers, (*pointers(task), *own))
+    given = tuple(name for name in task.given if name not in own)
+    copy = ("started",) if task.given else ()
+    return Names(numbers, (*pointers(task), *own, *given, *copy))
 
 
 def backward_names(task: Task) -> Names:
@@ -74,7 +77,13 @@ def backward_names(task: Task) -> Names:
     numbers = "steps", "batch", "rows", "hidden", "padded", "first", "truncate", "limit"
     own = tuple(name for name in task.program.names if name not in task.carried)
     weight = ("weight_hh",) if task.recurrent else ()
-    return Names(numbers, (*weight, *task.carried, *own))
+    given = tuple(name for name in task.given_back if name not in own)
+    return Names(numbers, (*weight, *padded(task), *own, *given))
+
+
+def padded(task: Task) -> tuple[str, ...]:
+    """Return the buffers whose rows the loop back holds padded to whole vectors."""
+    return (*task.carried, *dict.fromkeys(task.returned))
 
 
 def multiply(
@@ -210,6 +219,8 @@ class Forward(Panelled):
                 row = self.kept(self.task.read, t)
                 place = code.times(code.times(row, frame["batch"]), hidden)
                 before = code.at(number, frame[self.task.read], place)
+                if self.task.given:
+                    before = started(self, t, before)
                 first = code.times(code.times(s, rows), columns)
 
                 def product(p: Value, before: str = before) -> None:
@@ -269,6 +280,8 @@ class Backward(Function):
                         (code.at(number, frame["weight_hh"], weight), depth),
                         (code.at(number, frame["dh"], code.times(p, columns)), padded),
                     )
+            if self.task.drops:
+                dropped(self)
             hand_back(self, t)
         return code.text()
 

@@ -114,27 +114,29 @@ class Stepper:
     def __init__(self, kernel: Kernel, params: tuple[Any, ...], state: tuple[Any, ...]) -> None:
         task = kernel.task
         self._function = _function(task, kernel.dtype)
-        batch, hidden = state[0][0].shape
+        batch = state[0][0].shape[0]
         dtype = np.dtype(kernel.dtype)
         self.x = np.empty((batch, params[0].weight_ih.shape[1]), dtype=dtype)
         self._kinds = [type(each) for each in state]
-        self._states = np.array([[list(layer) for layer in state]] * 2, dtype=dtype)
-        self.outputs = [self._states[k, -1, 0] for k in (1, 0)]  # by the turn that writes them
+        self._states = [[np.array(layer, dtype=dtype) for layer in state] for _ in range(2)]
+        self.outputs = [self._states[k][-1][0] for k in (1, 0)]  # by the turn that writes them
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
-        kept = -(-hidden // (shape.vectors * lanes)) if task.program.sums else 1  # panels
+        widest = max(layer[0].shape[-1] for layer in state)
+        kept = -(-widest // (shape.vectors * lanes)) if task.program.sums else 1  # panels
         self._scratch = np.empty((2, kept, batch, shape.tile * lanes), dtype=dtype)
         self._weights = [loops.pack(task.gates, each, 1) for each in params]
         self._others = [_others(each) for each in params]
-        self._frames = [self._frame(task, turn, batch, hidden) for turn in (0, 1)]
+        self._frames = [self._frame(task, turn, batch) for turn in (0, 1)]
         self._calls = [words([len(each), *map(addressof, each)]) for each in self._frames]
 
-    def _frame(self, task: Task, turn: int, batch: int, hidden: int) -> list[Any]:
+    def _frame(self, task: Task, turn: int, batch: int) -> list[Any]:
         """Return the words of each layer for the steps of one turn."""
         order = names(task)
         frames, x = [], self.x
         for k, (weights, others) in enumerate(zip(self._weights, self._others, strict=True)):
-            before, after = self._states[turn, k], self._states[1 - turn, k]
+            before, after = self._states[turn][k], self._states[1 - turn][k]
+            hidden = before.shape[-1]
             parts = self._kinds[k]._fields
             arrays = others | {
                 f"state_{name}": part for name, part in zip(parts, before, strict=True)

@@ -24,6 +24,7 @@ from xpbptt.testing.laws.derivative import derivative
 from xpbptt.testing.laws.masks import padding
 from xpbptt.testing.laws.memory import strategies
 from xpbptt.testing.laws.reading import direction
+from xpbptt.testing.laws.resets import resets
 from xpbptt.testing.laws.streams import chunks
 from xpbptt.testing.laws.upstream import linearity
 
@@ -38,6 +39,7 @@ __all__ = [
     "linearity",
     "mutants",
     "padding",
+    "resets",
     "strategies",
 ]
 
@@ -48,6 +50,7 @@ LAWS: dict[str, Callable[..., None]] = {
     "direction": direction,
     "padding": padding,
     "chunks": chunks,
+    "resets": resets,
     "engines": engines,
     "mutants": mutants,
 }

@@ -58,7 +58,7 @@ def engines(
     """
     net, tolerance = as_net(net, dropout=True), ROUNDING[dtype]
     for masked, sequences in ((False, batch), (True, batch), (False, 1)):
-        size = {"steps": steps, "batch": sequences}
+        size: dict[str, Any] = {"steps": steps, "batch": sequences}
         of = draw(net, xp=xp, seed=seed, masked=masked, dtype=dtype, **size)
         eager = of._replace(net=as_eager(net))
         for name, run in _passes(of, plans):
@@ -88,7 +88,7 @@ def _passes(of: Sample, plans: Sequence[Strategy]) -> list[tuple[str, Pass]]:
             return one.train(bptt, **watched)
 
         passes.append((f"forward and backward with {bptt!r} {watched or ''}", train))
-    if not of.net.dropout:
+    if not of.net.draws:
         passes.append(("infer", Sample.infer))
     if not of.net.bidirectional and of.x.shape[0]:
         passes.append(("step", Sample.stream))

@@ -50,7 +50,7 @@ def direction(
     if not net.bidirectional:
         check_causality(net, of.params, of.x, of.state)
     elif net.num_layers == 1:
-        size = net.hidden_size
+        (size,) = net.sizes
         check_causality(net, of.params, of.x, of.state, future=slice(size, 2 * size))
     if net.bidirectional:
         _each_alone(of)
@@ -72,7 +72,7 @@ def direction(
 def _each_alone(of: Sample) -> None:
     """Compare the first layer with its two directions, run one by one."""
     net, xp = of.net, of.xp
-    both = as_net(type(net)(net.cell, net.input_size, net.hidden_size, bidirectional=True))
+    both = as_net(type(net)(net.cell, net.input_size, net.sizes[0], bidirectional=True))
     one = as_net(both, one_way=True)
     y, final = both.infer(of.params[:1], of.x, of.state[:1])
     (there, back), (start, end) = of.params[0], of.state[0]
@@ -94,7 +94,7 @@ def _train(layer: Layer, of: Sample) -> dict[str, Tree]:
 
 
 def _first(layer: Layer, of: Sample) -> Any:
-    return layer.infer(of.params[0], of.x, of.state[0], None, xp=of.xp)[0][0, ...]
+    return layer.infer(of.params[0], of.x, of.state[0], Run(), xp=of.xp)[0][0, ...]
 
 
 def _differ(a: Any, b: Any, of: Sample) -> bool:

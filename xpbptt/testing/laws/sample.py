@@ -12,7 +12,7 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.bptt import KeepAll, Recurrence, Strategy
 from xpbptt.cells import Cell
-from xpbptt.nets.net import Net
+from xpbptt.nets.net import Net, without_noise
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 5  # of a bare cell
 STEPS, BATCH = 6, 4  # the least; more where a size of the net is the same
@@ -43,6 +43,10 @@ class Sample(NamedTuple):
         Which steps count.
     seed : int
         What dropout follows from.
+    reset : array (T, B) or None
+        Which steps begin with the initial state again.
+    initial : tree of arrays (B, H) or None
+        The state that resets restore.
     """
 
     net: Net[Any, Any, Any]
@@ -54,16 +58,22 @@ class Sample(NamedTuple):
     dstate: Tree
     mask: AnyArray | None
     seed: int
+    reset: AnyArray | None = None
+    initial: Tree = None
 
     def options(self) -> dict[str, Any]:
         """Return the options of a forward pass."""
-        return {"dropout_seed": self.seed} if self.net.dropout else {}
+        return {"dropout_seed": self.seed} if self.net.draws else {}
+
+    def resets(self) -> dict[str, Any]:
+        """Return the resets, as every pass takes them."""
+        return {} if self.reset is None else {"reset": self.reset, "initial": self.initial}
 
     def forward(self, bptt: Strategy = KeepAll()) -> tuple[AnyArray, Tree, Any]:  # noqa: B008
         """Run the forward pass; return ``y, state, cache``."""
-        return self.net.forward(
-            self.params, self.x, self.state, self.mask, bptt=bptt, **self.options()
-        )
+        options = self.resets() | self.options()
+        given = self.params, self.x, self.state, self.mask
+        return self.net.forward(*given, bptt=bptt, **options)  # type: ignore[no-any-return]
 
     def train(
         self,
@@ -78,14 +88,17 @@ class Sample(NamedTuple):
 
     def infer(self) -> dict[str, Tree]:
         """Run without a backward pass."""
-        y, state = self.net.infer(self.params, self.x, self.state, self.mask)
+        y, state = self.net.infer(self.params, self.x, self.state, self.mask, **self.resets())
         return {"y": y, "state": state}
 
     def stream(self) -> dict[str, Tree]:
         """Run one step after the other."""
         state, outputs = self.state, []
         for t in range(self.x.shape[0]):
-            y, state = self.net.step(self.params, self.x[t, ...], state)
+            again = {} if self.reset is None else {"reset": self.reset[t, :]}
+            if self.initial is not None:
+                again["initial"] = self.initial
+            y, state = self.net.step(self.params, self.x[t, ...], state, **again)
             outputs.append(y)
         return {"y": self.xp.stack(outputs, axis=0), "state": state}
 
@@ -101,8 +114,8 @@ def as_net(net: Any, *, dropout: bool = False, one_way: bool = False) -> Net[Any
     if not isinstance(net, Net):
         message = f"`net` must be a Net, a Cell or a Recurrence, got {type(net).__name__}"
         raise TypeError(message)
-    if net.dropout and not dropout:
-        net = replace(net, dropout=0.0)
+    if net.draws and not dropout:
+        net = without_noise(net)
     return replace(net, bidirectional=False) if one_way and net.bidirectional else net
 
 
@@ -119,6 +132,7 @@ def draw(
     steps: int | None = None,
     batch: int | None = None,
     masked: bool = False,
+    reset: bool = False,
     dtype: str = "float64",
 ) -> Sample:
     """Draw what a net takes; the same numbers on every library.
@@ -138,13 +152,13 @@ def draw(
     steps, batch : int, optional
         The sizes T and B. Default: about 6 and 4, different from each other and from every size of
         the net, so that no transposed matrix goes unseen.
-    masked : bool
-        Whether there is a mask.
+    masked, reset : bool
+        Whether there is a mask, and whether there are resets, which restore a state of their own.
     dtype : str
         The dtype of the arrays.
     """
     namespace = standard(np if xp is None else xp)
-    taken = {net.input_size, net.hidden_size, net.directions * net.hidden_size}
+    taken = {net.input_size, *net.sizes, *(net.directions * size for size in net.sizes)}
     steps = next(n for n in count(STEPS) if n not in taken) if steps is None else steps
     batch = next(n for n in count(BATCH) if n not in taken | {steps}) if batch is None else batch
     random = np.random.default_rng(seed)
@@ -159,12 +173,15 @@ def draw(
         kind = "bool" if array.dtype == bool else dtype
         return namespace.asarray(array, dtype=getattr(namespace, kind), copy=True)
 
-    dy = random.standard_normal((steps, batch, net.directions * net.hidden_size))
+    dy = random.standard_normal((steps, batch, net.output_size))
     state, dstate = map_leaves(normal, start), map_leaves(normal, start)
     mask = pattern(steps, batch, random) if masked else None
+    again = random.random((steps, batch)) < 0.3 if reset else None  # noqa: PLR2004 - some
+    first = map_leaves(normal, start) if reset else None
     numbers = (params, x, state, dy, dstate, mask)
     params, x, state, dy, dstate, mask = map_leaves(here, numbers)
-    return Sample(net, namespace, params, x, state, dy, dstate, mask, seed)
+    again, first = map_leaves(here, (again, first))
+    return Sample(net, namespace, params, x, state, dy, dstate, mask, seed, again, first)
 
 
 def pattern(steps: int, batch: int, random: np.random.Generator) -> Any:
