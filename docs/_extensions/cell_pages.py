@@ -7,17 +7,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as xp
 import equations
+import numpy as np
 from public import ROOT, write
 
 import xpbptt
-from xpbptt.bptt.engines.engine import choose
 from xpbptt.cells import product
 from xpbptt.kernels import programs
 from xpbptt.kernels.symbols import Untraceable
 from xpbptt.nets import signature
 
+ON_GPU = "``sequence`` where the weights fit the GPU, else ``stepwise``; :doc:`how </gpu>`"
 REFERENCES = "References\n----------\n"
 I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart
 
@@ -96,9 +96,8 @@ def makers(page: Page) -> list[str]:
 def engine(cell: Any) -> tuple[str, str]:
     """Return the engine that runs a cell on NumPy, and why no faster one does."""
     net: Any = xpbptt.Net(cell, I, H)
-    x = xp.zeros((2, B, I), dtype=xp.float32)
-    chosen = choose(cell, ("record", "back"), net.init(0)[0], x, xp=xp)
-    return chosen.name, chosen.reason
+    answer = net.engine(net.init(0), np.zeros((2, B, I), dtype=np.float32)).forward
+    return answer.name, answer.reason
 
 
 def traced(cell: Any) -> str:
@@ -119,7 +118,7 @@ def _engines(cell: Any) -> str:
     because = f" ({reason})" if reason else ""
     rows = [
         ("NumPy", f"``{name}``{because}"),
-        ("CuPy", f"``eager`` ({refused})" if refused else "``stepwise``: a kernel a step"),
+        ("CuPy", f"``eager`` ({refused})" if refused else ON_GPU),
         ("JAX", "``scan`` from 32 steps on, else ``eager``"),
         ("other libraries of the standard", "``eager``"),
     ]

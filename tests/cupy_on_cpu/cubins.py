@@ -82,9 +82,13 @@ def blocks(
 
 @cache
 def _calculator() -> ctypes.CDLL:
-    header = next(_packages().glob("nvidia/*/include/cuda_occupancy.h"))
-    path = shared_object(CALCULATOR, name="occupancy", options=[f"-I{header.parent}"])
+    path = shared_object(CALCULATOR, name="occupancy", options=[f"-I{headers()}"])
     return ctypes.CDLL(str(path))
+
+
+def headers() -> Path:
+    """Return the folder of the headers of the CUDA runtime."""
+    return next(_packages().glob("nvidia/*/include/cuda_occupancy.h")).parent
 
 
 def _packages() -> Path:

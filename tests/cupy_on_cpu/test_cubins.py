@@ -9,11 +9,12 @@ from cupy._core import core
 from helpers import cover
 
 from cupy_on_cpu import ARCHITECTURES, Kernel
-from cupy_on_cpu.cubins import blocks, instructions, resources
+from cupy_on_cpu.cubins import blocks, headers, instructions, resources
 from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import free, group
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans
+from xpbptt.kernels.cuda.sequence import TRIES
 from xpbptt.kernels.cuda.tile import THREADS
 
 CELLS = import_module("kernels.conftest").CELLS
@@ -33,7 +34,7 @@ CARDS = {  # A100, H100, B200
 
 
 def compiled(source, arch):
-    options = "-std=c++14", f"-I{core._get_header_dir_path()}"
+    options = "-std=c++14", f"-I{core._get_header_dir_path()}", f"-I{headers()}"
     return kept_cubin(Kernel(source, options, ()), arch)
 
 
@@ -46,15 +47,18 @@ def compiled(source, arch):
     ("float16", "float32", "float64"),
     ARCHITECTURES,
 )
-def test_the_fastest_plan_fits_the_device(kind, cell, hidden, batch, dtype, arch):
+def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dtype, arch):
     """No spills; all blocks of the grid are there at once; a barrier that releases and acquires."""
     task = programs.task(CELLS[cell], kind, masked=False)
     card = CARDS[arch]
     # At H = 128 a part of the weights of a block is in shared memory.
-    plan = plans(card.device, Sizes(task.gates, hidden, batch, dtype, back=kind == "back"))[0]
-    cubin = compiled(group.source(task, dtype, plan.tile), arch)
-    registers, stack, local = resources(cubin)
-    assert (stack, local) == (0, 0)
+    found = plans(card.device, Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back"))
+    for plan in found[:TRIES]:
+        cubin = compiled(group.source(task, dtype, plan.tile), arch)
+        registers, *spilled = resources(cubin)
+        if not any(spilled):
+            break
+    assert not any(spilled)
     at_once = blocks(
         arch, card.shared_of_processor, card.device.shared, registers, THREADS, plan.shared
     )

@@ -130,7 +130,7 @@ def test_a_wait_is_reported_with_its_place(selftest, monkeypatch, name, function
 
 
 def test_a_wait_in_an_optimiser_is_reported(selftest, monkeypatch):
-    optim = import_module("xpbptt.optim")
+    optim = import_module("xpbptt.optim.adam")
     real = optim._next_step
 
     def waiting(step, params, *, xp):
@@ -142,7 +142,7 @@ def test_a_wait_in_an_optimiser_is_reported(selftest, monkeypatch):
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED  ")]
     assert "no wait, readout, losses, optimisers" in line
-    assert "(at xpbptt/optim.py:" in line
+    assert "(at xpbptt/optim/adam.py:" in line
 
 
 def test_a_watch_that_sees_nothing_is_reported(selftest, monkeypatch):
@@ -178,15 +178,14 @@ def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, mon
         message = "no such instruction"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(
-        target, "TARGET", target.TARGET._replace(loops=(target.STEPWISE._replace(compile=broken),))
-    )
+    loops = target.SEQUENCE._replace(compile=broken), target.STEPWISE
+    monkeypatch.setattr(target, "TARGET", target.TARGET._replace(loops=loops))
     code, out = selftest(kernels)
     assert code == 1
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED          kernels are "
                                                                    "built, LSTM")]  # fmt: skip
     assert "could not be built: RuntimeError: no such instruction" in line
-    assert "logged a warning: LSTM runs without the engine stepwise" in out
+    assert "logged a warning: LSTM runs without the engine sequence" in out
 
 
 def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch):

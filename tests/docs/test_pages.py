@@ -63,5 +63,5 @@ def test_every_code_block_of_the_pages_is_run():
     pages += (ROOT / "docs" / "cookbook").glob("*.md")
     for page in pages:
         for kind, body in fences.findall(page.read_text(encoding="utf-8")):
-            assert kind in {"python", "", "{toctree}", "{include}"}, page
+            assert kind in {"python", "", "text", "{toctree}", "{include}"}, page
             assert kind == "python" or not re.search("^(import|from) ", body, re.MULTILINE), page

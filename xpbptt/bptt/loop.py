@@ -131,7 +131,7 @@ def _forward(
     given, state = _given(params, x, state, run)
     if rates.recurrent or rates.zoneout:
         given = given._replace(noise=Noise(rates, run.key))
-    engine = choose(cell, kinds, params, x, form=given.form, xp=xp)
+    engine = choose(cell, kinds, params, x, form=_form(given), xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
     inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
@@ -173,6 +173,14 @@ def _given(params: Tree, x: AnyArray, state: Tree, run: Run) -> tuple[Inputs, Tr
     return Inputs(params, x, run.mask, resets=Resets(run.reset, initial)), state
 
 
+def _form(inputs: Inputs) -> Form:
+    """Return the form of the cell's programs that takes what a layer reads."""
+    masked, resets, noise = inputs.mask is not None, inputs.resets is not None, inputs.noise
+    if noise is None:
+        return Form(masked, resets)
+    return Form(masked, resets, drops=noise.rates.recurrent > 0, zoned=noise.zoned)
+
+
 def _kinds_forward(plan: Plan) -> tuple[Kind, ...]:
     """Return the programs that running forward by a plan needs."""
     if plan.tail:
@@ -200,7 +208,7 @@ def _backward(
     params, x, *_ = inputs
     dstate, dstates = dstate if isinstance(dstate, Every) else (dstate, None)
     kinds = _kinds_backward(plan, watch)
-    form = inputs.form._replace(states=dstates is not None)
+    form = _form(inputs)._replace(states=dstates is not None)
     engine = choose(cell, kinds, params, x, form=form, xp=xp)
     if x.shape[0] == 0:
         grads, trace = _no_steps(engine, inputs, dstate, watch, xp=xp)
@@ -259,7 +267,7 @@ def _infer(
     xp: Namespace,
 ) -> tuple[AnyArray, Tree]:
     inputs, state = _given(params, x, state, run)
-    engine = choose(cell, INFER, params, x, form=inputs.form, xp=xp)
+    engine = choose(cell, INFER, params, x, form=_form(inputs), xp=xp)
     outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
     inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)

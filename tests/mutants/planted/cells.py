@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "the optimiser adam cannot be pickled",
-        "optim.py",
+        "optim/adam.py",
         "    settings = _Adam(rate, beta1, beta2, epsilon)\n"
         "    return Optimizer(settings.init, settings.update)",
         "    settings = _Adam(rate, beta1, beta2, epsilon)\n"

@@ -10,7 +10,6 @@ from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.bptt.layers.noise import Noise
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.kernels import Form
 from xpbptt.kernels.target import HandBack
 
 
@@ -39,15 +38,6 @@ class Inputs(NamedTuple):
     weights: Any = None
     resets: Resets | None = None
     noise: Noise | None = None
-
-    @property
-    def form(self) -> Form:
-        """The form of the cell's programs that takes it."""
-        masked, resets = self.mask is not None, self.resets is not None
-        if self.noise is None:
-            return Form(masked, resets)
-        drops = self.noise.rates.recurrent > 0
-        return Form(masked, resets, drops=drops, zoned=self.noise.zoned)
 
     def part(self, steps: slice) -> "Inputs":
         """Return what is read at some of the steps."""

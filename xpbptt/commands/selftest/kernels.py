@@ -7,10 +7,16 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup
-from xpbptt.commands.selftest.nets import EAGER, NETS
+from xpbptt.commands.selftest.nets import EAGER, NETS, H
 from xpbptt.kernels import VARIABLE, Form, Kind, find
+from xpbptt.testing.laws.sample import BATCH
 
 WHOLE: tuple[Kind, ...] = ("record", "advance", "back", "watch")
+PLAIN, MASKED, RESETS = Form(), Form(masked=True), Form(masked=True, resets=True)
+FORMS = {  # of each loop; on CUDA resets are run step by step
+    "numpy": {"": (PLAIN, MASKED, RESETS)},
+    "cupy": {"sequence": (PLAIN, MASKED), "stepwise": (PLAIN, MASKED, RESETS)},
+}
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 
 
@@ -43,14 +49,15 @@ def _built(name: str, setup: Setup) -> str:
     cell: Any = NETS[name](1, 1).cell
     count = 0
     for dtype in DTYPES[setup.backend]:
-        for form, kinds in (
-            (Form(), get_args(Kind)),
-            (Form(masked=True), WHOLE),
-            (Form(masked=True, resets=True), WHOLE),
-        ):
-            found = find(cell, kinds, xp.ones(1, dtype=getattr(xp, dtype)).dtype, form=form, xp=xp)
-            if isinstance(found, str):
-                message = f"{form.label}{dtype}: {found}"
-                raise CheckError(message)
-            count += len(found.kernels)
+        kind = xp.ones(1, dtype=getattr(xp, dtype)).dtype
+        for loop, forms in FORMS[setup.backend].items():
+            for form in forms:
+                kinds = get_args(Kind) if form == PLAIN else WHOLE
+                found = find(cell, kinds, kind, form=form, xp=xp, loop=loop)
+                # A kernel for a whole sequence is compiled when the sizes are known.
+                refused = found if isinstance(found, str) else found.refusal(H, BATCH)
+                if isinstance(found, str) or refused:
+                    message = f"{form.label or 'plain_'}{dtype}: {refused}"
+                    raise CheckError(message)
+                count += len(found.kernels)
     return f"{count} kernels"

@@ -55,10 +55,7 @@ class Planned(NamedTuple):
         arguments = [np.int32(each) for each in numbers]
         arguments += [each.data.ptr for each in (counters, *arrays)]
         self.function(
-            (
-                plan.blocks,
-                plan.groups,
-            ),  # of two dimensions: CuPy cuts a line short if it is too long
+            (plan.blocks, plan.groups),  # CuPy cuts a line short that is too long, and refuses this
             (THREADS,),
             tuple(arguments),
             shared_mem=plan.shared,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 THREADS = 256
 LANES = (1, 2, 4, 8, 16, 32)
+PASSING = 0.85  # of the registers, where weights come from shared memory besides
 FETCH, EXCHANGE = 8, 4  # instructions that a load from shared memory and a shuffle stand for
 
 
@@ -86,7 +87,9 @@ def tiles(rows: int, columns: int, batch: int, group: int, registers: int) -> It
     for lanes in LANES:
         tall, wide = -(-rows * lanes // THREADS), -(-columns // (group * lanes))
         whole = Tile(lanes, tall, wide, batch, group)
-        spare = max(0, -(-(whole.registers - registers) // (wide * group)))
+        # What comes from shared memory passes through registers, too.
+        most = registers if whole.registers <= registers else int(registers * PASSING)
+        spare = max(0, -(-(whole.registers - most) // (wide * group)))
         if spare <= tall:
             yield whole._replace(spare=spare)
 
