@@ -319,7 +319,9 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         xp, params, start, key = self._door.forward(
             params, x, state, mask, reset, initial, bptt, dropout_seed
         )
-        given, x = x, beside(self, x, dt, xp=xp)
+        given = x
+        if dt is not None or self.recurrence.side:
+            x = beside(self, x, dt, xp=xp)
         size = signature.itemsize(x.dtype, xp=xp)
         form = Form(masked=mask is not None, resets=reset is not None, states=states)
         memory = self._memory(x.shape[0], x.shape[1], size, form)
@@ -696,7 +698,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         """
         check.true_or_false("states", states)
         xp, params, start = self._door.infer(params, x, state, mask, reset, initial)
-        x = beside(self, x, dt, xp=xp)
+        if dt is not None or self.recurrence.side:
+            x = beside(self, x, dt, xp=xp)
         run = Run(mask, reset=reset, states=states)
         y, final = self._layer.infer(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
@@ -754,7 +757,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         (2, 5)
         """
         xp, params, before = self._door.step(params, x_t, state, reset, initial)
-        x_t = beside(self, x_t, dt, xp=xp)
+        if dt is not None or self.recurrence.side:
+            x_t = beside(self, x_t, dt, xp=xp)
         step: Any = self._layer.step  # the door has refused a net without one
         y_t, after = step(params, x_t, before, xp=xp)
         return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
