@@ -1,6 +1,7 @@
 """Every pair of what a pass may be given, over cells, engines, strategies: compiled and eager."""
 
 import os
+from typing import NamedTuple
 from unittest.mock import patch
 
 import array_api_compat
@@ -9,6 +10,47 @@ import pytest
 from helpers import CELLS, cover, flatten, host, map_arrays
 
 import xpbptt
+from xpbptt.cells import sigmoid
+
+
+class Gates(NamedTuple):
+    f: object
+    g: object
+
+
+class State(NamedTuple):
+    h: object
+    c: object
+
+
+def forward(u, v, state, *, xp):
+    """The forget gate reads c by the product, the candidate the input alone."""
+    f, g = sigmoid(u.f + v.f, xp=xp), xp.tanh(u.g)
+    c = f * state.c + (1 - f) * g
+    return State(xp.tanh(c), c), (f, g)
+
+
+def backward(residuals, state, new, dnew, *, xp):
+    f, g = residuals
+    dc = dnew.c + dnew.h * (1 - new.h * new.h)
+    du = Gates(dc * (state.c - g) * f * (1 - f), dc * (1 - f) * (1 - g * g))
+    return du, du, State(None, dc * f)
+
+
+def free_forward(u, v, state, *, xp):
+    return forward(u, Gates(0 * u.f, None), state, xp=xp)
+
+
+def made(name, *sizes, **options):
+    """Return a net of a cell, of which some have no product or one that reads another part."""
+    if name in CELLS:
+        return CELLS[name](*sizes, **options)
+    kinds = {"some": {"recurrent": ("f",), "reads": "c"}, "none": {"recurrent": ()}}
+    functions = (free_forward if name == "none" else forward, backward)
+    if name == "none":
+        options.pop("recurrent_dropout", None)
+    return xpbptt.Net(xpbptt.Cell(name, Gates, State, *functions, **kinds[name]), *sizes, **options)
+
 
 T, B, I = 7, 5, 3
 PLANS = [
@@ -43,7 +85,7 @@ def run(net, given, bptt, options, watched):
 
 @cover(
     "name, engine, bptt, masked, reset, states, noise, shape, watched, per_sample",
-    list(CELLS),
+    [*CELLS, "some", "none"],
     ["stepwise", "sequence"],
     PLANS,
     [False, True],
@@ -62,7 +104,7 @@ def test_every_pair(
     hidden, layers, both = shape
     if layers == 1:
         noise = {key: value for key, value in noise.items() if key != "dropout"}
-    net = CELLS[name](I, hidden, layers, bidirectional=both, **noise)
+    net = made(name, I, hidden, layers, bidirectional=both, **noise)
     random = np.random.default_rng(0)
     normal = lambda a: xp.asarray(random.standard_normal(a.shape))  # noqa: E731
     params = net.init(1, xp=xp, dtype=xp.float64)

@@ -83,9 +83,19 @@ def own_cell():
     return rnn._replace(name="own", forward=forward, extra=lambda hidden: Own((hidden,)))
 
 
-def test_a_forget_gate_of_another_cell_than_the_lstm():
-    params = xpbptt.LSTM(3, 5).init(0, forget_bias=-2)
-    assert set(params[0].bias_ih[5:10]) == {-2}
+@pytest.mark.parametrize("named", [("o", "f"), ("i",), ()])
+def test_a_forget_gate_among_gates_of_which_not_all_have_a_product(named):
+    cell = xpbptt.cells.LSTM._replace(name="partly", recurrent=named)
+    net = xpbptt.Net(cell, 3, 5)
+    (found,), (plain,) = net.init(0, forget_bias=-2), net.init(0)
+    assert set(found.bias_ih[5:10]) == {-2}
+    if not named:
+        assert found.bias_hh == ()
+        return
+    expected = plain.bias_hh.copy()
+    if "f" in named:
+        expected[:5] = 0  # the first of the rows that there are
+    np.testing.assert_array_equal(found.bias_hh, expected)
 
 
 @pytest.mark.parametrize(

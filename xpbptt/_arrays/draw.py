@@ -18,6 +18,36 @@ def generator(seed: Any, name: str = "seed") -> np.random.Generator:
         raise type(error)(message) from error
 
 
+def uniform(
+    random: np.random.Generator,
+    shape: tuple[int, ...],
+    bound: float,
+    *,
+    xp: Namespace,
+    dtype: Any = None,
+    device: Any = None,
+) -> AnyArray:
+    """Draw from U(-bound, bound) on the host, in float64, and make an array of `xp`; see `placed`.
+
+    Parameters
+    ----------
+    random : numpy.random.Generator
+        Where the numbers come from.
+    shape : tuple of int
+        The shape of the array.
+    bound : float
+        Half the width of the distribution.
+    xp : namespace
+        A standard namespace.
+    dtype : dtype or str, optional
+        A real floating-point dtype of `xp`, or its name. Default: float32.
+    device : device, optional
+        Where to put the array. Default: the library's default.
+    """
+    numbers = random.uniform(-bound, bound, size=shape)
+    return placed(numbers, xp=xp, dtype=dtype, device=device)
+
+
 def placed(numbers: Any, *, xp: Namespace, dtype: Any = None, device: Any = None) -> AnyArray:
     """Make an array of `xp` of numbers on the host.
 

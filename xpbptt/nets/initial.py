@@ -10,6 +10,8 @@ import numpy as np
 
 from xpbptt._arrays.tree import is_named_tuple, leaves
 from xpbptt._arrays.types import Tree
+from xpbptt.cells.cell import Cell
+from xpbptt.cells.product import recurrent
 from xpbptt.nets import signature
 from xpbptt.nets.stack import Stack
 
@@ -149,11 +151,14 @@ def _drawn(name: str, function: Draw, random: np.random.Generator, shape: tuple[
 
 def _with_forget_bias(net: Stack, params: Any, hidden: int, value: float) -> Any:
     """Set the bias of the forget gate, the sum of both, to a value."""
-    place = _gates(net).index(FORGET)
-    rows = slice(place * hidden, (place + 1) * hidden)
-    bias_ih, bias_hh = params.bias_ih.copy(), params.bias_hh.copy()
-    bias_ih[rows], bias_hh[rows] = value, 0
-    return params._replace(bias_ih=bias_ih, bias_hh=bias_hh)
+    gates = _gates(net)
+    names = [gates[k] for k in recurrent(net.cell)] if isinstance(net.cell, Cell) else gates
+    for field, rows_of, number in (("bias_ih", gates, value), ("bias_hh", names, 0.0)):
+        if FORGET in rows_of:
+            bias, first = getattr(params, field).copy(), rows_of.index(FORGET) * hidden
+            bias[first : first + hidden] = number
+            params = params._replace(**{field: bias})
+    return params
 
 
 def _replaced(

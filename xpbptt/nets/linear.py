@@ -9,7 +9,7 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.check import Expected
-from xpbptt._arrays.draw import generator, placed
+from xpbptt._arrays.draw import generator, uniform
 from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.types import Array, ArrayT, Namespace, Seed
 from xpbptt.bptt.layers.layer import Gradients
@@ -123,10 +123,7 @@ class Linear:
         bound = self.input_size**-0.5
         shapes = ((self.output_size, self.input_size), (self.output_size,))
         return LinearParams(
-            *(
-                placed(random.uniform(-bound, bound, s), xp=namespace, dtype=dtype, device=device)
-                for s in shapes
-            )
+            *(uniform(random, s, bound, xp=namespace, dtype=dtype, device=device) for s in shapes)
         )
 
     def forward(

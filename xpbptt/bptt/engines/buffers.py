@@ -71,8 +71,8 @@ def most_steps(at_once: int | None, inputs: Inputs) -> int:
     return longest(batch, width, at_once)
 
 
-def given(compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace) -> Buffers:
-    """Return what a kernel reads beside what is made: parameters, mask, resets, noise."""
+def given(compiled: Compiled, inputs: Inputs) -> Buffers:
+    """Return what a kernel reads beside what is made on the way: parameters, mask, resets."""
     params, plain = inputs.params, compiled.target.plain
     arrays = named(compiled.forward.extras, map(plain, params.extra))
     arrays["bias_ih"] = plain(params.bias_ih)
@@ -85,9 +85,14 @@ def given(compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace) -> 
         arrays["reset"] = plain(where)
         parts = zip(initial._fields, initial, strict=True)
         arrays |= {f"initial_{name}": plain(part) for name, part in parts}
-    if inputs.noise is not None:
-        factors, zoned = inputs.factors(state[0], xp=xp), inputs.zones(state, xp=xp)
-        arrays |= {} if factors is None else {"factors": factors}
-        parts = zip(state._fields, zoned, strict=False)
-        arrays |= {f"zone_{name}": zone for name, zone in parts if zone is not None}
     return arrays
+
+
+def noise(inputs: Inputs, state: Tree, *, xp: Namespace) -> Buffers:
+    """Return the noise of the steps, for a state of that shape."""
+    if inputs.noise is None:
+        return {}
+    factors, zoned = inputs.factors(state[0], xp=xp), inputs.zones(state, xp=xp)
+    arrays = {} if factors is None else {"factors": factors}
+    parts = zip(state._fields, zoned, strict=False)
+    return arrays | {f"zone_{name}": zone for name, zone in parts if zone is not None}

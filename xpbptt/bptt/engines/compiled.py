@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, part
+from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, noise, part
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.segment import Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
@@ -114,7 +114,7 @@ def _forward(
         for buffer, before in zip(now, state, strict=True):
             buffer[0, ...] = before
         here |= residuals if len(pieces) == 1 else part(residuals, steps)
-        here |= given(compiled, one, state, xp=xp)
+        here |= given(compiled, one) | noise(one, state, xp=xp)
         compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         rows = ([part[t - steps.start, ...] for part in now] for t in inside)

@@ -2,7 +2,7 @@
 
 from xpbptt._arrays.norms import norm
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named
+from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, noise
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
@@ -61,7 +61,8 @@ def _backward(
     records = empty(target, made.records, inputs, size, xp=xp)
     arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(target, made.carried, inputs, size, xp=xp)
-    buffers = records | arrivals | carried | given(compiled, inputs, dstate, xp=xp)
+    buffers = records | arrivals | carried | given(compiled, inputs)
+    buffers |= noise(inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
     buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     buffers["dy"] = target.plain(back.dy)
@@ -119,7 +120,7 @@ def _residuals(
     if kernel.task.recurrent:
         before = inputs.multiplied(of, before_each, xp=xp)[read(compiled.cell)]
         target.multiply(flat(before, xp=xp), inputs.params.weight_hh.T, products["v"])
-    buffers = residuals | products | given(compiled, one, state, xp=xp)
+    buffers = residuals | products | given(compiled, one)
     buffers |= named(compiled.forward.states, [part[None, ...] for part in state])
     kernel.run(0, *[buffers[name] for name in kernel.task.program.names])
     rows = before_each[0].shape[:2]

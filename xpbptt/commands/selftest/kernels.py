@@ -13,7 +13,9 @@ from xpbptt.testing.laws.sample import BATCH
 
 WHOLE: tuple[Kind, ...] = ("record", "advance", "back", "watch")
 PLAIN, MASKED, RESETS = Form(), Form(masked=True), Form(masked=True, resets=True)
-FORMS = {  # of each loop; on CUDA resets are run step by step
+FORMS: dict[
+    str, dict[str, tuple[Form, ...]]
+] = {  # of each loop; on CUDA resets are run step by step
     "numpy": {"": (PLAIN, MASKED, RESETS)},
     "cupy": {"sequence": (PLAIN, MASKED), "stepwise": (PLAIN, MASKED, RESETS)},
 }

@@ -43,20 +43,20 @@ class Compiled(NamedTuple):
         The buffers whose addresses are the last words, but for those that are carried.
     axes : tuple of int or None
         The axis of the sequences of all buffers whose addresses are the last words.
-    sums : bool
-        Whether the program takes sums over the hidden units.
     copies : bool
         Whether the loop forward needs memory for a copy of what W_hh multiplies.
     padded : tuple of str
         The buffers whose rows the loop back holds padded to whole vectors.
+    sums : bool
+        Whether the program takes sums over the hidden units.
     """
 
     function: Run
     own: tuple[str, ...]
     axes: tuple[int | None, ...]
-    sums: bool
     copies: bool = False
     padded: tuple[str, ...] = ()
+    sums: bool = False
 
 
 def compile_(task: Task, dtype: str) -> Any:
@@ -68,7 +68,7 @@ def compile_(task: Task, dtype: str) -> Any:
         copies = bool(task.given)
         own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
         own_axes = tuple(map(axes.get, own))
-        return Compiled(load("\n".join(text)), own, own_axes, program.sums, copies)
+        return Compiled(load("\n".join(text)), own, own_axes, copies=copies, sums=program.sums)
     if task.kind in {"back", "watch"}:
         if task.recurrent:
             text += [product.product("product", kind, WIDE)]
@@ -77,7 +77,8 @@ def compile_(task: Task, dtype: str) -> Any:
         own = backward_names(task).addresses[bool(task.recurrent) + len(held) :]
         carried = (0,) * len(held)
         own_axes = (*carried, *map(axes.get, own))
-        return Compiled(load("\n".join(text)), own, own_axes, program.sums, padded=held)
+        made = load("\n".join(text))
+        return Compiled(made, own, own_axes, padded=held, sums=program.sums)
     return step(program, load("\n".join([*text, Step(kind, task).text()])))
 
 

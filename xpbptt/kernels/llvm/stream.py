@@ -122,7 +122,7 @@ class Stepper:
         self.outputs = [self._states[k][-1][0] for k in (1, 0)]  # by the turn that writes them
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
-        widest = max(layer[0].shape[-1] for layer in state)
+        widest = max(layer[0].shape[1] for layer in state)
         kept = -(-widest // (shape.vectors * lanes)) if task.program.sums else 1  # panels
         self._scratch = np.empty((2, kept, batch, shape.tile * lanes), dtype=dtype)
         self._weights = [loops.pack(task.gates, each, 1) for each in params]
