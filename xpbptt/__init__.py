@@ -44,7 +44,7 @@ from xpbptt.nets.linear import Linear, LinearCache, LinearParams
 from xpbptt.nets.make import GRU, LSTM, RNN
 from xpbptt.nets.minimal import MGU, LightGRU, MinGRU, MinLSTM
 from xpbptt.nets.net import Net
-from xpbptt.nets.neurons import LIF, LeakyESN
+from xpbptt.nets.neurons import LIF, CfC, LeakyESN
 from xpbptt.nets.signature import Cache
 from xpbptt.notebook import (
     lstm_backward,
@@ -65,6 +65,7 @@ __all__ = [
     "CIFG",
     "Cache",
     "Cell",
+    "CfC",
     "GRU",
     "Gradients",
     "IndRNN",

@@ -55,6 +55,9 @@ def backward(cell: Any) -> list[str]:
         terms = [rf"W_{{hh}}^\top {d}v"] if second and k == product.read(cell) else []
         terms += [] if _is_none(part) else [write(part)]
         lines.append(rf"{d}{symbol(name)}_{{t-1}} &= {' + '.join(terms) or '0'}")
+    if cell.side:
+        message = "the gradient of a side input"
+        raise Untranslatable(message)
     for each in dextra:
         made = write.made(each)
         own = cell.extra(SIZE)._fields  # noqa: S610 - not a query

@@ -15,6 +15,7 @@ import xpbptt
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt.bptt import loop
 from xpbptt.cells import (
+    CFC,
     CIFG_LSTM,
     IND_RNN,
     LAYER_NORM_GRU,
@@ -271,6 +272,7 @@ MAKERS = {
     "SRU": SRU,
     "LRU": LRU,
     "LeakyESN": make_leaky_esn(0.3),
+    "CfC": CFC,
 }
 
 
@@ -279,10 +281,9 @@ def test_what_makes_a_net(name, cell, tmp_path):
     net = getattr(xpbptt, name)(3, 5, 2, bidirectional=True, dropout=0.25)
     assert net == xpbptt.Net(cell, 3, 5, 2, bidirectional=True, dropout=0.25)
     assert pickle.loads(pickle.dumps(net)) == net
-    kept = {
-        "params": net.init(0),
-        "state": net.infer(net.init(0), np.ones((2, 1, 3), "float32"))[1],
-    }
+    dt = {"dt": np.ones((2, 1), "float32")} if net.recurrence.side else {}
+    _, state = net.infer(net.init(0), np.ones((2, 1, 3), "float32"), **dt)
+    kept = {"params": net.init(0), "state": state}
     xpbptt.save(tmp_path / "kept", kept)
     found = xpbptt.load(tmp_path / "kept")
     for (path, one), (_, other) in zip(leaves(kept), leaves(found), strict=True):

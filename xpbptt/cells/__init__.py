@@ -2,6 +2,7 @@
 
 from xpbptt.cells.activations import log_sigmoid, sigmoid
 from xpbptt.cells.cell import Cell, CellBackward, CellForward
+from xpbptt.cells.cfc import CFC
 from xpbptt.cells.cifg import CIFG_LSTM
 from xpbptt.cells.gru import GRU
 from xpbptt.cells.ind_rnn import IND_RNN
@@ -22,11 +23,12 @@ from xpbptt.cells.sru import SRU
 
 BUILT_IN = (
     *(RNN_TANH, RNN_RELU, LSTM, GRU, PEEPHOLE_LSTM, CIFG_LSTM, LAYER_NORM_LSTM, LAYER_NORM_GRU),
-    *(MGU, LIGHT_GRU, MIN_GRU, MIN_GRU_LINEAR, MIN_LSTM, IND_RNN, SRU, SLSTM, LRU),
+    *(MGU, LIGHT_GRU, MIN_GRU, MIN_GRU_LINEAR, MIN_LSTM, IND_RNN, SRU, SLSTM, LRU, CFC),
 )
 
 __all__ = [
     "BUILT_IN",
+    "CFC",
     "CIFG_LSTM",
     "Cell",
     "CellBackward",

@@ -100,6 +100,10 @@ class Cell(NamedTuple):
         The gates that get the product of the state with W_hh. Default: all.
     reads : str or None
         The part of the state that W_hh multiplies. Default: the first.
+    side : int
+        The columns K of a side input, `dt` (T, B, K) of a net's calls, which is not multiplied. The
+        functions then take ``dt=``, a tuple of K arrays (B, 1), and `backward` returns as its last
+        value the tuple of their gradients, (B, 1) each. Default: none.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Cell(NamedTuple):
     extra: Callable[[int], Any] | None = None
     recurrent: tuple[str, ...] | None = None
     reads: str | None = None
+    side: int = 0
 
 
 class Bound(partial[Any]):

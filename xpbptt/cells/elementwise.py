@@ -44,6 +44,7 @@ def recurrence(cell: Cell) -> Recurrence:
         gates=Bound(_split, cell),
         drops=read(cell) if recurrent(cell) else None,
         accumulate_each=Bound(_accumulate_each, cell),
+        side=cell.side,
     )
 
 
@@ -68,11 +69,31 @@ def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     return Weights((rows, input_size), of_state[0], (rows,), of_state[1], own)
 
 
+class Beside(NamedTuple):
+    """What a step is given of the input: u, and the columns (B, 1) of the side input."""
+
+    u: Any
+    dt: tuple[AnyArray, ...]
+
+
+def _columns(cell: Cell, x: AnyArray) -> tuple[AnyArray, tuple[AnyArray, ...]]:
+    """Return the input (…, I), and the columns (…, 1) of the side input beside it."""
+    if not cell.side:
+        return x, ()
+    width = x.shape[-1] - cell.side
+    places = range(width, x.shape[-1])
+    return x[..., :width], tuple(x[..., k : k + 1] for k in places)
+
+
 def _project(cell: Cell, params: Any, x: AnyArray, *, xp: Namespace) -> Sequence[Any]:
+    x, dt = _columns(cell, x)
     u = flat(x, xp=xp) @ params.weight_ih.T
     u += params.bias_ih
     u = xp.reshape(u, (*x.shape[:2], u.shape[1]))
-    return [_split(cell, u[t, ...]) for t in range(x.shape[0])]
+    parts = [_split(cell, u[t, ...]) for t in range(x.shape[0])]
+    if not dt:
+        return parts
+    return [Beside(part, tuple(each[t, ...] for each in dt)) for t, part in enumerate(parts)]
 
 
 def _prepare(cell: Cell, params: Any, steps: int, *, xp: Namespace) -> Prepared:
@@ -91,7 +112,13 @@ def _step(
         v = (before if factors is None else before * factors) @ weights.weight
         v += weights.bias
         parts = _blocks(v, len(recurrent(cell)))
-    return cell.forward(u, spread(cell, parts), state, xp=xp, **weights.extra)
+    v = spread(cell, parts)
+    if not cell.side:
+        return cell.forward(u, v, state, xp=xp, **weights.extra)
+    u, dt = u
+    given = {**weights.extra, "dt": dt}
+    new, residuals = cell.forward(u, v, state, xp=xp, **given)
+    return new, (*residuals, *dt)
 
 
 def _step_backward(
@@ -105,9 +132,10 @@ def _step_backward(
     xp: Namespace,
     factors: AnyArray = None,
 ) -> tuple[Arrays, Any]:
-    du, dv, dstate, *dextra = cell.backward(
-        residuals, state, new, dnew, xp=xp, **_extra(cell, params)
-    )
+    given = _extra(cell, params)
+    if cell.side:
+        residuals, given["dt"] = residuals[: -cell.side], tuple(residuals[-cell.side :])
+    du, dv, dstate, *dextra = cell.backward(residuals, state, new, dnew, xp=xp, **given)
     dbefore = list(dstate)
     blocks = [join(du, xp=xp)]
     if recurrent(cell):
@@ -130,8 +158,9 @@ def _step_backward(
 def _accumulate(
     cell: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, AnyArray]:
-    own, rows = len(params.extra), x.shape[0] * x.shape[1]
-    blocks = [xp.reshape(block, (rows, block.shape[-1])) for block in records[: len(records) - own]]
+    rows = x.shape[0] * x.shape[1]
+    (x, _), (parts, own, ddt) = _columns(cell, x), _parted(cell, records)
+    blocks = [xp.reshape(block, (rows, block.shape[-1])) for block in parts]
     du, dv = blocks[0], blocks[-1]
     dbias_ih = xp.sum(du, axis=0)
     dparams = params._replace(weight_ih=du.T @ xp.reshape(x, (rows, x.shape[-1])), bias_ih=dbias_ih)
@@ -142,17 +171,27 @@ def _accumulate(
             bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
         )
     if own:
-        sums = (xp.sum(each, axis=(0, 1)) for each in records[-own:])
+        sums = (xp.sum(each, axis=(0, 1)) for each in own)
         dparams = dparams._replace(extra=type(params.extra)(*sums))
-    return dparams, xp.reshape(du @ params.weight_ih, x.shape)
+    return dparams, _with_side(xp.reshape(du @ params.weight_ih, x.shape), ddt, xp=xp)
+
+
+def _parted(cell: Cell, records: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+    """Return the records of the gates, of the cell's own parameters and of the side input."""
+    end = len(records) - cell.side
+    own = end - (0 if cell.extra is None else len(cell.extra(1)))  # noqa: S610 - not a query
+    return records[:own], records[own:end], records[end:]
+
+
+def _with_side(dx: AnyArray, ddt: Arrays, *, xp: Namespace) -> AnyArray:
+    return xp.concat((dx, *ddt), axis=-1) if ddt else dx
 
 
 def _accumulate_each(
     cell: Cell, params: Any, x: AnyArray, states: Arrays, records: Arrays, *, xp: Namespace
 ) -> tuple[Any, AnyArray]:
     """Return the gradients of the parameters for each sequence, and that of the input."""
-    own = len(params.extra)
-    blocks = records[: len(records) - own]
+    (x, _), (blocks, own, ddt) = _columns(cell, x), _parted(cell, records)
     du, dv = blocks[0], blocks[-1]
 
     def products(records: AnyArray, rows: AnyArray) -> AnyArray:
@@ -166,6 +205,7 @@ def _accumulate_each(
             bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
         )
     if own:
-        sums = (xp.sum(each, axis=0) for each in records[-own:])
+        sums = (xp.sum(each, axis=0) for each in own)
         dparams = dparams._replace(extra=type(params.extra)(*sums))
-    return dparams, xp.reshape(flat(du, xp=xp) @ params.weight_ih, x.shape)
+    dx = xp.reshape(flat(du, xp=xp) @ params.weight_ih, x.shape)
+    return dparams, _with_side(dx, ddt, xp=xp)

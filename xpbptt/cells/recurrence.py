@@ -76,6 +76,8 @@ class Recurrence(NamedTuple):
     accumulate_each : callable or None
         As `accumulate`, with the gradients of params for each sequence, (B, …). Default:
         `accumulate` for one sequence after the other.
+    side : int
+        How many of the last columns of x are a side input, which `project` does not multiply.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Recurrence(NamedTuple):
     gates: Callable[[AnyArray], Any]
     drops: int | None = None
     accumulate_each: Callable[..., tuple[Tree, AnyArray]] | None = None
+    side: int = 0
 
 
 def join(blocks: tuple[AnyArray, ...], *, xp: Namespace) -> AnyArray:

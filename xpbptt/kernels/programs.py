@@ -204,6 +204,9 @@ def _zones(cell: Cell, graph: Graph, form: Form) -> list[Symbol | None]:
 
 def _forward(cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], state: Any) -> tuple[Any, Any]:
     """Trace a cell's `forward`; return the state after it, and the residuals."""
+    if cell.side:
+        message = "it has a side input, which no kernel takes yet"
+        raise Untraceable(message)
     u, *v = (
         [_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks)]
         for block, bias in zip(blocks, places.biases(cell), strict=True)

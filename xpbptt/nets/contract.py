@@ -135,6 +135,8 @@ def _check_cell(cell: Cell, small: Small) -> None:
     gates, state = small.expected(cell.gates), small.expected(cell.state)
     shapes = None if cell.extra is None else cell.extra(small.sizes.hidden)  # noqa: S610 - not a query
     own = {} if shapes is None else {"extra": map_shapes(small.array, shapes)}
+    if cell.side:
+        own["dt"] = tuple(small.array((small.sizes.batch, 1)) for _ in range(cell.side))
     before, dnew = small.filled(cell.state), small.filled(cell.state)
     u, full = small.filled(cell.gates), small.filled(cell.gates)
     v = spread(cell, [full[place] for place in recurrent(cell)])
@@ -153,8 +155,10 @@ def _check_cell(cell: Cell, small: Small) -> None:
     origin = f"`backward` of the cell {cell.name}"
     given = {"residuals": tuple(residuals), "state": before, "new": new, "dnew": dnew}
     returned = call(origin, cell.backward, given, xp=small.xp, **own)
-    names = ("du", "dv", "dstate") if shapes is None else ("du", "dv", "dstate", "dextra")
+    names = ["du", "dv", "dstate", *(["dextra"] if shapes else []), *(["ddt"] if cell.side else [])]
     du, dv, dstate, *dextra = values(origin, returned, names)
+    if cell.side:
+        _check_side(origin, dextra.pop(), small, cell.side)
     named_tuple(origin, "du", du, gates, small.like)
     if recurrent(cell):
         named_tuple(origin, "dv", dv, gates, small.like, only=recurrent(cell))
@@ -163,6 +167,17 @@ def _check_cell(cell: Cell, small: Small) -> None:
     for gradient in dextra:
         wanted = map_shapes(lambda shape: Expected((batch, *shape), "(B, *S)"), shapes)
         named_tuple(origin, "dextra", gradient, wanted, small.like)
+
+
+def _check_side(origin: str, ddt: Any, small: Small, columns: int) -> None:
+    """Refuse gradients of a side input that are not a tuple of arrays (B, 1)."""
+    if not isinstance(ddt, (tuple, list)) or len(ddt) != columns:
+        message = (
+            f"{origin} must return `ddt` as a tuple of {columns} arrays (B, 1), got {ddt!r:.60}"
+        )
+        raise TypeError(message)
+    for k, part in enumerate(ddt):
+        array(origin, f"ddt[{k}]", part, Expected((small.sizes.batch, 1), "(B, 1)"), small.like)
 
 
 def _check_recurrence(recurrence: Recurrence, small: Small) -> None:

@@ -32,6 +32,7 @@ from xpbptt.bptt import (
 )
 from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.bptt.layers.noise import Rates
+from xpbptt.bptt.layers.side import carrying
 from xpbptt.bptt.layers.states import apart
 from xpbptt.bptt.loop import Engines, engines
 from xpbptt.kernels import Form
@@ -39,6 +40,7 @@ from xpbptt.nets import signature
 from xpbptt.nets.cost import Cost, cost, dtype_bytes
 from xpbptt.nets.initial import Draw, Rules, draw
 from xpbptt.nets.memory import Memory
+from xpbptt.nets.side import beside, parted
 from xpbptt.nets.signature import Cache, Door
 from xpbptt.nets.stack import Stack
 from xpbptt.nets.stream import Stream
@@ -109,9 +111,11 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
 
     @cached_property
     def _layer(self) -> Layer:
-        layers = [self._one(k) for k in range(self.num_layers)]
+        layers, side = [self._one(k) for k in range(self.num_layers)], self.recurrence.side
+        if side:
+            layers = [*(carrying(layer, side) for layer in layers[:-1]), layers[-1]]
         above = [
-            dropout(layer, float(self.dropout), k) if self.dropout else layer
+            dropout(layer, float(self.dropout), k, side) if self.dropout else layer
             for k, layer in enumerate(layers[1:], 1)
         ]
         return chain([layers[0], *above])
@@ -200,6 +204,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         bptt: Strategy = ...,
@@ -215,6 +220,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         bptt: Strategy = ...,
@@ -230,6 +236,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         bptt: Strategy = ...,
@@ -244,6 +251,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         bptt: Strategy = KeepAll(),  # noqa: B008 - immutable
@@ -263,6 +271,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+        dt : array (T, B) or (T, B, K), optional
+            The side input, of a net whose cell has one, as the time since the step before.
         reset : array (T, B), optional
             Boolean. Before a step where it is True, the state is the initial one again: the
             sequence is cut there, and each part is as if it were run alone, in both directions.
@@ -309,13 +319,16 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         xp, params, start, key = self._door.forward(
             params, x, state, mask, reset, initial, bptt, dropout_seed
         )
+        given = x
+        if dt is not None or self.recurrence.side:
+            x = beside(self, x, dt, xp=xp)
         size = signature.itemsize(x.dtype, xp=xp)
         form = Form(masked=mask is not None, resets=reset is not None, states=states)
         memory = self._memory(x.shape[0], x.shape[1], size, form)
         run = Run(mask, bptt.plan(x.shape[0], memory), key, reset, states)
         y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
-        cache = Cache(self, x, layers, initial is not None)
+        cache = Cache(self, given, layers, initial is not None, dt is None or len(dt.shape) == 2)  # noqa: PLR2004 - (T, B)
         if not states:
             return y, final, cache
         final, every = apart(final)
@@ -426,6 +439,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         whole: Any = grads
         if cache.started:
             whole = StartGradients(grads.params, grads.x, *apart(grads.state))
+        if self.recurrence.side:
+            whole = parted(whole, self.recurrence.side, flat=cache.flat)
         grads, norms = signature.in_order((whole, norms), cache.x)
         return (grads, norms) if trace else grads
 
@@ -495,6 +510,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         ((7, 2, 5), (2, 5))
         """
         given = self._door.forward(params, x, state, mask, reset, initial, KeepAll(), dropout_seed)
+        beside(self, x, None, xp=given[0])
         one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents)
         y, final, _ = one.forward()
         outputs, found = one.separated((y, final))
@@ -569,6 +585,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         (15, 5)
         """
         given = self._door.forward(params, x, state, mask, reset, None, KeepAll(), dropout_seed)
+        beside(self, x, None, xp=given[0])
         one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents)
         _, _, cache = one.forward()
         upstream = self._door.upstream(x, dy, dstate)
@@ -587,6 +604,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         states: Literal[False] = False,
@@ -600,6 +618,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         states: Literal[True],
@@ -613,6 +632,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         states: bool,
@@ -625,6 +645,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         state: tuple[StateT, ...] | None = None,
         mask: Array | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         states: bool = False,
@@ -644,6 +665,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             Boolean, in any pattern. Where it is False, the state passes the step unchanged, the
             output is zero, and the input, NaN or not, leaves no trace. Default: all True.
+        dt : array (T, B) or (T, B, K), optional
+            The side input, of a net whose cell has one, as the time since the step before.
         reset : array (T, B), optional
             Boolean. Where it is True, the step begins with the initial state. Default: all False.
         initial : tree of arrays (B, H), optional
@@ -675,6 +698,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         """
         check.true_or_false("states", states)
         xp, params, start = self._door.infer(params, x, state, mask, reset, initial)
+        if dt is not None or self.recurrence.side:
+            x = beside(self, x, dt, xp=xp)
         run = Run(mask, reset=reset, states=states)
         y, final = self._layer.infer(params, x, start, run, xp=xp)
         y, final = signature.in_order((y, final), x)
@@ -686,6 +711,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         x_t: ArrayT,
         state: tuple[StateT, ...] | None = None,
         *,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
     ) -> tuple[ArrayT, tuple[StateT, ...]]:
@@ -699,6 +725,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             The input of this step.
         state : tree of arrays (B, H), optional
             The state before it. Default: zeros.
+        dt : array (B,) or (B, K), optional
+            The side input, of a net whose cell has one, as the time since the step before.
         reset : array (B,), optional
             Boolean. Where it is True, the step begins with `initial` instead of `state`.
         initial : tree of arrays (B, H), optional
@@ -729,6 +757,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         (2, 5)
         """
         xp, params, before = self._door.step(params, x_t, state, reset, initial)
+        if dt is not None or self.recurrence.side:
+            x_t = beside(self, x_t, dt, xp=xp)
         step: Any = self._layer.step  # the door has refused a net without one
         y_t, after = step(params, x_t, before, xp=xp)
         return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
@@ -830,6 +860,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         Answer(name='eager', reason='a Recurrence is not compiled')
         """
         xp, params, _ = self._door.infer(params, x, None, mask, reset, None)
+        if self.recurrence.side:
+            x = beside(self, x, xp.zeros_like(x[..., : self.recurrence.side]), xp=xp)
         signature.check_strategy(bptt)
         size = signature.itemsize(x.dtype, xp=xp)
         drops, zoned = bool(self.recurrent_dropout), tuple(rate > 0 for rate in self.zones)

@@ -1,8 +1,8 @@
-"""Nets of leaky units: echo-state units, and neurons that fire."""
+"""Nets of units with a time of their own: leaky ones, neurons that fire, continuous time."""
 
 from numbers import Real
 
-from xpbptt.cells import leaky_esn, lif
+from xpbptt.cells import cfc, leaky_esn, lif
 from xpbptt.nets.net import Net
 
 
@@ -117,6 +117,53 @@ def LIF(  # noqa: N802 - the name of the net
     )
     return Net(
         neuron, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
+    )
+
+
+def CfC(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of closed-form continuous-time cells [1]_.
+
+    The equations are in `xpbptt.cells.cfc`. Calls take the time since the step before, ``dt=``.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] R. Hasani et al., "Closed-form continuous-time neural networks", Nature Machine
+       Intelligence 4, 2022.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.CfC(12, 64)
+    CfC(12, 64)
+    """
+    return Net(
+        cfc.CFC, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
     )
 
 

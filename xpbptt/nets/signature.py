@@ -36,12 +36,15 @@ class Cache(NamedTuple, Generic[NetT, ArrayT]):
         What each layer kept.
     started : bool
         Whether resets restore another state than that before the first step.
+    flat : bool
+        Whether a side input had no axis of its own.
     """
 
     net: NetT
     x: ArrayT
     layers: Any
     started: bool = False
+    flat: bool = True
 
 
 def _every_layer(net: Stack, entry: Callable[[int, int, str], Tree]) -> Tree:

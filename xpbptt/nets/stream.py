@@ -10,6 +10,7 @@ from xpbptt._arrays.types import Array, ArrayT, StateT, WeightsT
 from xpbptt.bptt import Run
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import find
+from xpbptt.nets.side import beside
 from xpbptt.nets.signature import Door
 from xpbptt.nets.stack import Stack
 
@@ -83,7 +84,9 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             return None
         return found.target.stream(found.kernels["single"], self._params, self._state)
 
-    def __call__(self, x_t: ArrayT, reset: Array | None = None) -> ArrayT:
+    def __call__(
+        self, x_t: ArrayT, reset: Array | None = None, *, dt: Array | None = None
+    ) -> ArrayT:
         """Advance by one step.
 
         Parameters
@@ -92,6 +95,8 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             The input of this step.
         reset : array (B,), optional
             Boolean. Where it is True, the step begins with the state before the first one.
+        dt : array (B,) or (B, K), optional
+            The side input, of a net whose cell has one.
 
         Returns
         -------
@@ -110,6 +115,8 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             again = self._door.restarted(self.state, x_t, reset, self._first, xp=self._xp)
             self._go_on_from(again)
         stepper: Any = self._stepper
+        if dt is not None or self._net.recurrence.side:
+            x_t = beside(self._net, x_t, dt, xp=self._xp)
         if stepper is None:
             y_t, self._state = self._layer.step(self._params, x_t, self._state, xp=self._xp)
             return self._xp.asarray(y_t, copy=True) if self._copy else y_t  # type: ignore[no-any-return]
@@ -126,7 +133,7 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             return self._stepper.state  # type: ignore[no-any-return]
         return copied(self._state, xp=self._xp)  # type: ignore[no-any-return]
 
-    def process(self, x: ArrayT, reset: Array | None = None) -> ArrayT:
+    def process(self, x: ArrayT, reset: Array | None = None, *, dt: Array | None = None) -> ArrayT:
         """Run over a block of steps, and go on from the state after it.
 
         Parameters
@@ -135,6 +142,8 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
             The input.
         reset : array (T, B), optional
             Boolean. Where it is True, a step begins with the state before the first one.
+        dt : array (T, B) or (T, B, K), optional
+            The side input, of a net whose cell has one.
 
         Returns
         -------
@@ -151,6 +160,7 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         initial = None if reset is None else self._first
         given = self._params, x, self.state, None, reset, initial
         xp, params, start = self._door.infer(*given)
+        x = beside(self._net, x, dt, xp=xp)
         y, state = self._layer.infer(params, x, start, Run(reset=reset), xp=xp)
         self._go_on_from(state)
         return y  # type: ignore[no-any-return]

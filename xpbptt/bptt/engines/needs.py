@@ -34,7 +34,7 @@ def footprint(of: Recurrence, inputs: int, hidden: int) -> Footprint:
     """Count by running one step of zeros."""
     params = map_shapes(np.zeros, of.shapes(inputs, hidden))
     state = of.state(*(np.zeros((1, hidden)) for _ in of.state._fields))
-    (u,) = of.project(params, np.zeros((1, 1, inputs)), xp=np)
+    (u,) = of.project(params, np.zeros((1, 1, inputs + of.side)), xp=np)
     new, residuals = of.step(of.prepare(params, 1, xp=np), u, state, xp=np)
     record, _ = of.step_backward(params, residuals, state, new, state, xp=np)
     trees = (tuple(state), tuple(residuals), u, tuple(record))

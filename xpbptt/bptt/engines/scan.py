@@ -86,7 +86,7 @@ def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
     def zeros(*shape: int) -> AnyArray:
         return jax.ShapeDtypeStruct(shape, dtype)
 
-    params = map_shapes(lambda shape: zeros(*shape), of.shapes(inputs, hidden))
+    params = map_shapes(lambda shape: zeros(*shape), of.shapes(inputs - of.side, hidden))
     state = of.state(*(zeros(2, hidden) for _ in of.state._fields))
 
     def both(params: Tree, x: AnyArray, state: Tree) -> Any:

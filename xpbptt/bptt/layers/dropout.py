@@ -28,7 +28,7 @@ class DropoutCache(NamedTuple):
     key: int
 
 
-def dropout(layer: Layer, rate: float, number: int) -> Layer:
+def dropout(layer: Layer, rate: float, number: int, beside: int = 0) -> Layer:
     """Drop elements of the input of `layer` with probability `rate`, in `forward` only.
 
     What stays is divided by 1 - rate, so that the expected input is the same [1]_.
@@ -41,6 +41,8 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
         The probability, from 0 to below 1.
     number : int
         What tells apart several such layers under one key.
+    beside : int
+        The last columns of the input, of which nothing is dropped.
 
     References
     ----------
@@ -48,18 +50,24 @@ def dropout(layer: Layer, rate: float, number: int) -> Layer:
        overfitting", JMLR 15, 2014.
     """
 
+    def some(x: AnyArray, key: int, *, xp: Namespace) -> AnyArray:
+        if not beside:
+            return dropped(x, rate, key, xp=xp)
+        inputs = dropped(x[..., :-beside], rate, key, xp=xp)
+        return xp.concat((inputs, x[..., -beside:]), axis=-1)
+
     def forward(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree, Any]:
         key = run.key + number
-        y, state, cache = layer.forward(params, dropped(x, rate, key, xp=xp), state, run, xp=xp)
+        y, state, cache = layer.forward(params, some(x, key, xp=xp), state, run, xp=xp)
         return y, state, DropoutCache(cache, key)
 
     def backward(
         cache: DropoutCache, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         grads, trace = layer.backward(cache.layer, dy, dstate, watch, xp=xp)
-        return grads._replace(x=dropped(grads.x, rate, cache.key, xp=xp)), trace
+        return grads._replace(x=some(grads.x, cache.key, xp=xp)), trace
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
         one, x = layer.memory(sizes, plan), sizes.steps(sizes.inputs)
