@@ -47,6 +47,12 @@ class Case:
         Constants of the engines and what to set them to, see `constants`.
     seed : int
         Of the arrays' numbers.
+    reset : bool
+        Whether some steps begin with the initial state again.
+    recurrent, zoneout : float
+        The rates of recurrent dropout and of zoneout.
+    per_sample : bool
+        Whether the gradients of the parameters are those of each sequence.
     """
 
     cell: str = "rnn"
@@ -71,6 +77,15 @@ class Case:
     chunks: tuple[int, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+    reset: bool = False
+    recurrent: float = 0.0
+    zoneout: float = 0.0
+    per_sample: bool = False
+
+    @property
+    def noisy(self) -> bool:
+        """Whether `forward` draws something."""
+        return bool(self.dropout or self.recurrent or self.zoneout)
 
     def __repr__(self) -> str:
         changed = (f for f in fields(self) if getattr(self, f.name) != f.default)
@@ -78,11 +93,16 @@ class Case:
 
     def net(self) -> xpbptt.Net:
         """Return the net."""
-        options = {"bidirectional": self.both, "dropout": self.dropout}
+        options = {"bidirectional": self.both, "dropout": self.dropout, "zoneout": self.zoneout}
         sizes = self.inputs, self.hidden, self.layers
         if self.cell in NETS:
-            return NETS[self.cell](*sizes, **options)
-        return xpbptt.Net(random_cell(int(self.cell.removeprefix("random-"))), *sizes, **options)
+            net = NETS[self.cell](*sizes, **options)
+        else:
+            cell = random_cell(int(self.cell.removeprefix("random-")))
+            net = xpbptt.Net(cell, *sizes, **options)
+        if net.recurrence.drops is None:  # no product to drop from
+            return net
+        return replace(net, recurrent_dropout=self.recurrent)
 
     def bptt(self) -> Strategy:
         """Return the strategy."""

@@ -60,12 +60,14 @@ def _compiled(case: Case, plain: Given, expected) -> None:
 def _other_ways(case: Case, of: Given, found) -> None:
     """Check what a case permits: `infer`, `step` and chunks give what `forward` gives."""
     outputs = found._replace(grads=None, trace=None)
-    if not case.dropout:
+    if not case.noisy:
         close("infer", passes.infer(case, of), outputs)
-    if case.both or case.dropout:
+    if case.both or case.noisy:
         return
     if case.mask in {"none", "full"} and case.steps:
         close("step", passes.stream(case, of), outputs)
+    if case.reset or case.per_sample:
+        return
     whole = found._replace(trace=None)
     if case.strategy[0] == "Truncated":
         (length,) = case.strategy[1:]

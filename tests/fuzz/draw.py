@@ -22,6 +22,7 @@ def draw(seed: int, number: int, cells: tuple[str, ...] = (), *, length: int = R
         How many cases share a cell.
     """
     cell, dtype = _cell(_random(seed, "round", number // length), cells)
+    form = _random(seed, "form", number // length)  # of the programs, which take long to compile
     random = _random(seed, "case", number)
     one_way = random.random() < 0.6
     steps, batch, inputs, hidden = _sizes(random)
@@ -54,6 +55,10 @@ def draw(seed: int, number: int, cells: tuple[str, ...] = (), *, length: int = R
         ),
         constants=_constants(random),
         seed=random.randrange(2**32),
+        reset=form.random() < 0.4,
+        recurrent=form.choice((0.0, 0.0, 0.4)),
+        zoneout=form.choice((0.0, 0.0, 0.3)),
+        per_sample=random.random() < 0.2,
     )
 
 

@@ -20,6 +20,7 @@ class Given(NamedTuple):
     mask: Any
     dy: Any
     dstate: Any
+    reset: Any = None
 
 
 def given(case: Case) -> Given:
@@ -41,6 +42,7 @@ def given(case: Case) -> Given:
         dstate=map_leaves(lambda s: random.standard_normal(s.shape), state)
         if case.with_dstate
         else None,
+        reset=random.random(sequence) < 0.2 if case.reset else None,
     )
     return map_leaves(lambda a: a if a.dtype == bool else a.astype(case.dtype), made)
 

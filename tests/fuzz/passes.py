@@ -26,25 +26,27 @@ def train(case: Case, of: Given, bptt: Strategy) -> Results:
     """Run forward and back."""
     net = case.net()
     y, state, cache = net.forward(
-        of.params, of.x, of.state, of.mask, bptt=bptt, dropout_seed=case.seed
+        of.params, of.x, of.state, of.mask, reset=of.reset, bptt=bptt, dropout_seed=case.seed
     )
     y = y.copy()  # it may share memory with the cache
-    grads = net.backward(cache, of.dy, of.dstate, trace=case.trace, clip_step=case.clip)
+    options = {"trace": case.trace, "clip_step": case.clip, "per_sample": case.per_sample}
+    grads = net.backward(cache, of.dy, of.dstate, **options)
     grads, trace = grads if case.trace else (grads, None)
     return Results(y, state, grads, trace)
 
 
 def infer(case: Case, of: Given) -> Results:
     """Run forward alone."""
-    y, state = case.net().infer(of.params, of.x, of.state, of.mask)
+    y, state = case.net().infer(of.params, of.x, of.state, of.mask, reset=of.reset)
     return Results(y, state)
 
 
 def stream(case: Case, of: Given) -> Results:
     """Run step by step."""
     outputs, state = [], of.state
-    for x_t in of.x:
-        y_t, state = case.net().step(of.params, x_t, state)
+    for t, x_t in enumerate(of.x):
+        again = {} if of.reset is None else {"reset": of.reset[t], "initial": of.state}
+        y_t, state = case.net().step(of.params, x_t, state, **again)
         outputs.append(y_t)
     return Results(np.stack(outputs), state)
 

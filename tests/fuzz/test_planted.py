@@ -148,12 +148,15 @@ def another_sum_each_time(patch):
 
 
 def a_stream_starts_anew(patch):
-    around(patch, xpbptt.Net, "step", lambda f, net, params, x, state=None: f(net, params, x))
+    around(patch, xpbptt.Net, "step", lambda f, net, params, x, state=None, **_: f(net, params, x))
 
 
 def infer_reads_the_padding(patch):
     around(
-        patch, xpbptt.Net, "infer", lambda f, net, p, x, state=None, mask=None: f(net, p, x, state)
+        patch,
+        xpbptt.Net,
+        "infer",
+        lambda f, net, p, x, state=None, mask=None, **options: f(net, p, x, state, **options),
     )
 
 
