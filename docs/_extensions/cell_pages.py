@@ -1,96 +1,20 @@
 """A page for each cell of the package, made from its module: nothing is written by hand."""
 
-import ast
-import inspect
 import logging
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import equations
 import numpy as np
-from public import ROOT, write
+from cell_modules import REFERENCES, Page, found, makers
+from public import write
 
 import xpbptt
 from xpbptt.cells import product
-from xpbptt.kernels import programs
-from xpbptt.kernels.symbols import Untraceable
 from xpbptt.nets import signature
 
 ON_GPU = "``sequence`` where the weights fit the GPU, else ``stepwise``; :doc:`how </gpu>`"
-REFERENCES = "References\n----------\n"
 I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart
-
-
-class Page(NamedTuple):
-    """A module with cells.
-
-    Attributes
-    ----------
-    name : str
-        The name of the module.
-    cells : dict
-        Its cells, by the names that they have there.
-    """
-
-    name: str
-    cells: dict[str, Any]
-
-    @property
-    def module(self) -> Any:
-        """The module."""
-        return import_module(f"xpbptt.cells.{self.name}")
-
-    @property
-    def title(self) -> str:
-        """The names of the nets."""
-        return ", ".join(cell.name for cell in self.cells.values())
-
-    @property
-    def words(self) -> str:
-        """The module's docstring without its references."""
-        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[0]
-
-    @property
-    def references(self) -> str:
-        """The references of the module's docstring."""
-        return inspect.cleandoc(self.module.__doc__ or "").partition(REFERENCES)[2] + "\n"
-
-    @property
-    def summary(self) -> str:
-        """The first line of the module's docstring."""
-        return (self.module.__doc__ or "").strip().partition("\n")[0]
-
-
-def found() -> list[Page]:
-    """Return the modules of ``xpbptt.cells`` with cells, those of elementwise maths first."""
-    kinds = (xpbptt.Cell, xpbptt.Recurrence)
-    pages, seen = [], set()
-    for kind in kinds:
-        for path in sorted((ROOT / "cells").glob("[!_]*.py")):
-            module = import_module(f"xpbptt.cells.{path.stem}")
-            cells = {}
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
-                cell = getattr(module, name, None)
-                if isinstance(cell, kind) and cell.name not in seen:
-                    cells[name] = cell
-                    seen.add(cell.name)
-            if cells:
-                pages.append(Page(path.stem, cells))
-    return pages
-
-
-def makers(page: Page) -> list[str]:
-    """Return the public functions that make a net of a module's cells."""
-    names = []
-    for name in xpbptt.__all__:
-        function = getattr(xpbptt, name)
-        if inspect.isfunction(function):
-            used = inspect.getclosurevars(function).globals.values()
-            if any(each is page.module or each in page.cells.values() for each in used):
-                names.append(name)
-    return names
 
 
 def engine(cell: Any) -> tuple[str, str]:
@@ -100,25 +24,12 @@ def engine(cell: Any) -> tuple[str, str]:
     return answer.name, answer.reason
 
 
-def traced(cell: Any) -> str:
-    """Return why a cell cannot be compiled for any target; empty where it can."""
-    if isinstance(cell, xpbptt.Recurrence):
-        return "a Recurrence is not compiled"
-    try:
-        programs.forward(cell)
-        programs.backward(cell)
-    except Untraceable as error:
-        return str(error)
-    return ""
-
-
 def _engines(cell: Any) -> str:
     name, reason = engine(cell)
-    refused = traced(cell)
     because = f" ({reason})" if reason else ""
     rows = [
         ("NumPy", f"``{name}``{because}"),
-        ("CuPy", f"``eager`` ({refused})" if refused else ON_GPU),
+        ("CuPy", f"``eager``{because}" if name == "eager" else ON_GPU),
         ("JAX", "``scan`` from 32 steps on, else ``eager``"),
         ("other libraries of the standard", "``eager``"),
     ]

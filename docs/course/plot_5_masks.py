@@ -101,5 +101,6 @@ diluted, _ = xpbptt.mean_squared_error(y, target)
 print(f"steps that count: {counted:.3f}, all: {diluted:.3f}")
 
 # %%
-# One more use: a batch of *episodes*, each of which ends at its own step, is a mask and a state
-# that is set to zero where an episode begins. The :doc:`cookbook </cookbook/episodes>` has it.
+# Where a sequence is made of *episodes*, the state has to begin afresh in the middle of it. That is
+# ``reset=``, another boolean array (T, B), which goes together with a mask. The :doc:`cookbook
+# </cookbook/episodes>` has it.

@@ -72,7 +72,7 @@ def test_everything_with_a_clock(selftest, monkeypatch):
     assert unchecked == ["kernels are built, GRU before"]
     for check in (
         "derivative, LSTM", "as NumPy in float16, GRU", "a read on the host is seen",
-        "no wait, GRU before", "allocations, GRU", "stepwise as written, GRU",
+        "no wait, GRU before", "allocations, GRU", "stepwise as written, LSTM",
         "a soak of the barrier", "us a step, LSTM float32",
     ):  # fmt: skip
         assert sum(line.startswith(f"ok              {check}  ") for line in lines) == 1, check

@@ -140,6 +140,13 @@ def test_each_function(name):
     np.testing.assert_allclose(host(found.tangent), central, atol=1e-8)
 
 
+def test_the_sigmoid_of_zero(xp):
+    """It takes the smaller of x and -x, which are equal there."""
+    x = xp.zeros((2, 3), dtype=xp.float64)
+    found = xpbptt.cells.sigmoid(dual.Dual(x, xp.ones_like(x)), xp=dual.namespace(xp))
+    np.testing.assert_array_equal(host(found.tangent), np.full((2, 3), 0.25))
+
+
 FUNCTIONS = {
     "operators": lambda x, y, xp: (x + y - 2 * x) * (3 - y) / (x * x + 1.5) + 1 / y - (+x) / 4,
     "power": lambda x, y, xp: x**3 + y**0 + abs(x - 0.5) * xp.abs(y - 0.3),

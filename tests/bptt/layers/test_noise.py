@@ -9,6 +9,7 @@ from helpers import CELLS, cover, flatten, host
 import xpbptt
 from xpbptt.bptt.layers.noise import Noise, Rates
 from xpbptt.nets.net import without_noise
+from xpbptt.testing import check_gradients
 
 T, B, I, H = 6, 4, 3, 5
 SEED = 11
@@ -69,6 +70,21 @@ def test_the_same_elements_on_every_library_and_in_every_chunk(xp):
     later = noise._replace(first=2).zones(T - 2, state, xp=xp)
     for a, b in zip(later, whole, strict=True):
         np.testing.assert_array_equal(host(a), b[2:])
+
+
+@cover(
+    "name, noise, bptt",
+    list(CELLS),
+    [(0.4, 0.0), (0.0, 0.3), (0.3, 0.2)],
+    [xpbptt.KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(2)],
+)
+def test_gradients_on_the_eager_engine(xp, make_case, monkeypatch, name, noise, bptt):
+    monkeypatch.setenv("XPBPTT_ENGINE", "eager")
+    net = CELLS[name](I, H, recurrent_dropout=noise[0], zoneout=noise[1])
+    case = make_case(net)
+    options = {"dropout_seed": 3, "bptt": bptt}
+    found = check_gradients(net, case.params, case.x, case.state, **options)
+    assert found.error < (1e-7 if name == "rnn-relu" else 1e-12)
 
 
 def test_shares_and_independence():

@@ -16,7 +16,7 @@ def test_the_command_prints_what_the_documents_show(capsys):
     assert main(["bench", "--model"]) == 0
     out, _ = capsys.readouterr()
     assert out.startswith("A model, not a measurement: no GPU has run these kernels.")
-    assert f"```text\n{out}```" in (ROOT / "docs" / "gpu.md").read_text("utf8")
+    assert f"```\n{out}```" in (ROOT / "docs" / "gpu.md").read_text("utf8")
 
 
 @pytest.mark.parametrize("card", model.CARDS)

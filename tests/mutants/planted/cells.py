@@ -47,7 +47,7 @@ MUTANTS = [
     Mutant(
         "a wrong cell is believed",
         "nets/signature.py",
-        "contract.check(net.cell, net.input_size, net.hidden_size, x)",
+        "contract.check(net.cell, net.input_size, size, x)",
         "pass",
         "tests/nets/test_contract.py::test_what_backward_returns",
     ),
@@ -61,8 +61,8 @@ MUTANTS = [
     Mutant(
         "a cell that runs eagerly may write into the caller's gradient",
         "bptt/engines/eager.py",
-        "    dstate = copied(dstate, xp=xp)\n",
-        "",
+        "inputs.mask, copied(dstate, xp=xp)",
+        "inputs.mask, dstate",
         "tests/nets/test_contract.py::test_a_write_that_the_small_step_does_not_make",
     ),
     Mutant(
@@ -84,7 +84,7 @@ MUTANTS = [
     Mutant(
         "of two constants that are equal the sign of zero is lost",
         "kernels/symbols.py",
-        'return self.add("constant", number, copysign(1, number))',
+        'return self.add("constant", number, math.copysign(1, number))',
         'return self.add("constant", number)',
         "tests/kernels/test_bounds.py::test_equal_cells_made_again_share_a_program",
     ),

@@ -36,8 +36,8 @@ MUTANTS = [
     Mutant(
         "the product always reads the output",
         "kernels/programs.py",
-        "read=places.states(cell)[read(cell)].name,",
-        "read=places.states(cell)[0].name,",
+        "read=names[read(cell)],",
+        "read=names[0],",
         "tests/kernels/test_fused.py::test_laws_of_a_compiled_cell[numpy-some-derivative]",
     ),
     Mutant(
@@ -113,9 +113,37 @@ MUTANTS = [
     Mutant(
         "the gradients of all states pass masked steps by",
         "kernels/programs.py",
-        "part + more for part, more in zip(whole, given, strict=True)",
-        "part for part, more in zip(whole, given, strict=True)",
+        "one + other for one, other in zip(whole, more, strict=True)",
+        "one for one, other in zip(whole, more, strict=True)",
         "tests/nets/test_states.py::test_they_are_the_states_and_their_gradients_the_derivative",
+    ),
+    Mutant(
+        "what the cell made of a state that zoneout left alone is forgotten",
+        "bptt/engines/eager.py",
+        "    kept, after = zones.apart(kept, after, zoned)\n",
+        "    kept, _ = zones.apart(kept, after, zoned)\n",
+        "tests/bptt/layers/test_noise.py::test_gradients_on_the_eager_engine",
+    ),
+    Mutant(
+        "the product goes back past the factors of recurrent dropout",
+        "kernels/llvm/sequence.py",
+        "            if self.task.drops:\n                dropped(self)\n",
+        "",
+        "tests/bptt/layers/test_noise.py::test_parity_with_the_papers_lstm_in_torch",
+    ),
+    Mutant(
+        "every segment draws the zones of the first one",
+        "bptt/engines/segment.py",
+        "noise = noise._replace(first=noise.first + steps.start)",
+        "noise = noise._replace(first=0)",
+        "tests/bptt/layers/test_noise.py::test_gradients_on_the_eager_engine",
+    ),
+    Mutant(
+        "of two equal numbers dual numbers take the second",
+        "_arrays/dual_rules.py",
+        "xp.where(values[0] <= values[1], first, second)",
+        "xp.where(values[0] < values[1], first, second)",
+        "tests/nets/test_tangents.py::test_the_sigmoid_of_zero",
     ),
     Mutant(
         "the gradient of the final state is lost",
@@ -191,24 +219,23 @@ MUTANTS = [
     Mutant(
         "a compiled pass hands out snapshots of the step after",
         "bptt/engines/compiled.py",
-        "_state(of, now, t - steps.start, xp=xp) for t in inside",
-        "_state(of, now, t - steps.start + 1, xp=xp) for t in inside",
+        "[part[t - steps.start, ...] for part in now] for t in inside",
+        "[part[t - steps.start + 1, ...] for part in now] for t in inside",
         LAWS,
     ),
     Mutant(
         "the way past the product is lost between two chunks",
         "bptt/engines/compiled_back.py",
-        "return Rewound(dparams, dx, of.state(dh + direct, *rest), trace)",
-        "return Rewound(dparams, dx, of.state(dh, *rest), trace)",
+        "parts[part_read] = dh + direct",
+        "parts[part_read] = dh",
         LAWS,
     ),
     Mutant(
         "a compiled pass back forgets the other states of the final gradient",
         "bptt/engines/compiled_back.py",
-        "for buffer, part in zip((dh, *rest), dstate, strict=True):\n"
-        "        buffer[...] = part\n    compiled",
-        "for buffer, part in zip((dh, *rest), dstate, strict=True):\n"
-        "        buffer[...] = part if buffer is dh else 0\n    compiled",
+        "for buffer, part in zip(parts, dstate, strict=True):\n        buffer[...] = part",
+        "for buffer, part in zip(parts, dstate, strict=True):\n"
+        "        buffer[...] = part if buffer is parts[0] else 0",
         LAWS,
     ),
     Mutant(
@@ -228,8 +255,8 @@ MUTANTS = [
     Mutant(
         "an eager pass takes masked steps",
         "bptt/engines/eager.py",
-        "state = new if keep is None else held(keep[t - steps.start, ...], new, state, xp=xp)",
-        "state = new",
+        "held(keep[t, ...], new, state, xp=xp)\n            if outputs",
+        "new\n            if outputs",
         LAWS,
     ),
     Mutant(
@@ -249,8 +276,8 @@ MUTANTS = [
     Mutant(
         "a mask leaves the outputs of an inference as they are",
         "bptt/loop.py",
-        "return _blanked(outputs.stacked(1)[0], mask, most, xp=xp), state",
-        "return outputs.stacked(1)[0], state",
+        "return _blanked(after[0], run.mask, most, xp=xp), state",
+        "return after[0], state",
         LAWS,
     ),
     Mutant(

@@ -46,4 +46,19 @@ MUTANTS = [
         "count = now",
         "tests/commands/train/test_blas.py::test_all_threads_are_taken_where_they_are_faster_by_a_tenth",
     ),
+    Mutant(
+        "the log of a model with the log's suffix is written over the model",
+        "commands/train/command.py",
+        "out.with_name(out.name + suffix) if beside == out else beside",
+        "beside",
+        "tests/commands/train/test_options.py::"
+        "test_log_and_curve_without_a_name_are_beside_the_model",
+    ),
+    Mutant(
+        "all samples of a sweep have one temperature",
+        "commands/train/command.py",
+        "_print_sample(stored, xp, temperature=temperature, **how)",
+        "_print_sample(stored, xp, temperature=chosen.temperature[0], **how)",
+        "tests/commands/train/test_options.py::test_several_temperatures_make_a_sample_each",
+    ),
 ]
