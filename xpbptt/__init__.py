@@ -38,7 +38,7 @@ from xpbptt.cells import Cell
 from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.nets.diagonal import LRU, SRU, IndRNN
-from xpbptt.nets.gated import CIFG, SLSTM, LayerNormGRU, LayerNormLSTM, PeepholeLSTM
+from xpbptt.nets.gated import CIFG, LSTMP, SLSTM, LayerNormGRU, LayerNormLSTM, PeepholeLSTM
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
 from xpbptt.nets.make import GRU, LSTM, RNN
@@ -74,6 +74,7 @@ __all__ = [
     "LIF",
     "LRU",
     "LSTM",
+    "LSTMP",
     "LayerNormGRU",
     "LayerNormLSTM",
     "LeakyESN",

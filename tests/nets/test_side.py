@@ -7,6 +7,7 @@ import pytest
 from helpers import cover, host
 
 import xpbptt
+from xpbptt._arrays.tree import leaves
 
 T, B, I, H = 6, 4, 3, 5
 
@@ -133,15 +134,20 @@ def test_steps_streams_and_blocks_give_what_forward_gives(layers, xp):
     np.testing.assert_allclose(host(whole), host(y), atol=1e-13)
 
 
-def test_it_runs_eagerly_and_says_why(monkeypatch, caplog):
+@pytest.mark.parametrize("bptt", [xpbptt.KeepAll(), xpbptt.KeepStates()], ids=repr)
+def test_it_is_compiled(bptt, monkeypatch):
     pytest.importorskip("llvmlite", reason="without it no cell is compiled")
-    monkeypatch.delenv("XPBPTT_FUSE", raising=False)
-    cell = TWO._replace(name="two again")
-    net = xpbptt.Net(cell, I, H)
-    params, x, state, dt, _ = arrays(net, np, 2)
-    net.infer(params, x, state, dt=dt)
-    assert "two again is not compiled but runs eagerly, slower: it has a side input" in caplog.text
-    assert net.engine(params, x).infer.name == "eager"
+    found = []
+    for fuse, name in (("1", "sequence"), ("0", "eager")):
+        monkeypatch.setenv("XPBPTT_FUSE", fuse)
+        net = xpbptt.Net(TWO, I, H, 2, bidirectional=True)
+        params, x, state, dt, dy = arrays(net, np, 2)
+        mask = np.random.default_rng(1).random((T, B)) < 0.7
+        y, _, cache = net.forward(params, x, state, mask, dt=dt, bptt=bptt)
+        found.append([array for _, array in leaves((y, tuple(net.backward(cache, dy))[:4]))])
+        assert net.engine(params, x).forward.name == name
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

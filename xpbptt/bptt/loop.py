@@ -294,7 +294,8 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     kept = (len(plan.snapshots) + tail + 1) * one.state
     if plan.residuals:
         kept += tail * one.residuals
-    y = sizes.states(sizes.hidden)
+    width = of.parts(sizes.hidden)[0]
+    y = sizes.states(width)
     taped = y if plan.tail else 0  # else the outputs are the states that are kept
     blanked = y if sizes.masked else 0
     running = batch * _running(one, sizes, plan)
@@ -305,7 +306,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     if plan.longest < sizes.length:
         back += needs.gradients(of, sizes)
     return Needs(
-        width=sizes.hidden,
+        width=width,
         kept=batch * kept,
         keeps_x=True,
         y=max(taped, blanked),

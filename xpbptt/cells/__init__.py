@@ -13,6 +13,7 @@ from xpbptt.cells.lif import make_lif
 from xpbptt.cells.light_gru import LIGHT_GRU
 from xpbptt.cells.lru import LRU
 from xpbptt.cells.lstm import LSTM
+from xpbptt.cells.lstmp import make_lstmp
 from xpbptt.cells.mgu import MGU
 from xpbptt.cells.min_gru import MIN_GRU, MIN_GRU_LINEAR
 from xpbptt.cells.min_lstm import MIN_LSTM
@@ -52,5 +53,6 @@ __all__ = [
     "log_sigmoid",
     "make_leaky_esn",
     "make_lif",
+    "make_lstmp",
     "sigmoid",
 ]

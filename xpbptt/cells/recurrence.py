@@ -78,6 +78,9 @@ class Recurrence(NamedTuple):
         `accumulate` for one sequence after the other.
     side : int
         How many of the last columns of x are a side input, which `project` does not multiply.
+    widths : callable or None
+        ``hidden_size → the columns of each part of the state``, where they are not H. The first
+        part is the output. Default: H columns for every part.
     """
 
     name: str
@@ -92,6 +95,13 @@ class Recurrence(NamedTuple):
     drops: int | None = None
     accumulate_each: Callable[..., tuple[Tree, AnyArray]] | None = None
     side: int = 0
+    widths: Callable[[int], tuple[int, ...]] | None = None
+
+    def parts(self, hidden_size: int) -> tuple[int, ...]:
+        """Return the columns of each part of the state."""
+        if self.widths is None:
+            return (hidden_size,) * len(self.state._fields)
+        return self.widths(hidden_size)
 
 
 def join(blocks: tuple[AnyArray, ...], *, xp: Namespace) -> AnyArray:

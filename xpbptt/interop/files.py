@@ -15,6 +15,7 @@ from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import children, is_named_tuple, map_leaves
 from xpbptt._arrays.types import Namespace, Tree
 from xpbptt.cells import BUILT_IN, lif
+from xpbptt.cells.lstmp import Projection
 from xpbptt.cells.recurrence import Weights
 from xpbptt.nets.linear import LinearParams
 from xpbptt.optim import AdamState, SgdState
@@ -22,7 +23,7 @@ from xpbptt.optim import AdamState, SgdState
 KEY = "xpbptt-tree"  # in the metadata: the structure as JSON, with the names of the tensors
 OF_CELLS = {cell.state for cell in BUILT_IN} | {lif.State}
 OF_CELLS |= {type(cell.extra(1)) for cell in BUILT_IN if cell.extra}  # noqa: S610 - not a query
-KNOWN = (Weights, LinearParams, AdamState, SgdState, *OF_CELLS)
+KNOWN = (Weights, LinearParams, AdamState, SgdState, Projection, *OF_CELLS)
 LARGEST = 8  # bytes of a number in the format
 PREFIX = 8  # bytes: the length of the header, in front of it
 

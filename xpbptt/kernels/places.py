@@ -82,6 +82,12 @@ def arrivals(cell: Cell) -> list[Buffer]:
     return [Buffer(f"dnew_{name}", STEP) for name in cell.state._fields]
 
 
+def side(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
+    """Return the buffers of the columns of the side input, or of their gradients."""
+    letter = "d" if gradient else ""
+    return [Buffer(f"{letter}side_{k}", "tb1") for k in range(cell.side)]
+
+
 def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
     """Return the buffers of the cell's own parameters, or of their gradients for each sequence."""
     if cell.extra is None:

@@ -88,8 +88,10 @@ class Program(NamedTuple):
 
     @property
     def sums(self) -> bool:
-        """Whether it takes sums, or largest or smallest values, over the hidden units."""
-        return any(self.nodes[place].operation in SUMS for place in self.live())
+        """Whether it takes sums and the like over the hidden units, or writes what they share."""
+        return any(self.nodes[place].operation in SUMS for place in self.live()) or any(
+            "j" not in store.access.buffer.axes for store in self.stores
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -173,6 +173,9 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
 @once
 def single(cell: Cell) -> Program:
     """Trace the step forward of a stream, whose buffers are those of one step."""
+    if cell.side:
+        message = "a step of a stream with a side input has no kernel"
+        raise Untraceable(message)
     graph = Graph()
     blocks = tuple(buffer._replace(axes="bj") for buffer in places.products(cell))
     before = [buffer._replace(axes="bj") for buffer in places.states(cell)]
@@ -204,9 +207,6 @@ def _zones(cell: Cell, graph: Graph, form: Form) -> list[Symbol | None]:
 
 def _forward(cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], state: Any) -> tuple[Any, Any]:
     """Trace a cell's `forward`; return the state after it, and the residuals."""
-    if cell.side:
-        message = "it has a side input, which no kernel takes yet"
-        raise Untraceable(message)
     u, *v = (
         [_load(graph, block.at(k)) + _load(graph, bias.at(k)) for k in range(block.blocks)]
         for block, bias in zip(blocks, places.biases(cell), strict=True)
@@ -263,6 +263,7 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     du, dv, dbefore, *dextra = cell.backward(
         kept, before, after, through, xp=Tracing(graph), **_own(cell, graph)
     )
+    *dextra, ddt = (*dextra, ()) if not cell.side else dextra
     records = {"du": du} if shared(cell, du, dv) else {"du": du, "dv": taken(cell, dv)}
     blocks = [Buffer(name, STEP, len(gates)) for name, gates in records.items()]
     writes = [
@@ -276,6 +277,8 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
         for named in dextra
         for part, value in zip(own, named, strict=True)
     ]
+    sides = places.side(cell, gradient=True)
+    writes += [(part.at(), chosen(value)) for part, value in zip(sides, ddt, strict=True)]
     past = [_total(part, more) for part, more in zip(dbefore, passing, strict=True)]
     passed = zip(places.gradients(cell), past, whole, strict=True)
     writes += [
@@ -296,7 +299,7 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     return Backward(
         back=_program(cell, "back", graph, stores, form),
         watch=_program(cell, "watch", graph, stores + watched, form),
-        records=(*blocks, *own),
+        records=(*blocks, *own, *sides),
         direct=direct or dbefore[product or 0] is not None,
         carried=places.carried(cell),
         arrivals=tuple(places.arrivals(cell)),
@@ -357,17 +360,25 @@ def _returned(cell: Cell, back: Backward) -> tuple[str, ...]:
 
 
 def _own(cell: Cell, graph: Graph) -> dict[str, Any]:
-    """Return the cell's own parameters as symbols, by keyword."""
-    if cell.extra is None:
-        return {}
-    named = type(cell.extra(SIZE))  # noqa: S610 - not a query
-    return {"extra": named(*(_load(graph, part.at()) for part in places.extras(cell)))}
+    """Return the cell's own parameters and its side input as symbols, by keyword."""
+    own: dict[str, Any] = {}
+    if cell.extra is not None:
+        named = type(cell.extra(SIZE))  # noqa: S610 - not a query
+        own["extra"] = named(*(_load(graph, part.at()) for part in places.extras(cell)))
+    if cell.side:
+        own["dt"] = tuple(_load(graph, part.at()) for part in places.side(cell))
+    return own
 
 
 def _axes(graph: Graph, part: Symbol) -> str:
-    """Return the axes of a residual: of a sum over the units they are without the units."""
-    summed = any(graph.nodes[place].operation in SUMS for place in live(graph.nodes, [part.place]))
-    if not summed or not uniform(graph.nodes, part.place):
+    """Return the axes of a residual: those of one number for each sequence, if it is one."""
+    nodes = graph.nodes
+    below = (nodes[place] for place in live(nodes, [part.place]))
+    of_sequence = any(
+        operation in SUMS or (operation == "load" and operands[0].buffer.axes == "tb1")
+        for operation, operands in below
+    )
+    if not of_sequence or not uniform(nodes, part.place):
         return STEP
     return "tb" if part.place in graph.narrow else "tb1"
 

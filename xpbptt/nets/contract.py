@@ -56,15 +56,15 @@ class Small:
         ones = self.xp.ones(shape, dtype=self.like.dtype, device=device)
         return self.xp.asarray(number * ones)  # a number times an array of no axes may be none
 
-    def expected(self, kind: Any, *lead: int) -> Any:
-        """Return the named tuple `kind` of expected shapes (*lead, B, H)."""
-        shape = (*lead, self.sizes.batch, self.sizes.hidden)
-        meaning = "(T, B, H)" if lead else "(B, H)"
-        return kind(*(Expected(shape, meaning) for _ in kind._fields))
+    def expected(self, kind: Any, widths: tuple[int, ...] = ()) -> Any:
+        """Return the named tuple `kind` of expected shapes (B, H), or of other widths than H."""
+        columns = widths or (self.sizes.hidden,) * len(kind._fields)
+        return kind(*(Expected((self.sizes.batch, each), "(B, H)") for each in columns))
 
-    def filled(self, kind: Any) -> Any:
-        """Return the named tuple `kind` of arrays (B, H)."""
-        return map_leaves(lambda expected: self.array(expected.shape), self.expected(kind))
+    def filled(self, kind: Any, widths: tuple[int, ...] = ()) -> Any:
+        """Return the named tuple `kind` of arrays (B, H), or of other widths than H."""
+        shapes = self.expected(kind, widths)
+        return map_leaves(lambda expected: self.array(expected.shape), shapes)
 
     def rows(self, *lead: int) -> Expected:
         """Return the axes with which the shape of a residual or record begins."""
@@ -189,8 +189,9 @@ def _check_recurrence(recurrence: Recurrence, small: Small) -> None:
     shapes = recurrence.shapes(*sizes)
     params = map_shapes(small.array, shapes)
     x = small.array((1, sizes.batch, sizes.inputs))
-    state = small.expected(recurrence.state)
-    before, dnew = small.filled(recurrence.state), small.filled(recurrence.state)
+    widths = recurrence.parts(sizes.hidden)
+    state = small.expected(recurrence.state, widths)
+    before, dnew = (small.filled(recurrence.state, widths) for _ in range(2))
 
     given = {"params": params, "x": x}
     inputs = call(function("project"), recurrence.project, given, xp=xp)

@@ -1,6 +1,7 @@
 """Nets of further LSTM and GRU cells."""
 
-from xpbptt.cells import cifg, layer_norm_gru, layer_norm_lstm, peephole, slstm
+from xpbptt._arrays import check
+from xpbptt.cells import cifg, layer_norm_gru, layer_norm_lstm, lstmp, peephole, slstm
 from xpbptt.nets.net import Net
 
 
@@ -252,6 +253,62 @@ def SLSTM(  # noqa: N802 - the name of the net
     """
     return Net(
         slstm.SLSTM,
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout,
+    )
+
+
+def LSTMP(  # noqa: N802 - the name of the net
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    proj_size: int,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """Make a net of LSTM cells with projection, as `torch.nn.LSTM` with its `proj_size` [1]_.
+
+    The equations are in `xpbptt.cells.lstmp`. Outputs and the state h have P columns.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        The sizes I and H, and the number of layers.
+    proj_size : int
+        The columns P of the output, at least 1.
+    bidirectional : bool
+        Whether every layer also runs from the last step to the first.
+    dropout : float
+        The share of each layer's output that `Net.forward` drops before the layer above.
+
+    Returns
+    -------
+    net : Net
+        The net.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is not an int or is below 1.
+
+    References
+    ----------
+    .. [1] H. Sak, A. Senior and F. Beaufays, "Long short-term memory recurrent neural network
+       architectures for large scale acoustic modeling", Interspeech 2014.
+
+    Examples
+    --------
+    >>> import xpbptt
+    >>> xpbptt.LSTMP(12, 64, proj_size=16).output_size
+    16
+    """
+    check.whole("proj_size", proj_size)
+    return Net(
+        lstmp.make_lstmp(int(proj_size)),
         input_size,
         hidden_size,
         num_layers,

@@ -49,7 +49,8 @@ class Cache(NamedTuple, Generic[NetT, ArrayT]):
 
 def _every_layer(net: Stack, entry: Callable[[int, int, str], Tree]) -> Tree:
     """Build a tree from `entry`, which takes the sizes of a layer and the name of the first."""
-    below = [net.input_size, *(net.directions * size for size in net.sizes)]
+    outputs = (net.recurrence.parts(size)[0] for size in net.sizes)
+    below = [net.input_size, *(net.directions * columns for columns in outputs)]
     pairs = zip(below, net.sizes, strict=False)
     entries = [entry(*pair, "D·H" if k else "I") for k, pair in enumerate(pairs)]
     return tuple((each, each) if net.bidirectional else each for each in entries)
@@ -83,8 +84,8 @@ def states(net: Stack, batch: int, steps: int | None = None) -> Tree:
         axes, lead = "(T, B, H)", (steps, batch)  # type: ignore[assignment]
 
     def entry(_: int, hidden: int, __: str) -> Tree:
-        part = Expected((*lead, hidden), f"{axes} of {net}")
-        return state(*[part] * len(state._fields))
+        parts = net.recurrence.parts(hidden)
+        return state(*(Expected((*lead, columns), f"{axes} of {net}") for columns in parts))
 
     return _every_layer(net, entry)
 

@@ -175,7 +175,7 @@ class Stack:
     @cached_property
     def output_size(self) -> int:
         """The columns D·H of the output."""
-        return self.directions * self.sizes[-1]
+        return self.directions * self.recurrence.parts(self.sizes[-1])[0]
 
     @cached_property
     def directions(self) -> int:

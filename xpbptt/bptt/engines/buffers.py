@@ -78,6 +78,9 @@ def given(compiled: Compiled, inputs: Inputs) -> Buffers:
     arrays["bias_ih"] = plain(params.bias_ih)
     if not isinstance(params.bias_hh, tuple):
         arrays["bias_hh"] = plain(params.bias_hh)
+    for k in range(compiled.cell.side):
+        first = params.weight_ih.shape[1] + k
+        arrays[f"side_{k}"] = plain(inputs.x[..., first : first + 1])
     if inputs.mask is not None:
         arrays["mask"] = plain(inputs.mask)
     if inputs.resets is not None:
@@ -96,3 +99,9 @@ def noise(inputs: Inputs, state: Tree, *, xp: Namespace) -> Buffers:
     arrays = {} if factors is None else {"factors": factors}
     parts = zip(state._fields, zoned, strict=False)
     return arrays | {f"zone_{name}": zone for name, zone in parts if zone is not None}
+
+
+def multiplied(compiled: Compiled, x: AnyArray) -> AnyArray:
+    """Return the columns of the input that W_ih multiplies, without those of a side input."""
+    side = compiled.cell.side
+    return compiled.target.plain(x[..., :-side]) if side else x

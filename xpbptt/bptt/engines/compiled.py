@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, noise, part
+from xpbptt.bptt.engines.buffers import (
+    Buffers,
+    empty,
+    given,
+    most_steps,
+    multiplied,
+    named,
+    noise,
+    part,
+)
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.segment import Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
@@ -115,7 +124,8 @@ def _forward(
             buffer[0, ...] = before
         here |= residuals if len(pieces) == 1 else part(residuals, steps)
         here |= given(compiled, one) | noise(one, state, xp=xp)
-        compiled.loop.forward(kernel, one.x, inputs.params, inputs.weights, here)
+        x = multiplied(compiled, one.x)
+        compiled.loop.forward(kernel, x, inputs.params, inputs.weights, here)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         rows = ([part[t - steps.start, ...] for part in now] for t in inside)
         snapshots += [of.state(*[_copy(compiled, part) for part in row]) for row in rows]

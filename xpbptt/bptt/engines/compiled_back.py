@@ -2,7 +2,7 @@
 
 from xpbptt._arrays.norms import norm
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, named, noise
+from xpbptt.bptt.engines.buffers import Buffers, empty, given, most_steps, multiplied, named, noise
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
@@ -84,7 +84,11 @@ def _backward(
     if target.accumulate is None or watch.per_sample:
         dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
     else:
-        dparams, dx = target.accumulate(inputs.params, x, before_each[part_read], made_records)
+        end = len(made_records) - compiled.cell.side
+        given_x, of_gates = multiplied(compiled, x), made_records[:end]
+        dparams, dx = target.accumulate(inputs.params, given_x, before_each[part_read], of_gates)
+        if compiled.cell.side:
+            dx = xp.concat((dx, *made_records[end:]), axis=-1)
     if kernel.task.recurrent:
         parts[part_read] = dh + direct
     trace, initial = None, of.state(*returned.values()) if returned else None
@@ -116,7 +120,8 @@ def _residuals(
     size = state[0].shape[-1]
     residuals = empty(target, places, one, size, xp=xp)
     products = empty(target, compiled.forward.products, one, size, xp=xp)
-    target.multiply(flat(one.x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
+    given_x = multiplied(compiled, one.x)
+    target.multiply(flat(given_x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
     if kernel.task.recurrent:
         before = inputs.multiplied(of, before_each, xp=xp)[read(compiled.cell)]
         target.multiply(flat(before, xp=xp), inputs.params.weight_hh.T, products["v"])

@@ -33,7 +33,7 @@ class Footprint(NamedTuple):
 def footprint(of: Recurrence, inputs: int, hidden: int) -> Footprint:
     """Count by running one step of zeros."""
     params = map_shapes(np.zeros, of.shapes(inputs, hidden))
-    state = of.state(*(np.zeros((1, hidden)) for _ in of.state._fields))
+    state = of.state(*(np.zeros((1, columns)) for columns in of.parts(hidden)))
     (u,) = of.project(params, np.zeros((1, 1, inputs + of.side)), xp=np)
     new, residuals = of.step(of.prepare(params, 1, xp=np), u, state, xp=np)
     record, _ = of.step_backward(params, residuals, state, new, state, xp=np)

@@ -87,7 +87,7 @@ def refusal(of: Recurrence, inputs: int, hidden: int, dtype: Any) -> str:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     params = map_shapes(lambda shape: zeros(*shape), of.shapes(inputs - of.side, hidden))
-    state = of.state(*(zeros(2, hidden) for _ in of.state._fields))
+    state = of.state(*(zeros(2, columns) for columns in of.parts(hidden)))
 
     def both(params: Tree, x: AnyArray, state: Tree) -> Any:
         states, residuals, last = _record(of, params, x, Given(), state)

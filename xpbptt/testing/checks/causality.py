@@ -82,6 +82,6 @@ def check_net(layer: Any, inputs: Inputs, options: dict[str, Any]) -> None:
     """Check the direction where it is known: above one bidirectional layer everything mixes."""
     if layer.bidirectional and layer.num_layers > 1:
         return
-    size = layer.hidden_size
-    future = slice(size, 2 * size) if layer.bidirectional else slice(0, 0)
+    whole = getattr(layer, "output_size", 2 * layer.hidden_size)  # of both directions
+    future = slice(whole // 2, whole) if layer.bidirectional else slice(0, 0)
     check_causality(layer, *inputs, future=future, **options)

@@ -50,7 +50,7 @@ def direction(
     if not net.bidirectional:
         check_causality(net, of.params, of.x, of.state)
     elif net.num_layers == 1:
-        (size,) = net.sizes
+        size = net.output_size // net.directions
         check_causality(net, of.params, of.x, of.state, future=slice(size, 2 * size))
     if net.bidirectional:
         _each_alone(of)
