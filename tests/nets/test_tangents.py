@@ -227,6 +227,21 @@ def test_complex_steps_say_the_same(make_case, xp):
     assert check_gradients(case.net, case.params, case.x).method == "complex step"
 
 
+def test_a_side_input_is_a_constant(xp):
+    net, random = xpbptt.CfC(I, H, 2), np.random.default_rng(0)
+    params = net.init(0, xp=xp, dtype=xp.float64)
+    x, v = (xp.asarray(random.standard_normal((T, B, I))) for _ in range(2))
+    dt = xp.asarray(random.random((T, B)))
+    (y, _), (found, _) = net.jvp(params, x, tangents=(None, v, None), dt=dt)
+    _, _, cache = net.forward(params, x, dt=dt)
+    grads = net.backward(cache, y)
+    np.testing.assert_allclose(host(xp.sum(y * found)), host(xp.sum(grads.x * v)), rtol=1e-11)
+    product = net.hvp(params, x, y, tangents=(None, v, None), ddy=found, dt=dt)
+    assert product.x.shape == x.shape
+    with pytest.raises(ValueError, match="`dt` is needed by CfC"):
+        net.jvp(params, x, tangents=(None, v, None))
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [

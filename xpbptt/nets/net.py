@@ -452,6 +452,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask: Array | None = None,
         *,
         tangents: Any,
+        dt: Array | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         dropout_seed: Seed = None,
@@ -471,6 +472,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         tangents : tuple of trees
             The direction: what `params`, `x` and `state` change by, in their structures. Each may
             be None, which stands for zeros. The `Gradients` of a backward pass fit.
+        dt : array (T, B) or (T, B, K), optional
+            The side input, of a net whose cell has one; a constant here.
         reset : array (T, B), optional
             As for `forward`.
         initial : tree of arrays (B, H), optional
@@ -510,8 +513,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         ((7, 2, 5), (2, 5))
         """
         given = self._door.forward(params, x, state, mask, reset, initial, KeepAll(), dropout_seed)
-        beside(self, x, None, xp=given[0])
-        one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents)
+        one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents, dt)
         y, final, _ = one.forward()
         outputs, found = one.separated((y, final))
         return outputs, found
@@ -525,6 +527,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         mask: Array | None = None,
         *,
         tangents: Any,
+        dt: Array | None = None,
         dstate: tuple[StateT, ...] | None = None,
         ddy: Array | None = None,
         ddstate: tuple[StateT, ...] | None = None,
@@ -555,6 +558,8 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
             what `jvp` says of `y`. Default: zeros, as of a loss that is linear in `y`.
         ddstate : tree of arrays (B, H), optional
             The same for `dstate`.
+        dt : array (T, B) or (T, B, K), optional
+            The side input, of a net whose cell has one; a constant here.
         reset : array (T, B), optional
             As for `forward`.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
@@ -585,8 +590,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         (15, 5)
         """
         given = self._door.forward(params, x, state, mask, reset, None, KeepAll(), dropout_seed)
-        beside(self, x, None, xp=given[0])
-        one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents)
+        one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents, dt)
         _, _, cache = one.forward()
         upstream = self._door.upstream(x, dy, dstate)
         if ddy is None:
@@ -594,7 +598,7 @@ class Net(Stack, Generic[WeightsT, StateT, TraceT]):
         change = self._door.upstream(x, ddy, ddstate, ("ddy", "ddstate"))
         both = (lifted(a, b, xp=one.xp) for a, b in zip(upstream, change, strict=True))
         _, found = one.separated(one.backward(cache, *both))
-        return found  # type: ignore[no-any-return]
+        return found._replace(x=found.x[..., : self.input_size])  # type: ignore[no-any-return]
 
     @overload
     def infer(

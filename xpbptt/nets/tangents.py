@@ -13,6 +13,7 @@ from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt import Gradients, KeepAll, Layer, Run, Watch
 from xpbptt.bptt.layers.states import Start, apart, paired
 from xpbptt.nets import signature
+from xpbptt.nets.side import beside
 from xpbptt.nets.stack import Stack
 
 UNASKED: Any = None  # in place of the memory, of which KeepAll asks nothing
@@ -50,6 +51,7 @@ def begun(
     x: AnyArray,
     run: Run,
     tangents: Any,
+    dt: AnyArray | None = None,
 ) -> Pass:
     """Return a pass, with tangents for parameters, input and initial state.
 
@@ -67,6 +69,8 @@ def begun(
         Mask, resets and what is returned.
     tangents : tuple of trees or None
         The tangents of parameters, input and initial state.
+    dt : array, optional
+        The side input, a constant.
     """
     xp, params, start, key = given
     if isinstance(tangents, (str, dict)) or len(children(tangents) or ()) != PARTS:
@@ -89,7 +93,10 @@ def begun(
     if initial is not None:
         begin = paired(Start, begin, lifted(initial, None, xp=xp))
     run = run._replace(plan=KeepAll().plan(x.shape[0], UNASKED), key=key)
-    trees = lifted(params, of_params, xp=xp), lifted(x, of_x, xp=xp), begin
+    wide = beside(net, x, dt, xp=xp)
+    if of_x is not None and net.recurrence.side:
+        of_x = xp.concat((of_x, xp.zeros_like(wide[..., x.shape[-1] :])), axis=-1)
+    trees = lifted(params, of_params, xp=xp), lifted(wide, of_x, xp=xp), begin
     return Pass(layer, xp, *trees, run)
 
 

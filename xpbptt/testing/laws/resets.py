@@ -68,7 +68,9 @@ def resets(
     cut = one.train(Truncated(1))
     outputs = {name: cut[name] for name in ("y", "state")}
     same("resets, truncated", outputs, one.infer(), 0, xp=one.xp)
-    found = check_gradients(one.net, one.params, one.x, one.state, seed=seed, reset=one.reset)
+    found = check_gradients(
+        one.net, one.params, one.x, one.state, seed=seed, reset=one.reset, **one.options()
+    )
     if not found.error < EXACT[found.method]:
         message = f"resets: the derivative is off by {found.error:.1e} by {found.method}"
         raise AssertionError(message)
