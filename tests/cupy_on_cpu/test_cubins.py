@@ -16,6 +16,7 @@ from xpbptt.kernels.cuda import free, group
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans
 from xpbptt.kernels.cuda.sequence import TRIES
 from xpbptt.kernels.cuda.tile import THREADS
+from xpbptt.kernels.form import Form
 
 CELLS = import_module("kernels.conftest").CELLS
 SPILLS = re.compile(r"\b(LDL|STL)\b")
@@ -49,7 +50,7 @@ def compiled(source, arch):
 )
 def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dtype, arch):
     """No spills; all blocks of the grid are there at once; a barrier that releases and acquires."""
-    task = programs.task(CELLS[cell], kind, masked=False)
+    task = programs.task(CELLS[cell], kind)
     card = CARDS[arch]
     # At H = 128 a part of the weights of a block is in shared memory.
     found = plans(card.device, Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back"))
@@ -77,7 +78,7 @@ def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dty
 @pytest.mark.parametrize("kind", ["record", "back"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_a_kernel_without_the_product_fits(kind, dtype, arch):
-    task = programs.task(CELLS["free"], kind, masked=True)
+    task = programs.task(CELLS["free"], kind, Form(masked=True))
     registers, stack, local = resources(compiled(free.source(task, dtype), arch))
     assert (stack, local) == (0, 0)
     assert 2 * free.THREADS * registers <= 65536  # a multiprocessor holds two blocks at least

@@ -47,7 +47,7 @@ def arrays():
 
 
 def forward(kernel, arrays):
-    params, made = arrays["params"], programs.forward(CELL, masked=False)
+    params, made = arrays["params"], programs.forward(CELL)
     buffers = {each.name: cupy.full((T + 1, B, H), cupy.nan, "float32") for each in made.states}
     buffers |= {each.name: cupy.full((T, B, H), cupy.nan, "float32") for each in made.residuals}
     buffers |= {"bias_ih": params.bias_ih, "bias_hh": params.bias_hh}
@@ -58,7 +58,7 @@ def forward(kernel, arrays):
 
 
 def backward(kernel, arrays, kept):
-    made = programs.backward(CELL, masked=False)
+    made = programs.backward(CELL)
     buffers = kept | {"dy": arrays["dy"]}
     for each in made.records:
         buffers[each.name] = cupy.full((T, B, each.blocks * H), cupy.nan, "float32")
@@ -69,7 +69,7 @@ def backward(kernel, arrays, kept):
 
 
 def kernel(kind):
-    task = programs.task(CELL, kind, masked=False)
+    task = programs.task(CELL, kind)
     return Kernel(sequence.Sequence(task, "float32"), task, "float32")
 
 

@@ -29,7 +29,7 @@ def on(monkeypatch, forget):
 
 
 def planned(hidden, batch, dtype="float32", kind="record"):
-    return sequence.Sequence(programs.task(CELL, kind, masked=False), dtype).planned(hidden, batch)
+    return sequence.Sequence(programs.task(CELL, kind), dtype).planned(hidden, batch)
 
 
 REASONS = {
