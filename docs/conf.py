@@ -55,6 +55,8 @@ numpydoc_class_members_toctree = False
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+highlight_language = "none"  # what is not said to be Python is a command or an equation
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"xpbptt {version}"
 html_math_renderer = "mathml"

@@ -2,7 +2,9 @@
 
 import ast
 import inspect
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from public import ROOT
@@ -10,6 +12,7 @@ from public import ROOT
 import xpbptt
 
 REFERENCES = "References\n----------\n"
+NUMBER = 0.5  # for each number that a cell is made with
 
 
 class Page(NamedTuple):
@@ -58,17 +61,25 @@ def found() -> list[Page]:
     pages, seen = [], set()
     for kind in kinds:
         for path in sorted((ROOT / "cells").glob("[!_]*.py")):
-            module = import_module(f"xpbptt.cells.{path.stem}")
             cells = {}
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
-                cell = getattr(module, name, None)
+            for name, cell in _cells(path):
                 if isinstance(cell, kind) and cell.name not in seen:
                     cells[name] = cell
                     seen.add(cell.name)
             if cells:
                 pages.append(Page(path.stem, cells))
     return pages
+
+
+def _cells(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the values that a module gives names to, and examples of the cells that it makes."""
+    module = import_module(f"xpbptt.cells.{path.stem}")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            name = ast.unparse(node.targets[0])
+            yield name, getattr(module, name, None)
+        elif isinstance(node, ast.FunctionDef) and node.name.startswith("make_"):
+            yield node.name, getattr(module, node.name)(*(NUMBER for _ in node.args.args))
 
 
 def makers(page: Page) -> list[str]:

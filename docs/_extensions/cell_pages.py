@@ -1,6 +1,7 @@
 """A page for each cell of the package, made from its module: nothing is written by hand."""
 
-import logging
+import inspect
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,11 @@ def _axis(size: int) -> str:
 
 def _maths(cell: Any, page: Page) -> str:
     if isinstance(cell, xpbptt.Recurrence):
-        return ""
+        return _as_source(cell.step_backward, cell, page)
     try:
         steps = (equations.forward(cell), equations.backward(cell))
-    except equations.Untranslatable as error:
-        logging.getLogger(__name__).info("no equations of %s: %s", cell.name, error)
-        return ""
+    except equations.Untranslatable:
+        return _as_source(cell.backward, cell, page)
     first, *more = cell.gates._fields
     gates = (
         f"the gate {first}"
@@ -80,7 +80,7 @@ def _maths(cell: Any, page: Page) -> str:
     state = f" and :math:`v = W_{{hh}} {part}_{{t-1}} + b_{{hh}}`" if with_product else ""
     if with_product and len(with_product) < len(cell.gates._fields):
         gates += f", of which {', '.join(with_product)} have a part of the state"
-    return f"""
+    return f"""{_head("Equations", cell, page)}
 With :math:`u = W_{{ih}} x_t + b_{{ih}}`{state}, {gates}:
 
 {_block(steps[0])}
@@ -90,6 +90,13 @@ A d in front is the gradient of the loss by what follows.
 
 {_block(steps[1])}
 """
+
+
+def _as_source(function: Any, cell: Any, page: Page) -> str:
+    """Return the derivative of a cell whose equations stand in the module's docstring."""
+    text = inspect.getsource(getattr(function, "func", function))
+    code = textwrap.indent(text, "   ")
+    return f"{_head('Derivative', cell, page)}\n.. code-block:: python\n\n{code}\n"
 
 
 def _block(lines: list[str]) -> str:
@@ -116,10 +123,7 @@ def text(page: Page) -> str:
         page.words,
         f"Made by {made}.\n" if made else "",
     ]
-    for cell in page.cells.values():
-        maths = _maths(cell, page)
-        if maths:
-            parts.append(f"{_head('Equations', cell, page)}{maths}")
+    parts += [_maths(cell, page) for cell in page.cells.values()]
     first, *_ = page.cells.values()
     parts += [
         f"Shapes\n{'-' * 80}\n\n{_shapes(first)}\n",

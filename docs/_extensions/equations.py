@@ -19,12 +19,8 @@ SIZE = 24  # of a hidden state, to ask a cell for the names of its own parameter
 
 def forward(cell: Any) -> list[str]:
     """Return the equations of a time step, with ``&=`` between the sides."""
-    function, fields = _function(cell.forward), cell.state._fields
-    *_, last = function.body
-    returned = last.value.elts[0] if isinstance(last, ast.Return) else None
-    state = _arguments(returned, fields)
-    names = {part.id: name for name, part in state.items() if isinstance(part, ast.Name)}
-    write = Writer({name: f"{symbol(field)}_t" for name, field in names.items()})
+    function = _function(cell.forward)
+    state, write = _forward(cell, function)
     lines = list(_statements(function, write))
     for name, part in state.items():
         if not isinstance(part, ast.Name):
@@ -35,12 +31,9 @@ def forward(cell: Any) -> list[str]:
 def backward(cell: Any) -> list[str]:
     """Return the equations of the derivative of a time step, with ``&=`` between the sides."""
     function = _function(cell.backward)
-    write = Writer({})
+    write = Writer(_residuals(cell, function))
     lines = list(_statements(function, write))
-    *_, last = function.body
-    if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Tuple):
-        raise Untranslatable(ast.unparse(last))
-    du, dv, dstate, *dextra = last.value.elts
+    du, dv, dstate, *dextra = _returned(function)
     gates, d, with_product = cell.gates._fields, r"\mathrm{d}", multiplied(cell)
     first = _vector(_arguments(write.made(du), gates), write)
     second = ""
@@ -51,7 +44,7 @@ def backward(cell: Any) -> list[str]:
         lines.append(rf"{d}u &= {d}v = {first}")
     else:
         lines += [rf"{d}u &= {first}", *([rf"{d}v &= {second}"] if second else [])]
-    for k, (name, part) in enumerate(_arguments(dstate, cell.state._fields).items()):
+    for k, (name, part) in enumerate(_arguments(write.made(dstate), cell.state._fields).items()):
         terms = [rf"W_{{hh}}^\top {d}v"] if second and k == product.read(cell) else []
         terms += [] if _is_none(part) else [write(part)]
         lines.append(rf"{d}{symbol(name)}_{{t-1}} &= {' + '.join(terms) or '0'}")
@@ -65,12 +58,42 @@ def backward(cell: Any) -> list[str]:
     return lines
 
 
+def _forward(cell: Any, function: ast.FunctionDef) -> tuple[dict[str, Any], Writer]:
+    """Return what the new state is made of, and what writes the expressions of a step."""
+    state = _arguments(_returned(function)[0], cell.state._fields)
+    names = {part.id: name for name, part in state.items() if isinstance(part, ast.Name)}
+    return state, Writer({name: f"{symbol(field)}_t" for name, field in names.items()})
+
+
+def _residuals(cell: Any, function: ast.FunctionDef) -> dict[str, str]:
+    """Return what the residuals are in the equations of the step, by their names in `function`."""
+    step = _function(cell.forward)
+    _, write = _forward(cell, step)
+    kept = _returned(step)[1]
+    parts = kept.args if isinstance(kept, ast.Call) else getattr(kept, "elts", [])
+    for node in function.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "residuals":
+            names = [ast.unparse(each) for each in getattr(node.targets[0], "elts", [])]
+            if len(names) == len(parts) and not any(isinstance(p, ast.Starred) for p in parts):
+                return {name: write.within(p) for name, p in zip(names, parts, strict=True)}
+    return {}
+
+
+def _returned(function: ast.FunctionDef) -> list[ast.expr]:
+    """Return the values that a function returns."""
+    last = function.body[-1]
+    if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Tuple):
+        raise Untranslatable(ast.unparse(last))
+    return last.value.elts
+
+
 def multiplied(cell: Any) -> list[str]:
     """Return the gates that get a product with the state."""
     return [cell.gates._fields[k] for k in product.recurrent(cell)]
 
 
 def _function(function: Callable[..., Any]) -> ast.FunctionDef:
+    function = getattr(function, "func", function)  # without the numbers of a made cell
     body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     if not isinstance(body, ast.FunctionDef):
         raise Untranslatable(ast.unparse(body))
@@ -87,9 +110,9 @@ def _statements(function: ast.FunctionDef, write: "Writer") -> Iterator[str]:
         for target, value in _pairs(node.targets[0], node.value):
             if isinstance(target, ast.Tuple) and isinstance(value, ast.Name):
                 continue
-            if not isinstance(target, ast.Name):
+            if isinstance(target, ast.Tuple) and not isinstance(value, (ast.Call, ast.Tuple)):
                 raise Untranslatable(ast.unparse(node))
-            if _is_made(value):
+            if _is_made(value) and isinstance(target, ast.Name):
                 write.kept[target.id] = value
                 continue
             yield f"{write(target)} &= {write(value)}"
@@ -98,6 +121,8 @@ def _statements(function: ast.FunctionDef, write: "Writer") -> Iterator[str]:
 def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
     """Return what is assigned to what, one by one where there are several."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        if len(target.elts) != len(value.elts):
+            raise Untranslatable(ast.unparse(value))
         return list(zip(target.elts, value.elts, strict=True))
     return [(target, value)]
 

@@ -5,7 +5,17 @@ import ast
 FUNCTIONS = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log"}
 GREEK = "alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau phi psi omega"
 LINKS = {ast.Add: "+", ast.Sub: "-", ast.Mult: r"\odot", ast.MatMult: "", ast.Div: "/"}
-RANKS = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.MatMult: 2, ast.Div: 2, ast.Pow: 4}
+LINKS |= {ast.BitOr: r"\lor", ast.BitAnd: r"\land"}
+RANKS = {
+    ast.BitOr: 0.5,
+    ast.BitAnd: 0.5,
+    ast.Add: 1,
+    ast.Sub: 1,
+    ast.Mult: 2,
+    ast.MatMult: 2,
+    ast.Div: 2,
+    ast.Pow: 4,
+}
 UNARY, ATOM = 3, 5
 SIGNS = {ast.Gt: ">", ast.GtE: r"\geq", ast.Lt: "<", ast.LtE: r"\leq", ast.Eq: "="}
 
@@ -40,37 +50,46 @@ class Writer:
         """Return what a name of a named tuple stands for."""
         return self.kept.get(node.id, node) if isinstance(node, ast.Name) else node
 
-    def _write(self, node: ast.expr) -> tuple[str, int]:  # noqa: PLR0911
+    def _write(self, node: ast.expr) -> tuple[str, float]:
         """Return an expression and how tightly it is bound."""
         match node:
             case ast.Name(name):
-                return self.known.get(name) or symbol(name), ATOM
+                text = self.known.get(name) or symbol(name)
             case ast.Constant(int() | float() as number):
-                return f"{number:g}", ATOM
+                text = f"{number:g}"
             case ast.Attribute(ast.Name(of), field):
-                return _part(of, field), ATOM
+                text = _part(of, field)
+            case ast.Tuple(parts):
+                text = f"({', '.join(map(self, parts))})"
+            case ast.Call(function, arguments):
+                return self._call(ast.unparse(function).split(".")[-1], arguments)
+            case _:
+                return self._operation(node)
+        return text, ATOM
+
+    def _operation(self, node: ast.expr) -> tuple[str, float]:
+        match node:
             case ast.UnaryOp(ast.USub(), operand):
-                return f"-{self._within(operand, UNARY)}", UNARY
+                return f"-{self.within(operand, UNARY)}", UNARY
             case ast.BinOp(left, ast.Pow(), right):
-                return f"{self._within(left, ATOM)}^{{{self(right)}}}", RANKS[ast.Pow]
+                return f"{self.within(left)}^{{{self(right)}}}", RANKS[ast.Pow]
             case ast.BinOp(left, operator, right) if type(operator) in LINKS:
                 rank = RANKS[type(operator)]
                 tighter = rank + (type(operator) in {ast.Sub, ast.Div})
                 link = LINKS[type(operator)]
                 if isinstance(operator, ast.Mult) and _is_number(left, right):
                     link = r"\," if not isinstance(right, ast.Constant) else r"\cdot"
-                return f"{self._within(left, rank)} {link} {self._within(right, tighter)}", rank
+                return f"{self.within(left, rank)} {link} {self.within(right, tighter)}", rank
             case ast.Compare(left, [sign], [right]) if type(sign) in SIGNS:
                 return f"{self(left)} {SIGNS[type(sign)]} {self(right)}", 0
-            case ast.Call(function, arguments):
-                return self._call(ast.unparse(function).split(".")[-1], arguments)
         raise Untranslatable(ast.unparse(node))
 
-    def _within(self, node: ast.expr, rank: int) -> str:
+    def within(self, node: ast.expr, rank: float = ATOM) -> str:
+        """Return an expression, in brackets where it is bound less tightly."""
         text, own = self._write(node)
         return text if own >= rank else f"({text})"
 
-    def _call(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:  # noqa: PLR0911
+    def _call(self, name: str, arguments: list[ast.expr]) -> tuple[str, float]:  # noqa: PLR0911
         if name in {"zeros_like", "ones_like"}:
             return str(int(name == "ones_like")), ATOM
         parts = [self(each) for each in arguments]

@@ -99,6 +99,20 @@ def test_products_that_a_cell_does_without(equations, recurrent, reads, found):
     assert plain(equations.backward(cell)) == ["dc = dc_t", *found]
 
 
+def test_residuals_have_the_symbols_that_they_have_in_the_step(equations):
+    def forward(u, v, state, *, xp):
+        h = state.h * xp.tanh(u.a)
+        return State(h, h), (u.a, state.c + v.a)
+
+    def backward(residuals, state, new, dnew, *, xp):
+        kept, both = residuals
+        da = Gates(dnew.h * kept * both)
+        return da, da, State(dnew.h, None)
+
+    cell = xpbptt.Cell("mine", Gates, State, forward, backward)
+    assert plain(equations.backward(cell))[0] == "du = dv = dh_t*u_a*(c_0 + v_a)"
+
+
 class Gates(NamedTuple):
     a: object
 
@@ -144,11 +158,14 @@ def test_what_has_no_equation_is_refused_and_not_guessed(equations):
 
 def test_every_cell_of_the_package_has_a_page_with_equations(extension):
     pages = extension("cell_pages").found()
-    assert {"rnn", "lstm", "gru", "gru_reset_before"} <= {page.name for page in pages}
+    assert {"rnn", "lstm", "gru", "gru_reset_before", "lif"} <= {page.name for page in pages}
+    names = {cell.name for page in pages for cell in page.cells.values()}
+    assert {cell.name for cell in cells.BUILT_IN} <= names
     for page in pages:
         text = extension("cell_pages").text(page)
         words = page.module.__doc__ or ""
         assert ".. math::" in text + words or "(1)\n" in words, page.name
+        assert "\nDerivative" in text, page.name
         assert "Shapes\n" in text
         assert "References\n" in page.module.__doc__, f"{page.name} names no source"
     text = extension("cell_pages").text(next(page for page in pages if page.name == "lstm"))

@@ -11,7 +11,7 @@ m is the membrane's potential, s the spike, which is the output, and ϑ the thre
 spike lowers the potential one step later. (3) stands for the derivative of (2), which is zero
 almost everywhere [1]_ [2]_. The gradient passes the reset, too; snnTorch cuts it there.
 
-`smooth` is the forward pass whose derivative (3) is, s' = x / (1 + k |x|) with x = m' - ϑ:
+`smooth` is the forward pass whose derivative (3) is, ``s' = x / (1 + k |x|)`` with x = m' - ϑ:
 ``check_gradients(..., smooth=smoothed(net.cell))`` differentiates it.
 
 References

@@ -23,6 +23,7 @@ from xpbptt.bptt import (
     unroll,
 )
 from xpbptt.bptt.layers.memory import Sizes
+from xpbptt.bptt.layers.noise import Rates
 from xpbptt.cells import GRU, LSTM, RNN_TANH
 from xpbptt.nets.memory import Memory
 
@@ -33,6 +34,8 @@ STRATEGIES = [KeepAll(), KeepStates(), Segments(), Binomial(5)]
 # A layer, its cell, and for each of the layers of a chain how many are side by side.
 LAYERS = {
     "unrolled": (unroll(LSTM), LSTM, ()),
+    "noisy": (unroll(LSTM, Rates(0.2, (0.3, 0.3))), LSTM, ()),
+    "dropping": (unroll(GRU, Rates(0.2)), GRU, ()),
     "reversed": (reverse(unroll(GRU)), GRU, ()),
     "reversed above": (chain([unroll(GRU), reverse(unroll(GRU))]), GRU, (1, 1)),
     "a pair above one": (chain([RNN, concatenate(RNN, reverse(RNN))]), RNN_TANH, (1, 2)),
@@ -72,7 +75,8 @@ def measured(layer, cell, parts, memory, bptt):
     params, state = trees(cell, parts)
     x = np.ones((T, B, I), dtype=np.float32)
     mask = np.arange(T * B).reshape(T, B) % 5 > 0 if memory.sizes.masked else None
-    run = Run(mask, bptt.plan(T, memory), 3)
+    reset = np.arange(T * B).reshape(T, B) % 7 == 0 if memory.sizes.resets else None
+    run = Run(mask, bptt.plan(T, memory), 3, reset)
     for traced in (False, True):  # what is made once for all is not counted
         if traced:
             tracemalloc.start()
@@ -111,6 +115,18 @@ def test_what_a_layer_states_is_what_is_measured(name, masked, bptt):
     assert kept <= said + objects
     assert peak <= memory.peak(plan) + objects
     assert memory.peak(plan) <= 2 * peak + objects
+
+
+@cover("name, bptt, masked", ["unrolled", "noisy", "reversed"], STRATEGIES, [False, True])
+def test_what_a_layer_states_with_resets(name, bptt, masked):
+    layer, cell, parts = LAYERS[name]
+    memory = Memory(layer, Sizes(T, B, I, H, 4, masked, resets=True), name)
+    kept, peak = measured(layer, cell, parts, memory, bptt)
+    plan = bptt.plan(T, memory)
+    said, objects = memory.needs(plan).kept * 4, 2**19
+    assert said <= kept + 100
+    assert kept <= said + objects
+    assert peak <= memory.peak(plan) + objects
 
 
 @cover(("bptt", "masked"), STRATEGIES, [False, True], strength=1)

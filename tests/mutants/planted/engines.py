@@ -139,11 +139,11 @@ MUTANTS = [
         "tests/bptt/layers/test_noise.py::test_gradients_on_the_eager_engine",
     ),
     Mutant(
-        "of two equal numbers dual numbers take the second",
-        "_arrays/dual_rules.py",
-        "xp.where(values[0] <= values[1], first, second)",
-        "xp.where(values[0] < values[1], first, second)",
-        "tests/nets/test_tangents.py::test_the_sigmoid_of_zero",
+        "a quotient of dual numbers has a constant divisor",
+        "_arrays/dual.py",
+        "(self.tangent - quotient * other.tangent) / other.value",
+        "self.tangent / other.value",
+        "tests/nets/test_tangents.py::test_each_rule",
     ),
     Mutant(
         "the gradient of the final state is lost",

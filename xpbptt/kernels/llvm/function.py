@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from xpbptt.kernels.llvm.cell import row
 from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.llvm.starts import chosen, marked
 from xpbptt.kernels.llvm.sums import Address, Body, Over, Sums
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.phases import Phase
@@ -57,11 +58,15 @@ class Function:
         self.vector = vector
         self.task = task
         self.frame = Frame(self.code, *names)
-        self.sums = Sums(self.code, vector, task.program, self.frame["hidden"])
+        self.program, self.starts = chosen(task.program)
+        self.sums = Sums(self.code, vector, self.program, self.frame["hidden"])
 
     def element(self, access: Access, t: Value, b: Value, j: Value) -> str:
         """Return the address of an element of an array without gaps."""
         code, buffer, hidden = self.code, access.buffer, self.frame["hidden"]
+        if buffer.name in self.starts:
+            first, state = (self.element(each, t, b, j) for each in self.starts[buffer.name])
+            return code.let(f"select i1 {marked(self, t, b)}, ptr {first}, ptr {state}")
         width = code.times(hidden, buffer.blocks) if "j" in buffer.axes else 1
         column = code.total(code.times(hidden, access.block) if access.block else 0, j)
         row: Value = 0
@@ -93,7 +98,7 @@ class Function:
             self.sums.begin(phase)
             over(partial(self.units, phase))
             self.sums.end(phase)
-        row(self.code, self.vector, self.task.program, address, self.sums.at_hand)
+        row(self.code, self.vector, self.program, address, self.sums.at_hand)
 
     def units(self, phase: Phase, address: Address, j: Value) -> None:
         """Write a phase for a vector of units, of which the last may not be there."""

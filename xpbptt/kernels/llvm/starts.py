@@ -3,6 +3,32 @@
 from typing import Any
 
 from xpbptt.kernels.llvm.code import Code, Value
+from xpbptt.kernels.places import RESET
+from xpbptt.kernels.program import Access, Program
+from xpbptt.kernels.symbols import Node
+
+Starts = dict[str, tuple[Access, Access]]
+
+
+def chosen(program: Program) -> tuple[Program, Starts]:
+    """Return a program that loads the state a step starts from, not both that it may start from.
+
+    A choice of an address costs less than one of values. The second result are what a reset
+    restores and the state, by the names of the buffers that stand for them.
+    """
+    nodes, starts = list(program.nodes), Starts()
+    for place, (operation, operands) in enumerate(program.nodes):
+        if operation != "where":
+            continue
+        flag, first, state = (program.nodes[each] for each in operands)
+        if flag.operation == "flag" and flag.operands[0].buffer == RESET:
+            access = state.operands[0]
+            name = f"start_{access.buffer.name}"
+            starts[name] = first.operands[0], access
+            nodes[place] = Node(
+                "load", (Access(access.buffer._replace(name=name), 0, later=False),)
+            )
+    return program._replace(nodes=tuple(nodes)), starts
 
 
 def marked(loop: Any, t: Value, b: Value) -> str:
