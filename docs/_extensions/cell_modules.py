@@ -12,7 +12,7 @@ from public import ROOT
 import xpbptt
 
 REFERENCES = "References\n----------\n"
-NUMBER = 0.5  # for each number that a cell is made with
+NUMBERS = {"float": 0.5, "int": 2}  # for each number that a cell is made with, by its annotation
 
 
 class Page(NamedTuple):
@@ -79,7 +79,8 @@ def _cells(path: Path) -> Iterator[tuple[str, Any]]:
             name = ast.unparse(node.targets[0])
             yield name, getattr(module, name, None)
         elif isinstance(node, ast.FunctionDef) and node.name.startswith("make_"):
-            yield node.name, getattr(module, node.name)(*(NUMBER for _ in node.args.args))
+            kinds = [ast.unparse(each.annotation) for each in node.args.args if each.annotation]
+            yield node.name, getattr(module, node.name)(*(NUMBERS[kind] for kind in kinds))
 
 
 def makers(page: Page) -> list[str]:

@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "the gradients of all states pass masked steps by",
-        "kernels/programs.py",
+        "kernels/back.py",
         "one + other for one, other in zip(whole, more, strict=True)",
         "one for one, other in zip(whole, more, strict=True)",
         "tests/nets/test_states.py::test_they_are_the_states_and_their_gradients_the_derivative",
