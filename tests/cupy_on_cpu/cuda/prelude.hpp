@@ -66,13 +66,15 @@ static inline void __nanosleep(unsigned) {
   cupy_on_cpu_idle();
 }
 template <class T>
-static inline T __shfl_xor_sync(unsigned mask, T value, int other) {
+static inline T __shfl_xor_sync(unsigned mask, T value, int other, unsigned width = 32) {
   const cupy_on_cpu::Self self;
   const unsigned lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
+  const unsigned from = (lane ^ other) / width == lane / width ? lane ^ other : lane;
   T got;
-  cupy_on_cpu_shuffle(mask, lane ^ other, &value, &got, sizeof value);
+  cupy_on_cpu_shuffle(mask, from, &value, &got, sizeof value);
   return got;
 }
+static inline void __syncwarp(unsigned mask = 0xffffffffu) { __shfl_xor_sync(mask, 0, 0); }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
