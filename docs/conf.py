@@ -34,7 +34,7 @@ extensions = [
     "mathml",
     "names",
 ]
-exclude_patterns = ["_*", "course", "gallery", "**/*.ipynb", "**/sg_execution_times.rst"]
+exclude_patterns = ["_*", "course", "gallery", "**/*.ipynb"]
 templates_path = ["_templates"]
 default_role = "maybe"
 nitpicky = True
@@ -112,7 +112,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
-    "min_reported_time": 10**6,
+    "write_computation_times": False,
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "show_signature": False,

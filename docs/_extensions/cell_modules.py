@@ -12,7 +12,8 @@ from public import ROOT
 import xpbptt
 
 REFERENCES = "References\n----------\n"
-NUMBERS = {"float": 0.5, "int": 2}  # for each number that a cell is made with, by its annotation
+P = 8  # the width that a cell is made with
+NUMBERS = {"int": P, "float": 0.5}  # for each number that a cell is made with
 
 
 class Page(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import equations
 import numpy as np
-from cell_modules import REFERENCES, Page, found, makers
+from cell_modules import REFERENCES, P, Page, found, makers
 from public import write
 
 import xpbptt
@@ -57,7 +57,7 @@ def _named(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _axis(size: int) -> str:
-    known = {I: "I", H: "H", B: "B"}
+    known = {I: "I", H: "H", B: "B", P: "P"}
     times, left = divmod(size, H)
     return known.get(size) or (f"{times}·H" if times > 1 and not left else str(size))
 

@@ -86,3 +86,13 @@ def test_the_version_stands_in_one_place():
         f'= "{xpbptt.__version__}"' in path.read_text(encoding="utf-8")
         for path in (ROOT / "xpbptt").rglob("*.py")
     ) == 1  # fmt: skip
+
+
+def test_the_changelog_has_the_version_with_its_date():
+    heads = re.findall("^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf8"), re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    versions = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", each) for each in heads[1:]]
+    assert all(versions), heads
+    assert [each[2] for each in versions] == sorted((each[2] for each in versions), reverse=True)
+    version, development, _ = xpbptt.__version__.partition(".dev")
+    assert (versions[0][1] == version) == (not development)
