@@ -11,6 +11,7 @@ from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -62,6 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"{', '.join((*backends.NAMES, SIMULATED))}; may be repeated "
         "(default: every library for the CPU that is installed)",
     )
+    parser.addoption(
+        "--share",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the tests that run once on each library run one in N, the same ones each time",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,15 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would be the same on every library: it runs where NumPy is among them."""
-    if "numpy" in config.stash[CHOSEN]:
-        return
-    left_out = {
-        item
-        for item in items
-        if isinstance(item, pytest.Function)
-        and not {"xp", "torch", "jax", "simulator"} & set(item.fixturenames)
-    }
+    """Leave out what is the same on every library, unless NumPy is chosen, and what is not asked.
+
+    A share of the tests follows from their names.
+    """
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    share, left_out = config.getoption("--share"), set()
+    for item in functions:
+        needs = set(item.fixturenames)
+        same = not {"xp", "torch", "jax", "simulator"} & needs
+        unasked = "xp" in needs and "jax" not in needs and crc32(item.nodeid.encode()) % share
+        if (same and "numpy" not in config.stash[CHOSEN]) or unasked:
+            left_out.add(item)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
 

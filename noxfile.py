@@ -67,7 +67,9 @@ def tests(session: nox.Session, backend: str) -> None:
         skip_without_gpu(session)
     # The others run beside one another in CI, or on a device that cannot be shared.
     workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
-    session.run("pytest", "tests", "--backend", backend, *workers, *session.posargs)
+    # JAX compiles most of what a test computes anew, a second and more: CI takes a third of them.
+    share = ["--share", "3"] if backend == "jax" else []
+    session.run("pytest", "tests", "--backend", backend, *workers, *share, *session.posargs)
 
 
 @nox.session

@@ -51,7 +51,7 @@ def from_end(run: Run, *, xp: Namespace) -> Run:
     """
     mask = None if run.mask is None else xp.flip(run.mask, axis=0)
     reset = run.reset
-    if reset is not None:
+    if reset is not None and reset.shape[0]:
         reset = xp.flip(reset, axis=0)
         reset = xp.concat((xp.zeros_like(reset[:1, ...]), reset[:-1, ...]), axis=0)
     return run._replace(mask=mask, reset=reset)
