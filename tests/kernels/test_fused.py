@@ -16,7 +16,7 @@ I, H = 3, 5
 TYPED = [
     *(("rnn-tanh", "float32"), ("rnn-relu", "float64"), ("lstm", "float64"), ("gru", "float64")),
     *(("mgu", "float64"), ("own", "float64"), ("every", "float64"), ("bare", "float64")),
-    *(("more", "float64"), ("more", "float16"), ("norm", "float64"), ("norm", "float32")),
+    *(("more", "float64"), ("more", "float32"), ("norm", "float64"), ("norm", "float32")),
     *(("free", "float64"), ("some", "float64"), ("free", "float16"), ("some", "float16")),
     ("lstm", "float32"),
     *(("lstm", "float16"), ("gru", "float16"), ("own", "float16"), ("every", "float16")),

@@ -12,6 +12,7 @@ from xpbptt._arrays.check import Expected
 from xpbptt._arrays.draw import generator
 from xpbptt._arrays.tree import map_leaves, map_shapes
 from xpbptt._arrays.types import AnyArray, ArrayT, Namespace, NetT, Seed, Tree
+from xpbptt._arrays.wide import wide_dtype
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.bptt.layers.states import Every, Start, paired
 from xpbptt.cells.recurrence import Weights
@@ -212,7 +213,7 @@ class Door:
         dy, dstate = self.upstream(x, dy, dstate)
         check.true_or_false("trace", trace)
         check.true_or_false("per_sample", per_sample)
-        watch = Watch(bool(trace), _limit(clip_step), bool(per_sample))
+        watch = Watch(bool(trace), _limit(clip_step, x.dtype, xp=xp), bool(per_sample))
         if dstates is None:
             return xp, dstate, watch
         dstates, in_states = check.conform("dstates", dstates, states(net, batch, steps))
@@ -325,8 +326,8 @@ def check_strategy(bptt: object) -> None:
         raise TypeError(message)
 
 
-def _limit(limit: object) -> float | None:
-    """Refuse an invalid `clip_step`."""
+def _limit(limit: object, dtype: Any, *, xp: Any) -> float | None:
+    """Refuse an invalid `clip_step`; return None where no norm of the dtype can exceed it."""
     if limit is None:
         return None
     if isinstance(limit, bool) or not isinstance(limit, Real):
@@ -335,7 +336,8 @@ def _limit(limit: object) -> float | None:
     if not 0 < float(limit) < float("inf"):
         message = f"`clip_step` must be finite and above 0, got {limit}"
         raise ValueError(message)
-    return float(limit)
+    largest = xp.finfo(wide_dtype(dtype, xp=xp)).max
+    return float(limit) if float(limit) <= float(largest) else None
 
 
 def in_order(tree: Tree, x: AnyArray) -> Tree:
