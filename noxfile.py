@@ -99,7 +99,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Plant one defect after the other into a copy; the test that stands against it must fail."""
-    install(session, "test")
+    install(session, "test", "torch")  # some of those tests compare with torch
     one_thread = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
     session.run("python", "-m", "mutants", *session.posargs, env=one_thread)
 

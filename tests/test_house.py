@@ -21,6 +21,8 @@ ROOMS = (
     ("testing",),
     ("interop", "bridges", "plot", "parallel"),
     ("nets",),
+    ("nets/calls",),
+    ("nets/stack",),
     ("bptt",),  # `bptt/loop`, and the file that names what is public
     ("bptt/engines",),
     ("bptt/layers",),

@@ -38,14 +38,15 @@ from xpbptt.cells import Cell
 from xpbptt.interop.files import load, save
 from xpbptt.losses import mean_squared_error, softmax_cross_entropy
 from xpbptt.nets.diagonal import LRU, SRU, IndRNN
-from xpbptt.nets.gated import CIFG, LSTMP, SLSTM, LayerNormGRU, LayerNormLSTM, PeepholeLSTM
+from xpbptt.nets.gated import CIFG, LSTMP, SLSTM, PeepholeLSTM
 from xpbptt.nets.lengths import length_mask
 from xpbptt.nets.linear import Linear, LinearCache, LinearParams
 from xpbptt.nets.make import GRU, LSTM, RNN
 from xpbptt.nets.minimal import MGU, LightGRU, MinGRU, MinLSTM
 from xpbptt.nets.net import Net
 from xpbptt.nets.neurons import LIF, CfC, LeakyESN
-from xpbptt.nets.signature import Cache
+from xpbptt.nets.normalized import LayerNormGRU, LayerNormLSTM
+from xpbptt.nets.stack.signature import Cache
 from xpbptt.notebook import (
     lstm_backward,
     lstm_cell_backward,

@@ -12,7 +12,7 @@ from public import write
 
 import xpbptt
 from xpbptt.cells import product
-from xpbptt.nets import signature
+from xpbptt.nets.stack import signature
 
 ON_GPU = "``sequence`` where the weights fit the GPU, else ``stepwise``; :doc:`how </gpu>`"
 I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart

@@ -226,11 +226,11 @@ class TestMemory:
         def look(*arguments, **options):
             y, state, cache = forward(*arguments, **options)
             layer = cache.layers[0]
-            tapes = [
+            kept = [
                 each.segment.residuals
                 for each in ((layer.first, layer.second) if both else (layer,))
             ]
-            made.extend(weakref.ref(tape._parts[0]) for tape in tapes)
+            made.extend(weakref.ref(first) for first, *_ in kept)
             return y, state, cache
 
         monkeypatch.setattr(xpbptt.Net, "forward", look)

@@ -116,8 +116,14 @@ def shapes_of_the_trace(graph):
     """Have the sizes of x and of the Reshape that follows a layer in numbers, as dynamo does."""
     for dim, size in zip(graph.input[0].type.tensor_type.shape.dim[:2], (T, B), strict=True):
         dim.dim_value = size
-    (stored,) = [each for each in graph.initializer if each.name == "width"]
-    stored.CopyFrom(onnx.numpy_helper.from_array(np.asarray([T, B, H]), "width"))
+    of_reshapes_are(graph, [T, B, H])
+
+
+def of_reshapes_are(graph, sizes):
+    stored = [each for each in graph.initializer if each.name.startswith("width_l")]
+    assert stored
+    for each in stored:
+        each.CopyFrom(onnx.numpy_helper.from_array(np.asarray(sizes), each.name))
 
 
 def test_sizes_in_numbers(path):
@@ -126,8 +132,7 @@ def test_sizes_in_numbers(path):
 
     def other_way(graph):
         shapes_of_the_trace(graph)
-        (stored,) = [each for each in graph.initializer if each.name == "width"]
-        stored.CopyFrom(onnx.numpy_helper.from_array(np.asarray([B, T, H]), "width"))
+        of_reshapes_are(graph, [B, T, H])
 
     with pytest.raises(ValueError, match=r"by \['Transpose', 'Reshape'\], which is not"):
         load(changed(path, other_way))

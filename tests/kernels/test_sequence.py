@@ -58,11 +58,11 @@ def cell_of(name):
 @pytest.fixture
 def limits(monkeypatch):
     """The modules whose constants say how much is done at once; monkeypatch puts them back."""
-    from xpbptt.kernels.llvm import loops, threads  # noqa: PLC0415
+    from xpbptt.kernels.llvm import call, loops  # noqa: PLC0415
 
     monkeypatch.delenv("XPBPTT_FUSE", raising=False)
     return lambda **constants: [
-        monkeypatch.setattr(loops if name == "KEPT" else threads, name, value)
+        monkeypatch.setattr(loops if name == "KEPT" else call, name, value)
         for name, value in constants.items()
     ]
 
@@ -286,7 +286,7 @@ def test_squares_of_what_is_clipped_do_not_overflow(scale, limits):
 @pytest.fixture
 def split():
     """Run with so many threads, for a `with` statement."""
-    from xpbptt.kernels.llvm.threads import limited  # noqa: PLC0415
+    from xpbptt.kernels.llvm.call import limited  # noqa: PLC0415
 
     return limited
 
@@ -307,17 +307,17 @@ def test_the_bits_do_not_depend_on_the_threads(name, dtype, limits, split):
 
 
 def test_work_is_split_where_it_is_worth_it(limits, split):
-    from xpbptt.kernels.llvm import threads  # noqa: PLC0415
+    from xpbptt.kernels.llvm import call  # noqa: PLC0415
 
     with split(3):
-        assert threads.parts(8, threads.WORTH - 1) == [slice(0, 8)]
-        assert threads.parts(8, threads.WORTH) == [slice(0, 4), slice(4, 8)]
-        assert threads.parts(8, 100 * threads.WORTH) == [slice(0, 2), slice(2, 5), slice(5, 8)]
-        assert threads.parts(2, 100 * threads.WORTH) == [slice(0, 1), slice(1, 2)]
+        assert call.parts(8, call.WORTH - 1) == [slice(0, 8)]
+        assert call.parts(8, call.WORTH) == [slice(0, 4), slice(4, 8)]
+        assert call.parts(8, 100 * call.WORTH) == [slice(0, 2), slice(2, 5), slice(5, 8)]
+        assert call.parts(2, 100 * call.WORTH) == [slice(0, 1), slice(1, 2)]
     limits(WORTH=1)
     for batch in range(1, 20):
         with split(5):
-            pieces = threads.parts(batch, 100)
+            pieces = call.parts(batch, 100)
         assert [b for piece in pieces for b in range(piece.start, piece.stop)] == [*range(batch)]
         assert len(pieces) == min(5, batch)
 
@@ -350,11 +350,11 @@ def test_several_threads_of_python_at_once(limits, split):
 
 FORK = """
 import os, numpy as np, xpbptt
-from xpbptt.kernels.llvm import threads
-threads.WORTH = 1
+from xpbptt.kernels.llvm import call
+call.WORTH = 1
 net = xpbptt.LSTM(3, 5)
 params, x = net.init(0), np.ones((4, 6, 3), np.float32)
-with threads.limited(3):
+with call.limited(3):
     before = net.infer(params, x)[0].tobytes()  # starts the threads, which a child has not
     child = os.fork()
     same = net.infer(params, x)[0].tobytes() == before

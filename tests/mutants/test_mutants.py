@@ -12,6 +12,8 @@ HARMLESS = Mutant("harmless", "__init__.py", "\n__all__ = [", "\n\n__all__ = [",
 CAUGHT = HARMLESS._replace(defect="caught", new="\nstray = 1\n__all__ = [")
 NO_IMPORT = HARMLESS._replace(defect="no import", new="\nraise ImportError\n__all__ = [")
 GONE = HARMLESS._replace(defect="gone", old="what is nowhere")
+ON_CUPY = "tests/parallel/test_recipes.py::test_nccl"
+SKIPPED = HARMLESS._replace(defect="skipped", test=ON_CUPY)
 NO_TEST = HARMLESS._replace(defect="no test", test="tests/test_public_api.py::test_all")
 
 
@@ -30,6 +32,7 @@ def test_their_defects_are_told_apart():
         (CAUGHT, "caught", ""),
         (HARMLESS, "SURVIVED", "the test passed"),
         (NO_IMPORT, "BROKEN", "ImportError"),
+        (SKIPPED, "BROKEN", f"{ON_CUPY} was skipped"),
         (GONE, "BROKEN", "stands 0 times in xpbptt/__init__.py"),
         (NO_TEST, "BROKEN", f"there is no test {NO_TEST.test}"),
     ],

@@ -30,8 +30,10 @@ def verdict(mutant: Mutant) -> Verdict:
         copy(Path(folder))
         plant(mutant, Path(folder))
         code, output = run_tests([mutant.test], Path(folder))
-    if code == 0:
+    if code == 0 and " passed" in output:
         return Verdict("SURVIVED", "the test passed")
+    if code == 0:
+        return Verdict("BROKEN", f"{mutant.test} was skipped")
     if code == FAILED and "\nFAILED " in output:
         return Verdict("caught")
     return Verdict("BROKEN", output)

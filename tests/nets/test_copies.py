@@ -88,7 +88,7 @@ def test_a_copy_of_a_cache_shares_no_memory(copied, make_case, xp):
     other = copied(cache)
     if array_api_compat.is_writeable_array(case.x):
         cache.x[...] = 7
-        for part in cache.layers[0].segment.states.stacked():
+        for part in cache.layers[0].segment.states:
             part[...] = 7
     assert same(case.net.backward(other, case.dy, case.dstate), expected, xp)
 

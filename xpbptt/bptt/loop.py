@@ -31,6 +31,7 @@ from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 from xpbptt.kernels import Form, Kind
+from xpbptt.kernels.target import HandBack
 
 QUIET = Rates()
 INFER: tuple[Kind, ...] = ("advance",)  # the programs of inference
@@ -136,11 +137,12 @@ def _forward(
     inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
         segment, state = engine.record(inputs, state, xp=xp)
-        outputs = segment.states
+        after = tuple([part[1:, ...] for part in segment.states])
     elif kinds == ("advance",):
         outputs = Tape.starting(state, steps + 1, xp=xp)
         _, state = engine.advance(inputs, (), state, outputs, CHUNK, xp=xp)
-        segment = Segment(outputs, None)
+        segment = Segment(outputs.stacked(), None)
+        after = outputs.stacked(1)
     else:
         state = copied(state, xp=xp)  # it is kept
         outputs = Tape.starting(state if run.states else state[:1], steps + 1, xp=xp)
@@ -150,8 +152,9 @@ def _forward(
         kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = engine.record(inputs.part(tail), state, xp=xp)
-        outputs.put(plan.tail + 1, segment.states.stacked(1)[: outputs.parts])
-    after = outputs.stacked(1)
+        tail_after = (part[1:, ...] for part in segment.states[: outputs.parts])
+        outputs.put(plan.tail + 1, tuple(tail_after))
+        after = outputs.stacked(1)
     y = after[0]
     # Without a tail the outputs are kept.
     if mask is not None:
@@ -231,8 +234,8 @@ def _backward(
                 snapshots |= zip(taken, states, strict=True)
             segment, _ = engine.record(part, state, xp=xp)
         else:
-            segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail, xp=xp)
-        how = Back(dy, 0, plan.truncate, watch, dstates)
+            segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail)
+        how = Back(dy, HandBack(0, plan.truncate, watch.clip), watch, dstates)
         how = how if whole else how.part(steps)
         found = engine.rewind(part, segment, how, dstate, xp=xp)
         if whole:
@@ -363,6 +366,6 @@ def _no_steps(
     x = xp.zeros((1, *inputs.x.shape[1:]), dtype=inputs.x.dtype, device=device)
     one = Inputs(inputs.params, x, None, engine.prepare(inputs.params, 1, xp=xp))
     segment, _ = engine.record(one, zeros(dstate), xp=xp)
-    back = Back(xp.zeros_like(dstate[0])[None, ...], 0, None, watch)
+    back = Back(xp.zeros_like(dstate[0])[None, ...], HandBack(0, None, watch.clip), watch)
     trace = engine.rewind(one, segment, back, zeros(dstate), xp=xp).trace
     return grads, map_leaves(lambda norms: norms[:0], trace)

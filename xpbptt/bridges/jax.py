@@ -10,8 +10,8 @@ from xpbptt._arrays import check
 from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
-from xpbptt.nets import signature
 from xpbptt.nets.net import Net, without_noise
+from xpbptt.nets.stack import signature
 
 Function = Callable[..., tuple[Any, Tree]]
 

@@ -18,8 +18,8 @@ from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
 from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
-from xpbptt.nets import signature
 from xpbptt.nets.net import Net, without_noise
+from xpbptt.nets.stack import signature
 
 __all__ = ["Module"]
 

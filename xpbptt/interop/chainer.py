@@ -15,7 +15,7 @@ from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.interop import layout as by_layout
 from xpbptt.interop import lists
 from xpbptt.interop.arrangement import Layout
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 
 def _n_step(library: str, gates: tuple[str, ...]) -> Layout:

@@ -14,7 +14,7 @@ from xpbptt.cells import LSTM, RNN_TANH
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.interop import lists
 from xpbptt.interop.arrangement import Layout
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 BOOK = "Deep Learning from Scratch 2"
 LAYOUTS = {

@@ -13,7 +13,7 @@ from xpbptt.cells import GRU, LSTM, RNN_RELU, RNN_TANH
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.interop import lists
 from xpbptt.interop.arrangement import Layout
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 RNN_LAYOUT = Layout("Keras SimpleRNN", (0, 1, 2), gates=("a",), transposed=True)
 LSTM_LAYOUT = Layout("Keras LSTM", (0, 1, 2), gates=("i", "f", "g", "o"), transposed=True)

@@ -18,8 +18,8 @@ from xpbptt.cells.recurrence import Weights
 from xpbptt.interop import blocks
 from xpbptt.interop.arrangement import MATRICES, Layout, Sizes
 from xpbptt.interop.tensors import check_tensor, convert
-from xpbptt.nets import signature
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack import signature
+from xpbptt.nets.stack.stack import Stack
 
 __all__ = ["Layout", "read", "write"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.interop import layout as by_layout
 from xpbptt.interop.arrangement import MATRICES, Layout
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 
 def layout_of(net: Stack, layouts: Mapping[Any, Layout], library: str) -> Layout:

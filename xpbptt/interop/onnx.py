@@ -17,7 +17,7 @@ from xpbptt.interop import layout as by_layout
 from xpbptt.interop import lists, onnx_graph
 from xpbptt.interop.arrangement import Layout
 from xpbptt.nets.net import Net
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 NAMES = ("{index}/W", "{index}/R", "{index}/B")
 RNN_LAYOUT = Layout("ONNX RNN", NAMES, gates=("a",), one_bias="halves")

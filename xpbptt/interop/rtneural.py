@@ -24,7 +24,7 @@ from xpbptt.interop import keras, lists
 from xpbptt.interop.tensors import convert
 from xpbptt.nets.linear import LinearParams
 from xpbptt.nets.net import Net
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 KINDS = {"lstm": LSTM, "gru": GRU}
 NAMES: dict[Any, str] = {cell: kind for kind, cell in KINDS.items()}

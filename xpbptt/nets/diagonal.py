@@ -1,16 +1,19 @@
 """Nets of cells of which each unit sees its own past only."""
 
+from typing import Unpack
+
 from xpbptt.cells import ind_rnn, lru, sru
 from xpbptt.nets.net import Net
+from xpbptt.nets.options import Noise, Size
 
 
 def IndRNN(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of independently recurrent units: each sees its own past only [1]_.
 
@@ -18,12 +21,16 @@ def IndRNN(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -47,22 +54,17 @@ def IndRNN(  # noqa: N802 - the name of the net
     IndRNN(12, 64)
     """
     return Net(
-        ind_rnn.IND_RNN,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
+        ind_rnn.IND_RNN, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise
     )
 
 
 def SRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of simple recurrent units: gates see their own unit's past only [1]_.
 
@@ -70,12 +72,16 @@ def SRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -97,18 +103,16 @@ def SRU(  # noqa: N802 - the name of the net
     >>> xpbptt.SRU(12, 64)
     SRU(12, 64)
     """
-    return Net(
-        sru.SRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return Net(sru.SRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 def LRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of linear recurrent units, diagonal and complex [1]_.
 
@@ -116,12 +120,16 @@ def LRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -144,6 +152,4 @@ def LRU(  # noqa: N802 - the name of the net
     >>> xpbptt.LRU(12, 64)
     LRU(12, 64)
     """
-    return Net(
-        lru.LRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return Net(lru.LRU, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)

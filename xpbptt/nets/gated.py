@@ -1,17 +1,20 @@
-"""Nets of further LSTM and GRU cells."""
+"""Nets of further LSTM cells."""
+
+from typing import Unpack
 
 from xpbptt._arrays import check
-from xpbptt.cells import cifg, layer_norm_gru, layer_norm_lstm, lstmp, peephole, slstm
+from xpbptt.cells import cifg, lstmp, peephole, slstm
 from xpbptt.nets.net import Net
+from xpbptt.nets.options import Noise, Size
 
 
 def PeepholeLSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of LSTM cells whose gates also see the memory cell [1]_.
 
@@ -19,12 +22,16 @@ def PeepholeLSTM(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -53,17 +60,17 @@ def PeepholeLSTM(  # noqa: N802 - the name of the net
         hidden_size,
         num_layers,
         bidirectional=bidirectional,
-        dropout=dropout,
+        **noise,
     )
 
 
 def CIFG(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of LSTM cells that forget as much as they let in [1]_.
 
@@ -71,12 +78,16 @@ def CIFG(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -99,124 +110,17 @@ def CIFG(  # noqa: N802 - the name of the net
     CIFG(12, 64)
     """
     return Net(
-        cifg.CIFG_LSTM,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
-    )
-
-
-def LayerNormLSTM(  # noqa: N802 - the name of the net
-    input_size: int,
-    hidden_size: int,
-    num_layers: int = 1,
-    *,
-    bidirectional: bool = False,
-    dropout: float = 0.0,
-) -> Net:
-    """Make a net of LSTM cells with layer normalisation of gates and memory cell [1]_.
-
-    The equations are in `xpbptt.cells.layer_norm_lstm`. Gains are kept as their distance from 1.
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
-    bidirectional : bool
-        Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
-
-    Returns
-    -------
-    net : Net
-        The net.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where a size is not an int or is below 1.
-
-    References
-    ----------
-    .. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
-
-    Examples
-    --------
-    >>> import xpbptt
-    >>> xpbptt.LayerNormLSTM(12, 64)
-    LayerNormLSTM(12, 64)
-    """
-    return Net(
-        layer_norm_lstm.LAYER_NORM_LSTM,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
-    )
-
-
-def LayerNormGRU(  # noqa: N802 - the name of the net
-    input_size: int,
-    hidden_size: int,
-    num_layers: int = 1,
-    *,
-    bidirectional: bool = False,
-    dropout: float = 0.0,
-) -> Net:
-    """Make a net of gated recurrent units with layer normalisation [1]_.
-
-    The equations are in `xpbptt.cells.layer_norm_gru`. Gains are kept as their distance from 1.
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
-    bidirectional : bool
-        Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
-
-    Returns
-    -------
-    net : Net
-        The net.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where a size is not an int or is below 1.
-
-    References
-    ----------
-    .. [1] J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
-
-    Examples
-    --------
-    >>> import xpbptt
-    >>> xpbptt.LayerNormGRU(12, 64)
-    LayerNormGRU(12, 64)
-    """
-    return Net(
-        layer_norm_gru.LAYER_NORM_GRU,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
+        cifg.CIFG_LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise
     )
 
 
 def SLSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of the scalar LSTM of xLSTM, in its stabilised form [1]_.
 
@@ -224,12 +128,16 @@ def SLSTM(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -252,23 +160,18 @@ def SLSTM(  # noqa: N802 - the name of the net
     SLSTM(12, 64)
     """
     return Net(
-        slstm.SLSTM,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
+        slstm.SLSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise
     )
 
 
 def LSTMP(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     proj_size: int,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of LSTM cells with projection, as `torch.nn.LSTM` with its `proj_size` [1]_.
 
@@ -276,14 +179,18 @@ def LSTMP(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     proj_size : int
         The columns P of the output, at least 1.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -313,5 +220,5 @@ def LSTMP(  # noqa: N802 - the name of the net
         hidden_size,
         num_layers,
         bidirectional=bidirectional,
-        dropout=dropout,
+        **noise,
     )

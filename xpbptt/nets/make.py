@@ -1,6 +1,6 @@
 """The nets RNN, LSTM and GRU: the cells put together."""
 
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 from xpbptt._arrays import check
 from xpbptt._arrays.types import StateT
@@ -8,6 +8,7 @@ from xpbptt.bptt import Trace, Weights
 from xpbptt.cells import gru, lstm, rnn
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.nets.net import Net
+from xpbptt.nets.options import Noise, Size
 
 OneWay = Net[Weights, StateT, Trace]
 BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trace]]
@@ -16,55 +17,47 @@ BothWays = Net[tuple[Weights, Weights], tuple[StateT, StateT], tuple[Trace, Trac
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[False] = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> OneWay[rnn.State]: ...
 
 
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: Literal[True],
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> BothWays[rnn.State]: ...
 
 
 @overload
 def RNN(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net: ...
 
 
 def RNN(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     bidirectional: bool = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a simple recurrent net, h' = φ(W_ih x + b_ih + W_hh h + b_hh).
 
@@ -80,13 +73,8 @@ def RNN(  # noqa: N802 - the name of the net
         The function φ.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
-    recurrent_dropout : float
-        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
-    zoneout : float or tuple of float
-        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
-        state or of each.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -113,66 +101,49 @@ def RNN(  # noqa: N802 - the name of the net
         message = f"`nonlinearity` must be one of {sorted(known)}, got {nonlinearity!r}"
         raise ValueError(message)
     cell = known[nonlinearity]
-    return Net(
-        cell,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        zoneout=zoneout,
-    )
+    return Net(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: Literal[False] = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> OneWay[lstm.State]: ...
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: Literal[True],
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> BothWays[lstm.State]: ...
 
 
 @overload
 def LSTM(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net: ...
 
 
 def LSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of long short-term memory cells; the gates are ordered i f g o.
 
@@ -186,13 +157,8 @@ def LSTM(  # noqa: N802 - the name of the net
         The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
-    recurrent_dropout : float
-        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
-    zoneout : float or tuple of float
-        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
-        state or of each.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -216,70 +182,53 @@ def LSTM(  # noqa: N802 - the name of the net
     >>> xpbptt.LSTM(12, 64, num_layers=2, bidirectional=True)
     LSTM(12, 64, num_layers=2, bidirectional=True)
     """
-    return Net(
-        lstm.LSTM,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        zoneout=zoneout,
-    )
+    return Net(lstm.LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: Literal[False] = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> OneWay[gru.State]: ...
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: Literal[True],
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> BothWays[gru.State]: ...
 
 
 @overload
 def GRU(
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: bool,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net: ...
 
 
 def GRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int | tuple[int, ...],
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     reset_after: bool = True,
     bidirectional: bool = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
-    zoneout: float | tuple[float, ...] = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of gated recurrent units; the gates are ordered r z n.
 
@@ -298,13 +247,8 @@ def GRU(  # noqa: N802 - the name of the net
         takes a second product in each step.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
-    recurrent_dropout : float
-        The share of the state that W_hh does not see in `Net.forward`, the same at every step.
-    zoneout : float or tuple of float
-        The share of the state that a step of `Net.forward` leaves what it was, of all parts of the
-        state or of each.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -329,13 +273,4 @@ def GRU(  # noqa: N802 - the name of the net
     """
     check.true_or_false("reset_after", reset_after)
     cell = gru.GRU if reset_after else GRU_RESET_BEFORE
-    return Net(
-        cell,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        zoneout=zoneout,
-    )
+    return Net(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)

@@ -1,17 +1,20 @@
 """Nets of gated cells with few gates, some of which see the input only."""
 
+from typing import Unpack
+
 from xpbptt._arrays import check
 from xpbptt.cells import light_gru, mgu, min_gru, min_lstm
 from xpbptt.nets.net import Net
+from xpbptt.nets.options import Noise, Size
 
 
 def MGU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of minimal gated units, with one gate [1]_.
 
@@ -19,12 +22,16 @@ def MGU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -47,18 +54,16 @@ def MGU(  # noqa: N802 - the name of the net
     >>> xpbptt.MGU(12, 64)
     MGU(12, 64)
     """
-    return Net(
-        mgu.MGU, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return Net(mgu.MGU, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 def LightGRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of light gated recurrent units, without a reset gate [1]_.
 
@@ -66,12 +71,16 @@ def LightGRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -100,18 +109,18 @@ def LightGRU(  # noqa: N802 - the name of the net
         hidden_size,
         num_layers,
         bidirectional=bidirectional,
-        dropout=dropout,
+        **noise,
     )
 
 
 def MinGRU(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     positive: bool = True,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of minimal gated recurrent units, whose gates see the input only [1]_.
 
@@ -119,15 +128,19 @@ def MinGRU(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     positive : bool
         Whether the candidate is made positive, as in the log space of the paper; False for a
         linear candidate.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -156,17 +169,17 @@ def MinGRU(  # noqa: N802 - the name of the net
         hidden_size,
         num_layers,
         bidirectional=bidirectional,
-        dropout=dropout,
+        **noise,
     )
 
 
 def MinLSTM(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of minimal LSTM cells, whose gates see the input only [1]_.
 
@@ -174,12 +187,16 @@ def MinLSTM(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -202,10 +219,5 @@ def MinLSTM(  # noqa: N802 - the name of the net
     MinLSTM(12, 64)
     """
     return Net(
-        min_lstm.MIN_LSTM,
-        input_size,
-        hidden_size,
-        num_layers,
-        bidirectional=bidirectional,
-        dropout=dropout,
+        min_lstm.MIN_LSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise
     )

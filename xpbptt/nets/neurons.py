@@ -1,19 +1,21 @@
 """Nets of units with a time of their own: leaky ones, neurons that fire, continuous time."""
 
 from numbers import Real
+from typing import Unpack
 
 from xpbptt.cells import cfc, leaky_esn, lif
 from xpbptt.nets.net import Net
+from xpbptt.nets.options import Noise, Size
 
 
 def LeakyESN(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     leak: float = 0.3,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of leaky echo-state units [1]_.
 
@@ -21,14 +23,18 @@ def LeakyESN(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     leak : float
         The leaking rate, above 0 and at most 1.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -57,20 +63,20 @@ def LeakyESN(  # noqa: N802 - the name of the net
         hidden_size,
         num_layers,
         bidirectional=bidirectional,
-        dropout=dropout,
+        **noise,
     )
 
 
 def LIF(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     beta: float = 0.9,
     threshold: float = 1.0,
     slope: float = 25.0,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of leaky integrate-and-fire neurons with a surrogate gradient [1]_.
 
@@ -78,8 +84,12 @@ def LIF(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     beta : float
         The decay of the potential in a step, above 0 and at most 1.
     threshold : float
@@ -88,8 +98,8 @@ def LIF(  # noqa: N802 - the name of the net
         How narrow the surrogate is, at least 0.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -115,18 +125,16 @@ def LIF(  # noqa: N802 - the name of the net
     neuron = lif.make_lif(
         _share("beta", beta), _number("threshold", threshold), _number("slope", slope)
     )
-    return Net(
-        neuron, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return Net(neuron, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 def CfC(  # noqa: N802 - the name of the net
     input_size: int,
-    hidden_size: int,
+    hidden_size: Size,
     num_layers: int = 1,
     *,
     bidirectional: bool = False,
-    dropout: float = 0.0,
+    **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of closed-form continuous-time cells [1]_.
 
@@ -134,12 +142,16 @@ def CfC(  # noqa: N802 - the name of the net
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers : int
-        The sizes I and H, and the number of layers.
+    input_size : int
+        The size I.
+    hidden_size : int or tuple of int
+        The size H, or that of each layer, the lowest first.
+    num_layers : int
+        The number of layers. Default: one, or as many as there are sizes.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
-    dropout : float
-        The share of each layer's output that `Net.forward` drops before the layer above.
+    **noise
+        `dropout`, `recurrent_dropout` and `zoneout`, as for `Net`.
 
     Returns
     -------
@@ -162,9 +174,7 @@ def CfC(  # noqa: N802 - the name of the net
     >>> xpbptt.CfC(12, 64)
     CfC(12, 64)
     """
-    return Net(
-        cfc.CFC, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return Net(cfc.CFC, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise)
 
 
 def _number(name: str, value: object) -> float:

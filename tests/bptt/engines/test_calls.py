@@ -12,7 +12,7 @@ from xpbptt.bptt import loop
 from xpbptt.bptt.engines import engine
 
 ROOT = Path(xpbptt.__file__).parent
-MOST = 15  # 12 before the products over all steps and the threads were the library's own
+MOST = 12
 STRATEGIES = (
     xpbptt.KeepAll(),
     xpbptt.KeepStates(),

@@ -25,7 +25,7 @@ from xpbptt.bptt import (
 from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.bptt.layers.noise import Rates
 from xpbptt.cells import GRU, LSTM, RNN_TANH
-from xpbptt.nets.memory import Memory
+from xpbptt.nets.stack.memory import Memory
 
 T, B, I, H = 200, 32, 24, 32
 RNN = unroll(RNN_TANH)

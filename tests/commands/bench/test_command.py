@@ -14,7 +14,7 @@ from xpbptt.commands.bench import command, measure, ours, peers
 from xpbptt.commands.bench.cases import Case
 from xpbptt.commands.bench.contestant import Contestant
 from xpbptt.commands.main import main
-from xpbptt.kernels.llvm import threads as loops
+from xpbptt.kernels.llvm import call as loops
 
 NOTEBOOK = ("--peer", "notebook")
 

@@ -46,14 +46,14 @@ MUTANTS = [
     ),
     Mutant(
         "a wrong cell is believed",
-        "nets/signature.py",
+        "nets/stack/signature.py",
         "contract.check(net.cell, net.input_size, size, x)",
         "pass",
         "tests/nets/test_contract.py::test_what_backward_returns",
     ),
     Mutant(
         "an array is believed to be the residuals",
-        "nets/contract.py",
+        "nets/stack/contract.py",
         'tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)',
         "pass",
         "tests/nets/test_contract.py::test_what_forward_returns",
@@ -66,10 +66,10 @@ MUTANTS = [
         "tests/nets/test_contract.py::test_a_write_that_the_small_step_does_not_make",
     ),
     Mutant(
-        "a cache cannot be pickled",
-        "bptt/engines/tape.py",
-        ' | {"xp": self.xp.__name__}',
-        "",
+        "a net that was used cannot be pickled",
+        "nets/stack/stack.py",
+        "return {each.name: getattr(self, each.name) for each in fields(self)}",
+        "return dict(vars(self))",
         "tests/nets/test_copies.py::test_a_cache_of_no_steps",
     ),
     Mutant(

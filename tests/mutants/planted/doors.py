@@ -26,14 +26,14 @@ MUTANTS = [
     ),
     Mutant(
         "anything is taken for True",
-        "nets/signature.py",
+        "nets/stack/signature.py",
         '        check.true_or_false("trace", trace)\n',
         "",
         "tests/nets/test_bad_input.py::test_what_is_neither_true_nor_false",
     ),
     Mutant(
         "dropout that does nothing says nothing",
-        "nets/stack.py",
+        "nets/stack/stack.py",
         "if self.dropout and self.num_layers == 1:\n            message",
         "if False:\n            message",
         "tests/bptt/layers/test_dropout.py::test_dropout_with_nothing_to_drop_warns_the_caller",

@@ -183,7 +183,7 @@ MUTANTS = [
     ),
     Mutant(
         "an array is taken by a kernel as it lies",
-        "kernels/llvm/frames.py",
+        "kernels/llvm/call.py",
         'return np.require(array, requirements=["C", "A", "W", "E"])',
         "return array",
         "tests/kernels/test_fused.py::test_arrays_in_any_order",
@@ -197,7 +197,7 @@ MUTANTS = [
     ),
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
-        "nets/net.py",
+        "nets/calls/base.py",
         "reverse(unroll(self.cell, rates._replace(number=rates.number + 1)))",
         "unroll(self.cell, rates._replace(number=rates.number + 1))",
         LAWS,

@@ -64,8 +64,7 @@ def record(
     states = empty(compiled.target, compiled.forward.states, inputs, size, xp=xp, more=1)
     residuals = empty(compiled.target, compiled.forward.residuals, inputs, size, xp=xp)
     _, last = _forward(of, compiled, "record", inputs, (), state, states, residuals, most, xp=xp)
-    kept = Tape.of(tuple(states.values()), xp=xp), Tape.of(tuple(residuals.values()), xp=xp)
-    return Segment(*kept), last
+    return Segment(tuple(states.values()), tuple(residuals.values())), last
 
 
 def step(

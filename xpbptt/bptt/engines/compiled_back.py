@@ -30,7 +30,7 @@ def rewind(
         return _backward(of, compiled, inputs, segment, back, dstate, xp=xp)
     totals = Totals(inputs.x, xp=xp)
     for steps in reversed(chunks(length, most)):
-        part = segment.part(steps.start, steps.stop, xp=xp)
+        part = segment.part(steps.start, steps.stop)
         found = _backward(of, compiled, inputs.part(steps), part, back.part(steps), dstate, xp=xp)
         totals.add(steps, found)
         dstate = found.state
@@ -52,7 +52,7 @@ def _backward(
     watch, made, target = back.watch, compiled.backward, compiled.target
     part_read = read(compiled.cell)
     kernel = compiled.kernels["watch" if watch.trace else "back"]
-    size, states = dstate[0].shape[-1], segment.states.stacked()
+    size, states = dstate[0].shape[-1], segment.states
     before_each = tuple([part[:-1, ...] for part in states])
     if inputs.resets is not None:
         every = segment.residuals is None or target.accumulate is None or watch.per_sample
@@ -80,7 +80,9 @@ def _backward(
     compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    made_records, before_each = tuple(records.values()), inputs.multiplied(of, before_each, xp=xp)
+    made_records = tuple(records.values())
+    if inputs.noise is not None:
+        before_each = inputs.multiplied(of, before_each, xp=xp)
     if target.accumulate is None or watch.per_sample:
         dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
     else:
@@ -110,7 +112,7 @@ def _residuals(
     """Return the residuals that were kept, or compute them again, for all steps at once."""
     places, target = compiled.forward.residuals, compiled.target
     if segment.residuals is not None:
-        return named(places, segment.residuals.stacked())
+        return named(places, segment.residuals)
     if not places:
         return {}
     kernel = compiled.kernels["recompute"]

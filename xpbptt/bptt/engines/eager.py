@@ -19,7 +19,7 @@ from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.masks import blank, columns, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.sums import accumulate
-from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.engines.tape import Tape, at
 from xpbptt.bptt.engines.trace import Trace, gate_norms
 from xpbptt.cells.recurrence import Recurrence
 
@@ -83,7 +83,8 @@ def record(
         state = new if keep is None else held(keep[t, ...], new, state, xp=xp)
         states.write(t + 1, state)
         residuals.write(t, kept)
-    return Segment(states, residuals), recurrence.state(*copied(state, xp=xp))
+    kept = Segment(states.stacked(), residuals.stacked())
+    return kept, recurrence.state(*copied(state, xp=xp))
 
 
 def rewind(
@@ -99,17 +100,17 @@ def rewind(
     params, x, mask, dstate = inputs.params, inputs.x, inputs.mask, copied(dstate, xp=xp)
     noise, zoned = _noise(inputs, dstate, xp=xp), inputs.zones(dstate, xp=xp)
     length, states, keep, reset = x.shape[0], segment.states, columns(mask), inputs.resets
-    x, dy = blank(x, mask, xp=xp), blank(back.dy, mask, xp=xp)
-    before_each = resets.starts(reset, states.stacked(0, length), xp=xp)
+    x = blank(x, mask, xp=xp)
+    before_each = resets.starts(reset, tuple(part[:length, ...] for part in states), xp=xp)
     initial = None if reset is None else map_leaves(xp.zeros_like, dstate)
     residuals = segment.residuals
     if residuals is None:
-        found = recompute(recurrence, inputs._replace(x=x), before_each, xp=xp)
-        residuals = Tape.of(found, xp=xp)
+        residuals = recompute(recurrence, inputs._replace(x=x), before_each, xp=xp)
+    dy = blank(back.dy, mask, xp=xp)
     records, norms = Tape(length, xp=xp), Tape(length, xp=xp)
-    after = recurrence.state(*states.read(length))
+    after = recurrence.state(*at(states, length))
     for t in reversed(range(length)):
-        last = recurrence.state(*states.read(t))
+        last = recurrence.state(*at(states, t))
         before = resets.start(reset, t, last, xp=xp)
         if back.dstates is not None:
             dstate = map(add, dstate, (part[t, ...] for part in back.dstates))
@@ -118,7 +119,7 @@ def rewind(
         column = None if keep is None else keep[t, ...]
         around = before, after, taken(column, dnew, xp=xp)
         made, dbefore = _step_back(
-            recurrence, params, residuals.read(t), around, zones.at(zoned, t), noise, xp=xp
+            recurrence, params, at(residuals, t), around, zones.at(zoned, t), noise, xp=xp
         )
         records.write(t, made)
         if back.watch.trace:

@@ -79,7 +79,7 @@ def rewinding(one: Footprint, sizes: Sizes, steps: int) -> int:
     """Return what `rewind` needs beside the segment and its residuals."""
     dy = sizes.hidden if sizes.masked or sizes.views else 0
     dx = sizes.inputs if steps < sizes.length else 0  # of all steps it is the layer's
-    states = one.state if sizes.resets else 0  # those that steps start from
+    states = _starts(one, sizes)
     if sizes.every and sizes.views:
         states += one.state  # their gradients
     return steps * (one.record + _copied(sizes) + dy + dx + states)
@@ -87,7 +87,7 @@ def rewinding(one: Footprint, sizes: Sizes, steps: int) -> int:
 
 def recomputing(one: Footprint, sizes: Sizes, steps: int) -> int:
     """Return what `rewind` needs to compute residuals again, beside them."""
-    return steps * (2 * one.inputs + 2 * one.state + _copied(sizes))
+    return steps * (2 * one.inputs + 2 * one.state + _starts(one, sizes) + _copied(sizes))
 
 
 def gradients(of: Recurrence, sizes: Sizes) -> int:
@@ -95,6 +95,11 @@ def gradients(of: Recurrence, sizes: Sizes) -> int:
     shapes = of.shapes(sizes.inputs, sizes.hidden)
     once = sum(int(size) for _, size in leaves(map_shapes(prod, shapes)))
     return once * (WIDE if sizes.itemsize < SINGLE else 1)
+
+
+def _starts(one: Footprint, sizes: Sizes) -> int:
+    """Return what the states that steps start from take, where they are not those before."""
+    return one.state if sizes.resets else 0
 
 
 def _copied(sizes: Sizes) -> int:

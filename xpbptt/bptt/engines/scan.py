@@ -151,7 +151,7 @@ def record(
     given = Given.of(inputs, state, xp=xp)
     arguments = inputs.params, inputs.x, given, of.state(*state)
     states, residuals, last = _compiled(_record)(of, *arguments)
-    return Segment(Tape.of(states, xp=xp), Tape.of(residuals, xp=xp)), last
+    return Segment(states, residuals), last
 
 
 def rewind(
@@ -165,13 +165,11 @@ def rewind(
 ) -> Rewound:
     """Go back over a segment; see `Engine`."""
     params, x, given = inputs.params, inputs.x, Given.of(inputs, dstate, xp=xp)
-    residuals = None if segment.residuals is None else segment.residuals.stacked()
     cuts = None
-    if back.truncate is not None:
+    if back.hand_back.truncate is not None:
         cuts = xp.asarray([back.hand_back.cuts(t) for t in range(x.shape[0])])
-    states = segment.states.stacked()
     upstream = back.dy, back.dstates, cuts, of.state(*dstate)
-    rows = (params, x, given, states, residuals, *upstream)
+    rows = (params, x, given, *segment, *upstream)
     return Rewound(*_compiled(_rewind)(of, back.watch, rows))
 
 

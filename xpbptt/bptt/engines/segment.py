@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, cast
 from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Arrays, Namespace, Tree
 from xpbptt.bptt.engines.resets import Resets
-from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.trace import Trace
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.bptt.layers.noise import Noise
@@ -74,22 +73,25 @@ class Inputs(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Steps that were kept: the states before each and after the last, and the residuals or None.
+    """Steps that were kept.
 
-    The residuals are computed again if they are None.
+    Attributes
+    ----------
+    states : tuple of arrays (T + 1, B, H)
+        The parts of the state before each step and after the last one.
+    residuals : tuple of arrays (T, B, …) or None
+        The residuals; None if they are to be computed again.
     """
 
-    states: Tape
-    residuals: Tape | None
+    states: Arrays
+    residuals: Arrays | None
 
-    def part(self, start: int, stop: int, *, xp: Namespace) -> "Segment":
+    def part(self, start: int, stop: int) -> "Segment":
         """Return the steps from `start` to before `stop`."""
-        if (start, stop + 1) == (0, self.states.length):
-            return self
-        states = Tape.of(self.states.stacked(start, stop + 1), xp=xp)
+        states = tuple([part[start : stop + 1, ...] for part in self.states])
         if self.residuals is None:
             return Segment(states, None)
-        return Segment(states, Tape.of(self.residuals.stacked(start, stop), xp=xp))
+        return Segment(states, tuple([part[start:stop, ...] for part in self.residuals]))
 
 
 class Back(NamedTuple):
@@ -99,10 +101,8 @@ class Back(NamedTuple):
     ----------
     dy : array (T, B, H)
         The gradient of the segment's outputs.
-    first : int
-        The segment's first step, counted from where the layer starts to read.
-    truncate : int or None
-        After every so many steps the gradient of the state is cut off.
+    hand_back : HandBack
+        What is done to the gradient that a step hands to the step before.
     watch : Watch
         The options of the backward pass.
     dstates : named tuple of arrays (T, B, H) or None
@@ -110,21 +110,15 @@ class Back(NamedTuple):
     """
 
     dy: AnyArray
-    first: int
-    truncate: int | None
+    hand_back: HandBack
     watch: Watch
     dstates: Tree = None
 
     def part(self, steps: slice) -> "Back":
         """Return how to go back over some of the steps."""
         dstates = map_leaves(lambda part: part[steps, ...], self.dstates)
-        first = self.first + steps.start
-        return self._replace(dy=self.dy[steps, ...], first=first, dstates=dstates)
-
-    @property
-    def hand_back(self) -> HandBack:
-        """What is done to the gradient that a step hands to the step before."""
-        return HandBack(self.first, self.truncate, self.watch.clip)
+        hand_back = self.hand_back._replace(first=self.hand_back.first + steps.start)
+        return self._replace(dy=self.dy[steps, ...], hand_back=hand_back, dstates=dstates)
 
 
 class Rewound(NamedTuple):

@@ -6,7 +6,6 @@ joined.
 Nothing is written through a view, which the standard leaves open whether it is a copy.
 """
 
-from importlib import import_module
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -35,22 +34,6 @@ class Tape:
         self._first = 0  # the row of step 0
         self._parts: tuple[Any, ...] | None = None  # (T, …) arrays, or lists of T rows
         self._writable = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: the namespace, a module, by its name."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"xp": self.xp.__name__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what a pickle holds."""
-        for name, value in state.items():
-            setattr(self, name, import_module(value) if name == "xp" else value)
-
-    @classmethod
-    def of(cls, arrays: Arrays, *, xp: Any) -> "Tape":
-        """Return a tape of arrays (T, …) that are there already."""
-        tape = cls(arrays[0].shape[0] if arrays else 0, xp=xp)
-        tape._parts, tape._writable = arrays, True
-        return tape
 
     @classmethod
     def starting(cls, rows: Arrays, length: int, *, xp: Any) -> "Tape":
@@ -88,14 +71,6 @@ class Tape:
             else:
                 part[rows] = [Row(array, k) for k in range(array.shape[0])]
 
-    def read(self, t: int) -> Arrays:
-        """Return the rows of step `t`."""
-        if self._parts is None:
-            return ()
-        if self._writable:
-            return tuple(part[self._first + t, ...] for part in self._parts)
-        return tuple(_row(part[self._first + t]) for part in self._parts)
-
     def stacked(self, start: int = 0, stop: int | None = None) -> Arrays:
         """Return the steps from `start` to before `stop` as (T, …) arrays."""
         end = self.length if stop is None else stop
@@ -126,6 +101,11 @@ class Tape:
         array, first, last = rows[0].array, rows[0].place, rows[-1].place
         whole = last - first + 1 == array.shape[0]
         return array if whole else array[first : last + 1, ...]
+
+
+def at(arrays: Arrays, t: int) -> Arrays:
+    """Return the rows of step `t` of arrays (T, …)."""
+    return tuple([part[t, ...] for part in arrays])
 
 
 class Row(NamedTuple):

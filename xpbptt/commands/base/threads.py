@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from xpbptt.kernels.llvm import threads as loops
+from xpbptt.kernels.llvm import call as loops
 
 XLA_ONE = "--xla_cpu_multi_thread_eigen=false"  # JAX takes one thread or all cores
 

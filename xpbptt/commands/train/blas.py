@@ -13,7 +13,7 @@ from typing import NamedTuple
 from xpbptt._arrays.types import Namespace
 from xpbptt.commands.base import threads
 from xpbptt.commands.train.model import CharModel
-from xpbptt.nets import signature
+from xpbptt.nets.stack import signature
 
 VARIABLES = (  # who sets one of them has chosen
     "OMP_NUM_THREADS",

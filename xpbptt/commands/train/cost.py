@@ -7,7 +7,7 @@ from math import prod
 from xpbptt._arrays.tree import leaves
 from xpbptt.commands.train.model import build
 from xpbptt.commands.train.settings import Settings
-from xpbptt.nets import signature
+from xpbptt.nets.stack import signature
 
 BYTES = 4  # of a number
 LAYER = 13_000  # bytes of the Python objects of a layer

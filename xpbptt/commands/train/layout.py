@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from xpbptt._arrays.tree import leaves
 from xpbptt._arrays.types import Tree
 from xpbptt.commands.train.model import CharModel
-from xpbptt.nets import signature
 from xpbptt.nets.linear import LinearParams
+from xpbptt.nets.stack import signature
 
 _NAMED = 5  # names of tensors in a message
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import gradients, library, panels, threads
+from xpbptt.kernels.llvm import call, gradients, library, panels
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, addresses, plain, words
+from xpbptt.kernels.llvm.call import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.vectors import Vector, vector
 from xpbptt.kernels.target import Run
@@ -62,7 +62,7 @@ def _gradients(
     left, right = gradients.rooms(kind, rows, max(x.shape[1] for _, x in pairs))
     work = rows * (depth * inputs + sum(weight.size for weight in weights))
     frames, held = [], []
-    for some, *columns in threads.shares(work, rows, *widths):
+    for some, *columns in call.shares(work, rows, *widths):
         count, first = some.stop - some.start, some.start * size
         frame = [count, depth, inputs, places[0] + first * depth, panel, out + first * inputs]
         scratch = np.empty(left + right, dtype=dtype)
@@ -74,7 +74,7 @@ def _gradients(
             frame += [rows, part.stop - part.start, width, wide]
             frame += [du + at, x, dweight + at * wide, dbias + at, own, own + left * size]
         frames.append(words(frame + [0] * (gradients.WORDS - len(frame))))
-    threads.run(run, frames)
+    call.run(run, frames)
     return dx, weights, biases
 
 

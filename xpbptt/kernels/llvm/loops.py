@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import library, panels, product, threads
+from xpbptt.kernels.llvm import call, library, panels, product
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import address, addresses, batch_axes, plain, words
+from xpbptt.kernels.llvm.call import address, addresses, plain, words
 from xpbptt.kernels.llvm.function import Step
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
@@ -62,7 +62,7 @@ class Compiled(NamedTuple):
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program, with the loop over time around it where it is one of all steps."""
     kind, program = vector(dtype, features()), task.program
-    text, axes = [library.library(kind, program)], batch_axes(program) | _axes(task)
+    text, axes = [library.library(kind, program)], _axes(task)
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
         copies = bool(task.given)
@@ -83,8 +83,11 @@ def compile_(task: Task, dtype: str) -> Any:
 
 
 def _axes(task: Task) -> dict[str, int]:
-    """Return the axis of the sequences of what the loops read themselves."""
-    return {name: 1 if name == "reset" else 0 for name in (*task.given, *task.given_back)}
+    """Return the axis of the sequences of each buffer that has one, by its name."""
+    read, written = task.program.buffers()
+    axes = {each.name: each.axes.index("b") for each in (*read, *written) if "b" in each.axes}
+    of_the_loops = {name: 1 if name == "reset" else 0 for name in (*task.given, *task.given_back)}
+    return axes | of_the_loops
 
 
 def step(program: Program, function: Run) -> Run:
@@ -127,7 +130,7 @@ def forward(
     kept = [-1 if buffers[name].shape[0] > steps else 1 for name in task.states]
     frames, held = [], []
     work = gates * inputs + task.recurrent * hidden * hidden
-    for rows in threads.parts(batch, steps * batch * work):
+    for rows in call.parts(batch, steps * batch * work):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
         copy = hidden if run.copies else 0
@@ -142,7 +145,7 @@ def forward(
         started = (v + wide * width * size,) if copy else ()
         rows_of = (u, v) if task.recurrent else (u,)
         frames.append(words((*numbers, start, *panels_, *rows_of, *others, *started)))
-    threads.run(run.function, frames)
+    call.run(run.function, frames)
 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
@@ -162,11 +165,11 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     limit = _bits(inf if hand_back.clip is None else float(hand_back.clip))
     options = hand_back.first, hand_back.truncate or 0, limit
     frames = []
-    for rows in threads.parts(batch, steps * batch * gates * hidden):
+    for rows in call.parts(batch, steps * batch * gates * hidden):
         others = _moved(run, places, own, rows.start) if rows.start else places
         numbers = steps, batch, rows.stop - rows.start, hidden, wide, *options
         frames.append(words((*numbers, *weight, *others)))
-    threads.run(run.function, frames)
+    call.run(run.function, frames)
     for row, name in zip(carried, names, strict=True):
         buffers[name][...] = row[:, :hidden]
 

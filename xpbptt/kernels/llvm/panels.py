@@ -9,7 +9,7 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import library, pack
 from xpbptt.kernels.llvm.build import load
-from xpbptt.kernels.llvm.frames import addresses, plain
+from xpbptt.kernels.llvm.call import addresses, plain
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import WIDE, Panel
 from xpbptt.kernels.llvm.vectors import Vector, vector

@@ -5,7 +5,7 @@ product of a panel is all that the cell needs for these units.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from xpbptt.kernels.llvm.clip import hand_back
@@ -36,11 +36,13 @@ class Panel(NamedTuple):
         return self.gates * self.vectors
 
 
+@cache
 def panel(gates: int) -> Panel:
     """Return the panel of W_ih of a cell with so many gates."""
     return Panel(gates, max(1, WIDE // gates))
 
 
+@cache
 def beside(gates: int, recurrent: int) -> Panel:
     """Return the panel of W_hh, with the same units, of so many gates."""
     return panel(gates)._replace(gates=recurrent)

@@ -11,8 +11,8 @@ from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops
 from xpbptt.kernels.llvm import library
 from xpbptt.kernels.llvm.build import load
+from xpbptt.kernels.llvm.call import address, plain, words
 from xpbptt.kernels.llvm.code import Code, Value
-from xpbptt.kernels.llvm.frames import address, plain, words
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sums import Body

@@ -9,8 +9,8 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels.llvm import library, loops
 from xpbptt.kernels.llvm.build import NAME, load
+from xpbptt.kernels.llvm.call import addresses, words
 from xpbptt.kernels.llvm.code import Code, Value
-from xpbptt.kernels.llvm.frames import addresses, words
 from xpbptt.kernels.llvm.function import Names
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (

@@ -6,7 +6,7 @@ from xpbptt._arrays.types import AnyArray
 from xpbptt.kernels import loops as stepwise
 from xpbptt.kernels.llvm import loops, single
 from xpbptt.kernels.llvm.accumulate import accumulate
-from xpbptt.kernels.llvm.frames import plain
+from xpbptt.kernels.llvm.call import plain
 from xpbptt.kernels.llvm.stream import Stepper
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Loop, Run, Target

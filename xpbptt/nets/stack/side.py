@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays import check
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.stack import Stack
 
 
 class SideGradients(NamedTuple):

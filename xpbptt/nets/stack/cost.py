@@ -4,7 +4,7 @@ import re
 from typing import Any, NamedTuple
 
 from xpbptt.bptt.strategies import Strategy
-from xpbptt.nets.memory import Memory
+from xpbptt.nets.stack.memory import Memory
 
 
 class Cost(NamedTuple):

@@ -16,8 +16,8 @@ from xpbptt._arrays.wide import wide_dtype
 from xpbptt.bptt.layers.layer import Watch
 from xpbptt.bptt.layers.states import Every, Start, paired
 from xpbptt.cells.recurrence import Weights
-from xpbptt.nets import contract
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack import contract
+from xpbptt.nets.stack.stack import Stack
 
 Fit = Callable[[Tree, AnyArray], bool]
 

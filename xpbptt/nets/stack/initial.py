@@ -12,8 +12,8 @@ from xpbptt._arrays.tree import is_named_tuple, leaves
 from xpbptt._arrays.types import Tree
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import recurrent
-from xpbptt.nets import signature
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack import signature
+from xpbptt.nets.stack.stack import Stack
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
 

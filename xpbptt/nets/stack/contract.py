@@ -22,7 +22,7 @@ from xpbptt.cells import BUILT_IN, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.cells.product import read, recurrent, spread
 from xpbptt.cells.recurrence import Recurrence
-from xpbptt.nets.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
+from xpbptt.nets.stack.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
 
 # Not checked here: the tests do so, and on a GPU the small step would compile a dozen kernels.
 TESTED = frozenset({*BUILT_IN, GRU_RESET_BEFORE})

@@ -1,21 +1,60 @@
-"""A batch split over threads, each of which runs its sequences from the first step to the last.
+"""How a compiled function is called: its words, and the threads that share a batch.
 
-What is computed for a sequence does not depend on the sequences beside it, so that the results are
-the same bits whatever the number of threads. A compiled function runs without the GIL.
+Its words are whole numbers and the addresses of arrays. Each thread runs its sequences from the
+first step to the last; what is computed for a sequence does not depend on the sequences beside it,
+so that the results are the same bits whatever the number of threads. A compiled function runs
+without the GIL.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ctypes import addressof, c_char
 from functools import cache
 from itertools import pairwise
+from struct import Struct
 from typing import Any
+
+import numpy as np
 
 VARIABLES = "XPBPTT_NUM_THREADS", "OMP_NUM_THREADS"
 WORTH = 2**25  # multiplications that make another thread worth its while
 
 _limit: list[int] = []  # set for a while; the last one counts
+
+
+def plain(array: Any) -> Any:
+    """Return the array as a function takes it: contiguous, aligned, writable, not a subclass."""
+    if type(array) is np.ndarray and array.flags.carray:
+        return array
+    return np.require(array, requirements=["C", "A", "W", "E"])
+
+
+def address(array: Any) -> int:
+    """Return the address of an array's first element."""
+    (place,) = addresses((array,))
+    return place
+
+
+def addresses(arrays: Iterable[Any]) -> list[int]:
+    """Return the addresses of the arrays' first elements."""
+    return [
+        addressof(c_char.from_buffer(array))  # a fifth of the time of the general way
+        if array.flags.carray and array.size
+        else array.__array_interface__["data"][0]
+        for array in arrays
+    ]
+
+
+def words(values: Sequence[int]) -> bytes:
+    """Return whole numbers and addresses as a function takes them."""
+    return _form(len(values)).pack(*values)
+
+
+@cache
+def _form(count: int) -> Struct:
+    return Struct(f"{count}q")
 
 
 def count() -> int:

@@ -10,9 +10,9 @@ from xpbptt._arrays.types import Array, ArrayT, StateT, WeightsT
 from xpbptt.bptt import Run
 from xpbptt.cells.cell import Cell
 from xpbptt.kernels import find
-from xpbptt.nets.side import beside
-from xpbptt.nets.signature import Door
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack.side import beside
+from xpbptt.nets.stack.signature import Door
+from xpbptt.nets.stack.stack import Stack
 
 
 class Stream(Generic[WeightsT, ArrayT, StateT]):

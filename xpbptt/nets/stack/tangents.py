@@ -12,9 +12,9 @@ from xpbptt._arrays.tree import children, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt import Gradients, KeepAll, Layer, Run, Watch
 from xpbptt.bptt.layers.states import Start, apart, paired
-from xpbptt.nets import signature
-from xpbptt.nets.side import beside
-from xpbptt.nets.stack import Stack
+from xpbptt.nets.stack import signature
+from xpbptt.nets.stack.side import beside
+from xpbptt.nets.stack.stack import Stack
 
 UNASKED: Any = None  # in place of the memory, of which KeepAll asks nothing
 
