@@ -27,19 +27,23 @@ SPECIAL = [math.inf, -math.inf, 0.0, -0.0, math.nan, 6e4, -6e4]
 EDGE = {"float16": 18, "float32": 105, "float64": 747}  # where the result becomes zero
 
 
+BATCH = 1000  # as many sequences at once as a GPU is best given
+
+
 def outputs(xp, x):
-    """Return a compiled step's outputs; its weights are such that the gate's argument is `x`."""
+    """Return the outputs of compiled steps whose weights make `x` the argument of the gate."""
     (params,) = NET.init(0, xp=xp, dtype=x.dtype)
     zero, one = xp.zeros_like(params.weight_ih), xp.ones_like(params.weight_ih)
     flat = xp.zeros_like(params.bias_ih)
     params = (params._replace(weight_ih=one, weight_hh=zero, bias_ih=flat, bias_hh=flat),)
-    return NET.infer(params, xp.asarray(x)[None, :, None])[0][0, :, 0]
+    rows = np.reshape(x, (-1, min(BATCH, x.size), 1))
+    return xp.reshape(NET.infer(params, xp.asarray(rows))[0], (-1,))
 
 
 def test_the_error_is_at_most_four_units_in_the_last_place(xp, dtype, compiled, numbers):
     edge, random = EDGE[dtype], np.random.default_rng(0)
     wide = np.linspace(-edge, edge, 20_001)
-    x = np.concatenate([wide, wide / 8, random.standard_normal(20_000)]).astype(dtype)
+    x = np.concatenate([wide, wide / 8, random.standard_normal(19_998)]).astype(dtype)
     (found,) = numbers(compiled(outputs, xp, x)).values()
     e = np.exp(-np.abs(x.astype(np.longdouble)))
     true = np.where(x < 0, e, 1) / (1 + e)

@@ -68,39 +68,52 @@ def begun(
     run : Run
         Mask, resets and what is returned.
     tangents : tuple of trees or None
-        The tangents of parameters, input and initial state.
+        The tangents of parameters, input and initial state; by their names those of the side input
+        and of the state that resets restore, too.
     dt : array, optional
-        The side input, a constant.
+        The side input.
     """
     xp, params, start, key = given
-    if isinstance(tangents, (str, dict)) or len(children(tangents) or ()) != PARTS:
-        message = (
-            "`tangents` must be a tuple of three, the tangents of `params`, `x` and `state`, each "
-            f"of which may be None, got {type(tangents).__name__}"
-        )
-        raise TypeError(message)
-    of_params, of_x, of_state = tangents
-    initial = apart(start)[1] if _has_initial(start) else None
+    along = _direction(tangents)
+    state, initial = apart(start) if _has_initial(start) else (start, None)
     shapes = signature.states(net, x.shape[1])
-    checked = [
-        _tangent("tangents[0]", of_params, signature.parameters(net), x),
-        _tangent("tangents[1]", of_x, check.Expected(tuple(x.shape), "the shape of `x`"), x),
-        _tangent("tangents[2]", of_state, shapes, x),
-    ]
-    of_params, of_x, of_state = checked
-    state = start if initial is None else apart(start)[0]
-    begin = lifted(state, of_state, xp=xp)
+    expected = {
+        "params": signature.parameters(net),
+        "x": check.Expected(tuple(x.shape), "the shape of `x`"),
+        "state": shapes,
+        "dt": None if dt is None else check.Expected(tuple(dt.shape), "the shape of `dt`"),
+        "initial": None if initial is None else shapes,
+    }
+    checked = {name: _tangent(name, along.get(name), expected[name], x) for name in expected}
+    begin = lifted(state, checked["state"], xp=xp)
     if initial is not None:
-        begin = paired(Start, begin, lifted(initial, None, xp=xp))
+        begin = paired(Start, begin, lifted(initial, checked["initial"], xp=xp))
     run = run._replace(plan=KeepAll().plan(x.shape[0], UNASKED), key=key)
-    wide = beside(net, x, dt, xp=xp)
-    if of_x is not None and net.recurrence.side:
-        of_x = xp.concat((of_x, xp.zeros_like(wide[..., x.shape[-1] :])), axis=-1)
-    trees = lifted(params, of_params, xp=xp), lifted(wide, of_x, xp=xp), begin
+    wide, of_x = beside(net, x, dt, xp=xp), checked["x"]
+    if dt is not None and (of_x is not None or checked["dt"] is not None):
+        of_x = xp.zeros_like(x) if of_x is None else of_x
+        of_dt = xp.zeros_like(dt) if checked["dt"] is None else checked["dt"]
+        of_x = beside(net, of_x, of_dt, xp=xp)
+    trees = lifted(params, checked["params"], xp=xp), lifted(wide, of_x, xp=xp), begin
     return Pass(layer, xp, *trees, run)
 
 
-PARTS = 3  # params, x, state
+NAMES = "params", "x", "state"
+
+
+def _direction(tangents: Any) -> dict[str, Tree]:
+    """Return the tangents by the names of what they are of."""
+    named = getattr(tangents, "_asdict", None)
+    if named is not None and {*NAMES} <= {*(found := named())}:
+        return {name: found[name] for name in (*NAMES, "dt", "initial") if name in found}
+    if isinstance(tangents, (str, dict)) or len(children(tangents) or ()) != len(NAMES):
+        message = (
+            "`tangents` must be a tuple of three, the tangents of `params`, `x` and `state`, each "
+            "of which may be None, or the Gradients of a backward pass, got "
+            f"{type(tangents).__name__}"
+        )
+        raise TypeError(message)
+    return dict(zip(NAMES, tangents, strict=True))
 
 
 def _has_initial(start: Any) -> bool:
@@ -112,6 +125,10 @@ def _tangent(name: str, tree: Tree, expected: Tree, x: AnyArray) -> Tree:
     """Refuse a tangent that does not fit; return it in the structure of what it is of."""
     if tree is None:
         return None
+    name = f"tangents[{NAMES.index(name)}]" if name in NAMES else f"tangents.{name}"
+    if expected is None:
+        message = f"`{name}` is the tangent of what this call is not given: pass that, or None"
+        raise ValueError(message)
     tree, found = check.conform(name, tree, expected)
     check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
     check.shapes(found)
