@@ -1,5 +1,6 @@
 """The dtype of sums: half precision ends at 65504, and counts exactly only to 2048."""
 
+from functools import lru_cache
 from typing import Any
 
 from xpbptt._arrays.types import AnyArray, Namespace
@@ -7,6 +8,7 @@ from xpbptt._arrays.types import AnyArray, Namespace
 SINGLE_BITS = 32
 
 
+@lru_cache
 def wide_dtype(dtype: Any, *, xp: Namespace) -> Any:
     """Return float32 for a floating-point dtype that is narrower, otherwise the dtype itself."""
     return xp.float32 if xp.finfo(dtype).bits < SINGLE_BITS else dtype
@@ -14,7 +16,8 @@ def wide_dtype(dtype: Any, *, xp: Namespace) -> Any:
 
 def widened(array: AnyArray, *, xp: Namespace) -> AnyArray:
     """Return the array in its `wide_dtype`; the array itself where that is its own."""
-    return xp.astype(array, wide_dtype(array.dtype, xp=xp), copy=False)
+    wide = wide_dtype(array.dtype, xp=xp)
+    return array if array.dtype == wide else xp.astype(array, wide)
 
 
 def narrowed(array: AnyArray, dtype: Any, *, xp: Namespace) -> AnyArray:

@@ -236,7 +236,8 @@ def _backward(
         else:
             segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail)
         how = Back(dy, HandBack(0, plan.truncate, watch.clip), watch, dstates)
-        how = how if whole else how.part(steps)
+        if not whole:
+            how = how.part(steps)._replace(sums=totals.params if totals else None)
         found = engine.rewind(part, segment, how, dstate, xp=xp)
         if whole:
             return _gradients(found, started=started), found.trace

@@ -119,9 +119,10 @@ class Target(NamedTuple):
     at_once : int or None
         The largest buffer of the gates, in elements, that fits the cache; None for no limit.
     accumulate : callable or None
-        ``accumulate(params, x, before, records) → gradients of the parameters, and of x``: the
-        products over all steps, with the part of the state that the product reads before each.
-        Default: those of the recurrence.
+        ``accumulate(params, x, before, records, sums) → gradients of the parameters, and of x``:
+        the products over all steps, with the part of the state that the product reads before each.
+        They are added to `sums`, which is returned, if it is not None. Default: the products of
+        the recurrence.
     stream : callable or None
         ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
         `x` and returns one of its `outputs`, `state` is a copy of the state and can be set.

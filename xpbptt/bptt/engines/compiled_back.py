@@ -31,10 +31,11 @@ def rewind(
     totals = Totals(inputs.x, xp=xp)
     for steps in reversed(chunks(length, most)):
         part = segment.part(steps.start, steps.stop)
-        found = _backward(of, compiled, inputs.part(steps), part, back.part(steps), dstate, xp=xp)
+        how = back.part(steps)._replace(sums=totals.params)
+        found = _backward(of, compiled, inputs.part(steps), part, how, dstate, xp=xp)
         totals.add(steps, found)
         dstate = found.state
-        del part, found  # or they are still there when the next ones are made
+        del part, found, how  # or they are still there when the next ones are made
     return totals.whole()
 
 
@@ -88,7 +89,8 @@ def _backward(
     else:
         end = len(made_records) - compiled.cell.side
         given_x, of_gates = multiplied(compiled, x), made_records[:end]
-        dparams, dx = target.accumulate(inputs.params, given_x, before_each[part_read], of_gates)
+        given_states = before_each[part_read]
+        dparams, dx = target.accumulate(inputs.params, given_x, given_states, of_gates, back.sums)
         if compiled.cell.side:
             dx = xp.concat((dx, *made_records[end:]), axis=-1)
     if kernel.task.recurrent:

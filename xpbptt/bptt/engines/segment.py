@@ -107,12 +107,16 @@ class Back(NamedTuple):
         The options of the backward pass.
     dstates : named tuple of arrays (T, B, H) or None
         The gradients of the state after each step, beside that of the output.
+    sums : tree of arrays or None
+        The gradients of the parameters by later segments. An engine may add its own to them and
+        return these very arrays.
     """
 
     dy: AnyArray
     hand_back: HandBack
     watch: Watch
     dstates: Tree = None
+    sums: Tree = None
 
     def part(self, steps: slice) -> "Back":
         """Return how to go back over some of the steps."""

@@ -21,11 +21,16 @@ class Totals:
         The input of all steps.
     xp : namespace
         Its namespace.
+
+    Attributes
+    ----------
+    params : tree of arrays or None
+        The sums of the gradients of the parameters so far.
     """
 
     def __init__(self, x: AnyArray, *, xp: Namespace) -> None:
         self.xp = xp
-        self._params: Tree = None
+        self.params: Tree = None
         self._dtype = x.dtype
         self._x = Slab(x, xp=xp)
         self._state: Tree = None
@@ -34,12 +39,13 @@ class Totals:
 
     def add(self, steps: slice, found: Rewound) -> None:
         """Add the gradients of some steps; those of the parameters may be added to later on."""
-        if self._params is not None:
-            self._params = map_leaves(partial(_add, xp=self.xp), self._params, found.params)
+        if self.params is not None:
+            if found.params is not self.params:  # else the engine has added its own
+                self.params = map_leaves(partial(_add, xp=self.xp), self.params, found.params)
         elif steps.start:  # a cell may give two parameters one array, not to be added to twice
-            self._params = map_leaves(partial(_sum_from, xp=self.xp), found.params)
+            self.params = map_leaves(partial(_sum_from, xp=self.xp), found.params)
         else:
-            self._params = found.params
+            self.params = found.params
         self._x.write(steps, found.x)
         self._state = found.state
         if found.initial is not None:
@@ -54,7 +60,7 @@ class Totals:
     def whole(self) -> Rewound:
         """Return the gradients of all steps, in the dtype of the input."""
         dtype = self._dtype
-        dparams = map_leaves(partial(narrowed, dtype=dtype, xp=self.xp), self._params)
+        dparams = map_leaves(partial(narrowed, dtype=dtype, xp=self.xp), self.params)
         trace: Any = joined(self._traces[::-1], xp=self.xp) if self._traces else None
         return Rewound(dparams, self._x.whole(), self._state, trace, self._initial)
 

@@ -15,7 +15,7 @@ from xpbptt.kernels.target import Run
 
 
 def accumulate(
-    params: Any, x: AnyArray, before: AnyArray, records: tuple[AnyArray, ...]
+    params: Any, x: AnyArray, before: AnyArray, records: tuple[AnyArray, ...], sums: Any
 ) -> tuple[Any, AnyArray]:
     """Return the gradients of the parameters, and of the input x (T, B, I).
 
@@ -30,33 +30,45 @@ def accumulate(
     records : tuple of arrays
         du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
         parameters.
+    sums : Weights or None
+        Gradients of the parameters that these are added to.
     """
     own, rows = len(params.extra), x.shape[0] * x.shape[1]
     du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
+    if sums is None:
+        sums = _zeros(params, du.dtype)
     pairs = [(du, plain(x).reshape(rows, -1))]
     if not isinstance(params.weight_hh, tuple):
         pairs.append((rest[0] if rest else du, plain(before).reshape(rows, -1)))
-    dx, weights, biases = _gradients(pairs, plain(params.weight_ih))
-    dparams = params._replace(weight_ih=weights[0], bias_ih=biases[0])
-    if len(pairs) > 1:
-        dparams = dparams._replace(weight_hh=weights[1], bias_hh=biases[1])
-    if own:
-        sums = (np.asarray(each.sum(axis=(0, 1))) for each in records[-own:])
-        dparams = dparams._replace(extra=type(params.extra)(*sums))
-    return dparams, dx.reshape(x.shape)
+    totals = [(sums.weight_ih, sums.bias_ih), (sums.weight_hh, sums.bias_hh)][: len(pairs)]
+    dx = _gradients(pairs, plain(params.weight_ih), totals)
+    for total, each in zip(sums.extra, records[len(records) - own :], strict=True):
+        np.add(total, each.sum(axis=(0, 1)), out=total)
+    return sums, dx.reshape(x.shape)
+
+
+def _zeros(params: Any, dtype: Any) -> Any:
+    """Return what the gradients of the parameters are added to at first."""
+
+    def zeros(leaf: Any) -> Any:
+        return leaf if isinstance(leaf, tuple) else np.zeros(leaf.shape, dtype=dtype)
+
+    *own, extra = params
+    return type(params)(*map(zeros, own), type(extra)(*map(zeros, extra)))
 
 
 def _gradients(
-    pairs: list[tuple[AnyArray, AnyArray]], weight_ih: AnyArray
-) -> tuple[AnyArray, list[AnyArray], list[AnyArray]]:
-    """Return du·W_ih, and duᵀ·x and the sums of du for each pair of du (R, N) and x (R, I)."""
+    pairs: list[tuple[AnyArray, AnyArray]],
+    weight_ih: AnyArray,
+    totals: list[tuple[AnyArray, AnyArray]],
+) -> AnyArray:
+    """Return du·W_ih; add duᵀ·x and the sums of du, for each pair of du (R, N) and x (R, I)."""
     dtype, (rows, depth), inputs = weight_ih.dtype, pairs[0][0].shape, weight_ih.shape[1]
     run, kind = _compiled(dtype)
     packed, dx = panels.backward(weight_ih), np.empty((rows, inputs), dtype=dtype)
-    weights = [np.zeros((du.shape[1], x.shape[1]), dtype=dtype) for du, x in pairs]
-    biases = [np.zeros(du.shape[1], dtype=dtype) for du, _ in pairs]
-    groups = list(zip(pairs, weights, biases, strict=True))
-    arrays = [each for pair, weight, bias in groups for each in (*pair, weight, bias)]
+    weights, biases = zip(*totals, strict=True)
+    groups = zip(pairs, totals, strict=True)
+    arrays = [each for pair, total in groups for each in (*pair, *total)]
     panel, out, *places = addresses([packed, dx, *arrays])
     widths, size = [len(bias) for bias in biases], dtype.itemsize
     left, right = gradients.rooms(kind, rows, max(x.shape[1] for _, x in pairs))
@@ -75,7 +87,7 @@ def _gradients(
             frame += [du + at, x, dweight + at * wide, dbias + at, own, own + left * size]
         frames.append(words(frame + [0] * (gradients.WORDS - len(frame))))
     call.run(run, frames)
-    return dx, weights, biases
+    return dx
 
 
 @once
