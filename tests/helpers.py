@@ -12,6 +12,7 @@ import pytest
 import xpbptt
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import compiled, compiled_back
+from xpbptt.bptt.layers.passes import Pass, steps
 
 MANY = 5000  # rows of a test, of which not all are looked at
 
@@ -103,16 +104,19 @@ def largest_buffer(elements):
 
 
 def plant(monkeypatch, function, change):
-    """Replace a function of the engines by ``change(engine, function, *arguments, **options)``."""
+    """Replace a pass of the engines by ``change(engine, function, *arguments, **options)``.
+
+    Both are plain functions: the loops of `function` are run as it is called.
+    """
     choose = loop.choose
 
     def planted(*arguments, **options):
         engine = choose(*arguments, **options)
-        real = getattr(engine, function)
+        real = Pass(getattr(engine, function))
 
         def changed(*arguments, **options):
             return change(engine, real, *arguments, **options)
 
-        return engine._replace(**{function: changed})
+        return engine._replace(**{function: steps(changed)})
 
     monkeypatch.setattr(loop, "choose", planted)

@@ -41,21 +41,25 @@ def compiled(source, arch):
 
 @pytest.mark.parametrize("kind", ["record", "back"])
 @cover(
-    ("cell", "hidden", "batch", "dtype", "arch"),
+    ("cell", "hidden", "batch", "dtype", "arch", "directions"),
     ("lstm", "gru", "mgu"),
     (64, 128, 250, 512),
     (1, 100),
     ("float16", "float32", "float64"),
     ARCHITECTURES,
+    (1, 2),
 )
-def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dtype, arch):
+def test_one_of_the_fastest_plans_fits_the_device(
+    kind, cell, hidden, batch, dtype, arch, directions
+):
     """No spills; all blocks of the grid are there at once; a barrier that releases and acquires."""
     task = programs.task(CELLS[cell], kind)
     card = CARDS[arch]
     # At H = 128 a part of the weights of a block is in shared memory.
-    found = plans(card.device, Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back"))
+    sizes = Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back")
+    found = plans(card.device.share(directions), sizes)
     for plan in found[:TRIES]:
-        cubin = compiled(group.source(task, dtype, plan.tile), arch)
+        cubin = compiled(group.source(task, dtype, plan.tile, directions), arch)
         registers, *spilled = resources(cubin)
         if not any(spilled):
             break
@@ -64,7 +68,7 @@ def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dty
         arch, card.shared_of_processor, card.device.shared, registers, THREADS, plan.shared
     )
     assert at_once >= 1
-    assert plan.blocks * plan.groups <= at_once * card.device.processors
+    assert directions * plan.blocks * plan.groups <= at_once * card.device.processors
     text = instructions(cubin)
     assert not SPILLS.search(text)
     assert re.search(r"\bRED\S*\.STRONG\.GPU", text)
@@ -77,8 +81,9 @@ def test_one_of_the_fastest_plans_fits_the_device(kind, cell, hidden, batch, dty
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("kind", ["record", "back"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_a_kernel_without_the_product_fits(kind, dtype, arch):
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_kernel_without_the_product_fits(kind, dtype, arch, directions):
     task = programs.task(CELLS["free"], kind, Form(masked=True))
-    registers, stack, local = resources(compiled(free.source(task, dtype), arch))
+    registers, stack, local = resources(compiled(free.source(task, dtype, directions), arch))
     assert (stack, local) == (0, 0)
     assert 2 * free.THREADS * registers <= 65536  # a multiprocessor holds two blocks at least

@@ -13,11 +13,11 @@ from cupy_on_cpu import ORDERS, Hang, order
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import group, sequence
 from xpbptt.kernels.cuda.plan import Device
-from xpbptt.kernels.target import HandBack, Kernel
+from xpbptt.kernels.target import Call, HandBack, Kernel
 
 T, B, H, BLOCKS, GROUPS = 6, 5, 20, 3, 2  # groups of 3 and 2 sequences, blocks of 7, 7 and 6 units
 CELL = xpbptt.LSTM(1, 1).cell
-DEVICE = Device(BLOCKS * GROUPS, 232448, (9, 0), 1.5, cooperative=True)
+DEVICE = Device(2 * BLOCKS * GROUPS, 232448, (9, 0), 1.5, cooperative=True)
 SEEDS = (1, 2)
 # Fair orders hide most faults in how blocks wait, greedy ones all of them; that a block arrives
 # before all its threads have written shows only where some of them starve.
@@ -30,7 +30,7 @@ def plans(monkeypatch):
     real = sequence.plans
 
     def chosen(device, sizes):
-        found = real(device, sizes)
+        found = real(device._replace(processors=BLOCKS * GROUPS), sizes)
         return [p for p in found if p.blocks == BLOCKS and p.tile.batch == 2]
 
     monkeypatch.setattr(sequence, "plans", chosen)
@@ -46,26 +46,50 @@ def arrays():
     return {"params": params, "x": draw(T, B, 4), "dy": draw(T, B, H), "first": draw(2, B, H)}
 
 
-def forward(kernel, arrays):
+def launch(run, given):
+    """Launch one direction, or two at once."""
+    if len(given) == 1:
+        run(*given[0])
+    else:
+        assert sequence.pair(*(Call(run, each) for each in given))
+
+
+def forward(kernel, arrays, directions=1):
+    """Return the buffers of each direction."""
+    buffers = [buffers_forward(arrays, k) for k in range(directions)]
+    params, x = arrays["params"], arrays["x"]
+    given = [(kernel, x, params, params.weight_hh, each) for each in buffers]
+    launch(sequence.forward, given)
+    return buffers
+
+
+def buffers_forward(arrays, k):
     params, made = arrays["params"], programs.forward(CELL)
     buffers = {each.name: cupy.full((T + 1, B, H), cupy.nan, "float32") for each in made.states}
     buffers |= {each.name: cupy.full((T, B, H), cupy.nan, "float32") for each in made.residuals}
     buffers |= {"bias_ih": params.bias_ih, "bias_hh": params.bias_hh}
     for buffer, first in zip(made.states, arrays["first"], strict=True):
-        buffers[buffer.name][0] = first
-    sequence.forward(kernel, arrays["x"], params, params.weight_hh, buffers)
+        buffers[buffer.name][0] = first + k
     return buffers
 
 
-def backward(kernel, arrays, kept):
+def backward(kernel, arrays, kept, directions=1):
+    """Return what each direction makes."""
+    buffers = [buffers_back(arrays, kept, k) for k in range(directions)]
+    given = [(kernel, arrays["params"], each, HandBack(0, None, None)) for each in buffers]
+    launch(sequence.backward, given)
+    names = ["du", *(each.name for each in programs.backward(CELL).carried)]
+    return [{name: each[name] for name in names} for each in buffers]
+
+
+def buffers_back(arrays, kept, k):
     made = programs.backward(CELL)
     buffers = kept | {"dy": arrays["dy"]}
     for each in made.records:
         buffers[each.name] = cupy.full((T, B, each.blocks * H), cupy.nan, "float32")
     for each in made.carried:
-        buffers[each.name] = arrays["first"][0].copy()
-    sequence.backward(kernel, arrays["params"], buffers, HandBack(0, None, None))
-    return buffers["du"], *(buffers[each.name] for each in made.carried)
+        buffers[each.name] = arrays["first"][0] + k
+    return buffers
 
 
 def kernel(kind):
@@ -73,29 +97,32 @@ def kernel(kind):
     return Kernel(sequence.Sequence(task, "float32"), task, "float32")
 
 
-def run(kind, made, arrays, kept):
+def run(kind, made, arrays, kept, directions=1):
     """Return the bytes of what a pass makes; `kept` is of an undisturbed pass forward."""
     if kind == "record":
-        return [part.tobytes() for part in map(cupy.asnumpy, forward(made, arrays).values())]
-    return [part.tobytes() for part in map(cupy.asnumpy, backward(made, arrays, kept))]
+        found = forward(made, arrays, directions)
+    else:
+        found = backward(made, arrays, kept, directions)
+    return [cupy.asnumpy(part).tobytes() for each in found for part in each.values()]
 
 
 @pytest.fixture(scope="module")
 def kept(arrays):
     with pytest.MonkeyPatch.context() as patch:
         plans.__wrapped__(patch)
-        return forward(kernel("record"), arrays)
+        return forward(kernel("record"), arrays)[0]
 
 
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("kind", ["record", "back"])
-def test_the_same_bytes_in_every_order(kind, arrays, kept):
+def test_the_same_bytes_in_every_order(kind, directions, arrays, kept):
     made = kernel(kind)
-    expected = run(kind, made, arrays, kept)
+    expected = run(kind, made, arrays, kept, directions)
     assert np.isfinite(np.frombuffer(expected[0], "float32")).all()
     for name in ORDERS:
         for seed in SEEDS:
             with order(name, seed):
-                assert run(kind, made, arrays, kept) == expected, name
+                assert run(kind, made, arrays, kept, directions) == expected, name
 
 
 class Fault(NamedTuple):
@@ -136,7 +163,7 @@ FAULTS = {
     "forward: reads sums before all are there": Fault(
         "record", instead(rf"{SYNC}(\s+if \(mine\) {{)", r"\1")
     ),
-    "forward: one counter for all groups": Fault("record", without(r" \+ group \* 32")),
+    "forward: one counter for all groups": Fault("record", instead(r" \+ group\) \* 32", ") * 32")),
     "back: nobody waits": Fault("back", without(r"if \(threadIdx.x == 0\) meet\(.*?\);")),
     "back: waits for the step before": Fault(
         "back", instead(r"P \* \(T - 1 - t\)", "P * (T - 2 - t)")
@@ -163,11 +190,12 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_in_how_threads_wait_is_caught(name, arrays, kept, monkeypatch):
+def test_a_fault_in_how_threads_wait_is_caught(name, directions, arrays, kept, monkeypatch):
     """In one of the orders at least; a kernel that stands still is a `Hang`."""
     kind, change = FAULTS[name]
-    expected = run(kind, kernel(kind), arrays, kept)
+    expected = run(kind, kernel(kind), arrays, kept, directions)
     real = group.source
     monkeypatch.setattr(group, "source", lambda *given: change(real(*given)))
     made = kernel(kind)
@@ -175,7 +203,7 @@ def test_a_fault_in_how_threads_wait_is_caught(name, arrays, kept, monkeypatch):
     def caught(way, seed):
         try:
             with order(way, seed):
-                return run(kind, made, arrays, kept) != expected
+                return run(kind, made, arrays, kept, directions) != expected
         except Hang:
             return True
 

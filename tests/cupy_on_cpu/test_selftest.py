@@ -195,7 +195,7 @@ def test_a_kernel_that_computes_something_else_is_reported(selftest, monkeypatch
         engine = real(*arguments, **options)
 
         def wrong(inputs, state, *, xp):
-            segment, last = engine.record(inputs, state, xp=xp)
+            segment, last = yield from engine.record(inputs, state, xp=xp)
             return segment, type(last)(*(part * 1.001 for part in last))
 
         return engine._replace(record=wrong) if engine.name == "sequence" else engine

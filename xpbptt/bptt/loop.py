@@ -24,6 +24,7 @@ from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.layers.noise import Noise, Rates
+from xpbptt.bptt.layers.passes import Pass, Steps
 from xpbptt.bptt.layers.states import Every, Start
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
@@ -109,9 +110,9 @@ def unroll(cell: Cell | Recurrence, rates: Rates = QUIET) -> Layer:
     """
     average = expected(cell, rates.zoneout)
     return Layer(
-        forward=partial(_forward, cell, rates),
-        backward=partial(_backward, cell),
-        infer=partial(_infer, average),
+        forward=Pass(partial(_forward, cell, rates)),
+        backward=Pass(partial(_backward, cell)),
+        infer=Pass(partial(_infer, average)),
         step=partial(_step, average),
         memory=partial(_memory, cell, rates),
     )
@@ -126,7 +127,7 @@ def _forward(
     run: Run,
     *,
     xp: Namespace,
-) -> tuple[AnyArray, Tree, Any]:
+) -> Steps[tuple[AnyArray, Tree, Any]]:
     mask, plan, started = run.mask, cast("Plan", run.plan), isinstance(state, Start)
     kinds = _kinds_forward(plan)
     given, state = _given(params, x, state, run)
@@ -136,11 +137,11 @@ def _forward(
     steps, snapshots = x.shape[0], dict[int, Tree]()
     inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
-        segment, state = engine.record(inputs, state, xp=xp)
+        segment, state = yield from engine.record(inputs, state, xp=xp)
         after = tuple([part[1:, ...] for part in segment.states])
     elif kinds == ("advance",):
         outputs = Tape.starting(state, steps + 1, xp=xp)
-        _, state = engine.advance(inputs, (), state, outputs, CHUNK, xp=xp)
+        _, state = yield from engine.advance(inputs, (), state, outputs, CHUNK, xp=xp)
         segment = Segment(outputs.stacked(), None)
         after = outputs.stacked(1)
     else:
@@ -149,9 +150,11 @@ def _forward(
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
         start = outputs.part(0, plan.tail + 1)
         marks = tuple(plan.snapshots)
-        kept, state = engine.advance(inputs.part(head), marks, state, start, CHUNK, xp=xp)
+        kept, state = yield from engine.advance(
+            inputs.part(head), marks, state, start, CHUNK, xp=xp
+        )
         snapshots = dict(zip(marks, kept, strict=True))
-        segment, state = engine.record(inputs.part(tail), state, xp=xp)
+        segment, state = yield from engine.record(inputs.part(tail), state, xp=xp)
         tail_after = (part[1:, ...] for part in segment.states[: outputs.parts])
         outputs.put(plan.tail + 1, tuple(tail_after))
         after = outputs.stacked(1)
@@ -206,7 +209,7 @@ def _backward(
     watch: Watch,
     *,
     xp: Namespace,
-) -> tuple[Gradients, Any]:
+) -> Steps[tuple[Gradients, Any]]:
     inputs, plan, snapshots, kept, started = cache
     params, x, *_ = inputs
     dstate, dstates = dstate if isinstance(dstate, Every) else (dstate, None)
@@ -214,7 +217,7 @@ def _backward(
     form = _form(inputs)._replace(states=dstates is not None)
     engine = choose(cell, kinds, params, x, form=form, xp=xp)
     if x.shape[0] == 0:
-        grads, trace = _no_steps(engine, inputs, dstate, watch, xp=xp)
+        grads, trace = yield from _no_steps(engine, inputs, dstate, watch, xp=xp)
         zeros = map_leaves(xp.zeros_like, dstate)
         return (grads._replace(state=Start(grads.state, zeros)) if started else grads), trace
     if plan.again:
@@ -229,16 +232,16 @@ def _backward(
             state = snapshots[source]
             if source < start:
                 sweep, marks = inputs.part(slice(source, start)), [t - source for t in taken]
-                states, state = engine.advance(sweep, marks, state, None, CHUNK, xp=xp)
+                states, state = yield from engine.advance(sweep, marks, state, None, CHUNK, xp=xp)
                 snapshots = {t: s for t, s in snapshots.items() if t < start}
                 snapshots |= zip(taken, states, strict=True)
-            segment, _ = engine.record(part, state, xp=xp)
+            segment, _ = yield from engine.record(part, state, xp=xp)
         else:
             segment = kept if whole else kept.part(start - plan.tail, stop - plan.tail)
         how = Back(dy, HandBack(0, plan.truncate, watch.clip), watch, dstates)
         if not whole:
             how = how.part(steps)._replace(sums=totals.params if totals else None)
-        found = engine.rewind(part, segment, how, dstate, xp=xp)
+        found = yield from engine.rewind(part, segment, how, dstate, xp=xp)
         if whole:
             return _gradients(found, started=started), found.trace
         if totals is None:
@@ -269,13 +272,13 @@ def _infer(
     run: Run,
     *,
     xp: Namespace,
-) -> tuple[AnyArray, Tree]:
+) -> Steps[tuple[AnyArray, Tree]]:
     inputs, state = _given(params, x, state, run)
     engine = choose(cell, INFER, params, x, form=_form(inputs), xp=xp)
     outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
     inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
     most = inference(x.shape[1], state)
-    _, state = engine.advance(inputs, (), state, outputs, most, xp=xp)
+    _, state = yield from engine.advance(inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
     after = outputs.stacked(1)
     if run.states:
@@ -353,7 +356,7 @@ def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) ->
 
 def _no_steps(
     engine: Engine, inputs: Inputs, dstate: Tree, watch: Watch, *, xp: Namespace
-) -> tuple[Gradients, Any]:
+) -> Steps[tuple[Gradients, Any]]:
     """Go back over a sequence of no steps; its trace is that of one step, which is left out."""
     zeros = partial(map_leaves, xp.zeros_like)
     params = inputs.params
@@ -366,7 +369,7 @@ def _no_steps(
     device = array_api_compat.device(inputs.x)
     x = xp.zeros((1, *inputs.x.shape[1:]), dtype=inputs.x.dtype, device=device)
     one = Inputs(inputs.params, x, None, engine.prepare(inputs.params, 1, xp=xp))
-    segment, _ = engine.record(one, zeros(dstate), xp=xp)
+    segment, _ = yield from engine.record(one, zeros(dstate), xp=xp)
     back = Back(xp.zeros_like(dstate[0])[None, ...], HandBack(0, None, watch.clip), watch)
-    trace = engine.rewind(one, segment, back, zeros(dstate), xp=xp).trace
-    return grads, map_leaves(lambda norms: norms[:0], trace)
+    found = yield from engine.rewind(one, segment, back, zeros(dstate), xp=xp)
+    return grads, map_leaves(lambda norms: norms[:0], found.trace)

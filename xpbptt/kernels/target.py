@@ -84,6 +84,9 @@ class Loop(NamedTuple):
     refuse : callable or None
         ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
         over so many units and sequences, empty where they can. Default: they can run every pass.
+    pair : callable or None
+        ``pair(one, other) → whether it has``: run two calls at once, both forward or both back, if
+        it can; neither reads what the other writes. Default: they are run one after the other.
     """
 
     name: str
@@ -94,6 +97,25 @@ class Loop(NamedTuple):
     at_once: int | None = None
     alternates: bool = False
     refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
+    pair: Callable[["Call", "Call"], bool] | None = None
+
+
+class Call(NamedTuple):
+    """A call of a loop that is yet to be made.
+
+    Attributes
+    ----------
+    run : callable
+        The loop's `forward` or `backward`.
+    given : tuple
+        What it takes.
+    pair : callable or None
+        The loop's `pair`.
+    """
+
+    run: Run
+    given: tuple[Any, ...]
+    pair: Callable[["Call", "Call"], bool] | None = None
 
 
 class Target(NamedTuple):

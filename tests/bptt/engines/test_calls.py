@@ -12,7 +12,7 @@ from xpbptt.bptt import loop
 from xpbptt.bptt.engines import engine
 
 ROOT = Path(xpbptt.__file__).parent
-MOST = 12
+MOST = 13
 STRATEGIES = (
     xpbptt.KeepAll(),
     xpbptt.KeepStates(),

@@ -22,8 +22,10 @@ from xpbptt.bptt.engines.buffers import (
 from xpbptt.bptt.engines.chunks import chunks
 from xpbptt.bptt.engines.segment import Inputs, Segment
 from xpbptt.bptt.engines.tape import Tape
+from xpbptt.bptt.layers.passes import Steps
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import Compiled, Kind
+from xpbptt.kernels.target import Call
 
 
 def prepare(
@@ -48,22 +50,27 @@ def advance(
     most: int,
     *,
     xp: Namespace,
-) -> tuple[list[Tree], Tree]:
+) -> Steps[tuple[list[Tree], Tree]]:
     """Run forward; see `Engine`."""
     most = min(most, most_steps(compiled.loop.at_once, inputs))
     written = () if outputs is None else outputs.stacked()
     kept = named(compiled.forward.states[: len(written)], written)
-    return _forward(of, compiled, "advance", inputs, marks, state, kept, {}, most, xp=xp)
+    found = yield from _forward(
+        of, compiled, "advance", inputs, marks, state, kept, {}, most, xp=xp
+    )
+    return found
 
 
 def record(
     of: Recurrence, compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace
-) -> tuple[Segment, Tree]:
+) -> Steps[tuple[Segment, Tree]]:
     """Run forward and keep everything; see `Engine`."""
     size, most = state[0].shape[-1], most_steps(compiled.loop.at_once, inputs)
     states = empty(compiled.target, compiled.forward.states, inputs, size, xp=xp, more=1)
     residuals = empty(compiled.target, compiled.forward.residuals, inputs, size, xp=xp)
-    _, last = _forward(of, compiled, "record", inputs, (), state, states, residuals, most, xp=xp)
+    _, last = yield from _forward(
+        of, compiled, "record", inputs, (), state, states, residuals, most, xp=xp
+    )
     return Segment(tuple(states.values()), tuple(residuals.values())), last
 
 
@@ -95,7 +102,7 @@ def _forward(
     most: int,
     *,
     xp: Namespace,
-) -> tuple[list[Tree], Tree]:
+) -> Steps[tuple[list[Tree], Tree]]:
     """Run forward, at most `most` steps at once; return the states at the marks and the last one.
 
     `states` and `residuals` are the buffers of all steps that are kept. The other states are there
@@ -124,7 +131,8 @@ def _forward(
         here |= residuals if len(pieces) == 1 else part(residuals, steps)
         here |= given(compiled, one) | noise(one, state, xp=xp)
         x = multiplied(compiled, one.x)
-        compiled.loop.forward(kernel, x, inputs.params, inputs.weights, here)
+        arguments = kernel, x, inputs.params, inputs.weights, here
+        yield Call(compiled.loop.forward, arguments, compiled.loop.pair)
         inside = marks[bisect_left(marks, steps.start) : bisect_left(marks, steps.stop)]
         rows = ([part[t - steps.start, ...] for part in now] for t in inside)
         snapshots += [of.state(*[_copy(compiled, part) for part in row]) for row in rows]

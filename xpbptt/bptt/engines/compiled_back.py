@@ -9,9 +9,11 @@ from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.engines.trace import Trace, gate_norms
+from xpbptt.bptt.layers.passes import Steps
 from xpbptt.cells.product import read
 from xpbptt.cells.recurrence import Recurrence, flat
 from xpbptt.kernels import Compiled
+from xpbptt.kernels.target import Call
 
 
 def rewind(
@@ -23,19 +25,21 @@ def rewind(
     dstate: Tree,
     *,
     xp: Namespace,
-) -> Rewound:
+) -> Steps[Rewound]:
     """Go back over a segment; see `Engine`."""
     length, most = inputs.x.shape[0], most_steps(compiled.target.at_once, inputs)
     if length <= most:
-        return _backward(of, compiled, inputs, segment, back, dstate, xp=xp)
+        found = yield from _backward(of, compiled, inputs, segment, back, dstate, xp=xp)
+        return found
     totals = Totals(inputs.x, xp=xp)
     for steps in reversed(chunks(length, most)):
         part = segment.part(steps.start, steps.stop)
         how = back.part(steps)._replace(sums=totals.params)
-        found = _backward(of, compiled, inputs.part(steps), part, how, dstate, xp=xp)
+        one = inputs.part(steps)
+        found = yield from _backward(of, compiled, one, part, how, dstate, xp=xp)
         totals.add(steps, found)
         dstate = found.state
-        del part, found, how  # or they are still there when the next ones are made
+        del part, found, how, one  # or they are still there when the next ones are made
     return totals.whole()
 
 
@@ -48,7 +52,7 @@ def _backward(
     dstate: Tree,
     *,
     xp: Namespace,
-) -> Rewound:
+) -> Steps[Rewound]:
     """Go back over a chunk."""
     watch, made, target = back.watch, compiled.backward, compiled.target
     part_read = read(compiled.cell)
@@ -78,7 +82,8 @@ def _backward(
     if kernel.task.recurrent:  # the first step back reads it as a product
         dh, direct = carried["dh"], parts[part_read]
         dh[...], direct[...] = direct, 0
-    compiled.loop.backward(kernel, inputs.params, buffers, back.hand_back)
+    arguments = kernel, inputs.params, buffers, back.hand_back
+    yield Call(compiled.loop.backward, arguments, compiled.loop.pair)
 
     x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
     made_records = tuple(records.values())

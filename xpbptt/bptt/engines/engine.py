@@ -6,13 +6,14 @@ call, `stepwise` a product and a compiled kernel a step; `scan` compiles the loo
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import compiled, eager, scan
 from xpbptt.bptt.engines.compiled_back import rewind
+from xpbptt.bptt.layers.passes import steps
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
@@ -39,6 +40,9 @@ class Answer(NamedTuple):
 
 class Engine(NamedTuple):
     """The functions of an engine, for one cell. All take ``xp=``, the arrays' namespace.
+
+    `advance`, `record` and `rewind` are generators of calls of the target's loop, see
+    `xpbptt.bptt.layers.passes`; what is said of them is what they return in the end.
 
     Attributes
     ----------
@@ -141,8 +145,7 @@ def _fastest(
 
 @lru_cache
 def _eager(of: Recurrence, reason: str) -> Engine:
-    functions = eager.prepare, eager.advance, eager.record, eager.rewind, eager.step
-    return Engine("eager", reason, *(partial(function, of) for function in functions))
+    return Engine("eager", reason, *_functions(eager, of))
 
 
 def chosen() -> str:
@@ -174,8 +177,13 @@ def _scanned(of: Recurrence, params: Tree, x: AnyArray) -> Engine:
 
 @lru_cache
 def _scan(of: Recurrence) -> Engine:
-    functions = scan.prepare, scan.advance, scan.record, scan.rewind, scan.step
-    return Engine("scan", "", *(partial(function, of) for function in functions))
+    return Engine("scan", "", *_functions(scan, of))
+
+
+def _functions(module: Any, of: Recurrence) -> Iterator[Callable[..., Any]]:
+    """Yield the functions of an engine that calls no target."""
+    runs = (steps(each) for each in (module.advance, module.record, module.rewind))
+    return (partial(each, of) for each in (module.prepare, *runs, module.step))
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
 from xpbptt.bptt.layers.memory import Needs, Sizes
+from xpbptt.bptt.layers.passes import Pass, Steps, steps, together
 from xpbptt.bptt.layers.states import flipped
 from xpbptt.bptt.strategies import Plan
 
@@ -17,30 +18,30 @@ def reverse(layer: Layer) -> Layer:
 
     def forward(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[AnyArray, Tree, Any]:
-        run = from_end(run, xp=xp)
-        y, state, cache = layer.forward(params, xp.flip(x, axis=0), state, run, xp=xp)
+    ) -> Steps[tuple[AnyArray, Tree, Any]]:
+        run, ahead = from_end(run, xp=xp), steps(layer.forward)
+        y, state, cache = yield from ahead(params, xp.flip(x, axis=0), state, run, xp=xp)
         return xp.flip(y, axis=0), flipped(state, xp=xp), cache
 
     def backward(
         cache: Any, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
-    ) -> tuple[Gradients, Any]:
-        dstate = flipped(dstate, xp=xp)
-        grads, trace = layer.backward(cache, xp.flip(dy, axis=0), dstate, watch, xp=xp)
+    ) -> Steps[tuple[Gradients, Any]]:
+        dstate, back = flipped(dstate, xp=xp), steps(layer.backward)
+        grads, trace = yield from back(cache, xp.flip(dy, axis=0), dstate, watch, xp=xp)
         trace = map_leaves(lambda norms: xp.flip(norms, axis=0), trace)
         return grads._replace(x=xp.flip(grads.x, axis=0)), trace
 
     def infer(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
-    ) -> tuple[AnyArray, Tree]:
-        run = from_end(run, xp=xp)
-        y, state = layer.infer(params, xp.flip(x, axis=0), state, run, xp=xp)
+    ) -> Steps[tuple[AnyArray, Tree]]:
+        run, ahead = from_end(run, xp=xp), steps(layer.infer)
+        y, state = yield from ahead(params, xp.flip(x, axis=0), state, run, xp=xp)
         return xp.flip(y, axis=0), flipped(state, xp=xp)
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
         return layer.memory(sizes._replace(views=True), plan)
 
-    return Layer(forward, backward, infer, step=None, memory=memory)
+    return Layer(Pass(forward), Pass(backward), Pass(infer), step=None, memory=memory)
 
 
 def from_end(run: Run, *, xp: Namespace) -> Run:
@@ -68,14 +69,16 @@ class PairCache(NamedTuple):
 def concatenate(first: Layer, second: Layer) -> Layer:
     """Run two layers on the same input and put their outputs side by side.
 
-    Parameters and states are pairs.
+    Parameters and states are pairs. Where the target can, both are run at once.
     """
 
     def forward(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree, Any]:
-        y1, state1, cache1 = first.forward(params[0], x, state[0], run, xp=xp)
-        y2, state2, cache2 = second.forward(params[1], x, state[1], run, xp=xp)
+        (y1, state1, cache1), (y2, state2, cache2) = together(
+            steps(first.forward)(params[0], x, state[0], run, xp=xp),
+            steps(second.forward)(params[1], x, state[1], run, xp=xp),
+        )
         cache = PairCache(cache1, cache2, y1.shape[-1])
         return xp.concat((y1, y2), axis=-1), (state1, state2), cache
 
@@ -83,8 +86,10 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         cache: PairCache, dy: AnyArray, dstate: Tree, watch: Watch, *, xp: Namespace
     ) -> tuple[Gradients, Any]:
         dy1, dy2 = dy[..., : cache.width], dy[..., cache.width :]
-        grads1, trace1 = first.backward(cache.first, dy1, dstate[0], watch, xp=xp)
-        grads2, trace2 = second.backward(cache.second, dy2, dstate[1], watch, xp=xp)
+        (grads1, trace1), (grads2, trace2) = together(
+            steps(first.backward)(cache.first, dy1, dstate[0], watch, xp=xp),
+            steps(second.backward)(cache.second, dy2, dstate[1], watch, xp=xp),
+        )
         dx = grads1.x
         dx += grads2.x
         grads = Gradients(
@@ -97,8 +102,10 @@ def concatenate(first: Layer, second: Layer) -> Layer:
     def infer(
         params: Tree, x: AnyArray, state: Tree, run: Run, *, xp: Namespace
     ) -> tuple[AnyArray, Tree]:
-        y1, state1 = first.infer(params[0], x, state[0], run, xp=xp)
-        y2, state2 = second.infer(params[1], x, state[1], run, xp=xp)
+        (y1, state1), (y2, state2) = together(
+            steps(first.infer)(params[0], x, state[0], run, xp=xp),
+            steps(second.infer)(params[1], x, state[1], run, xp=xp),
+        )
         return xp.concat((y1, y2), axis=-1), (state1, state2)
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
@@ -112,8 +119,9 @@ def concatenate(first: Layer, second: Layer) -> Layer:
             kept=kept,
             keeps_x=one.keeps_x or two.keeps_x,
             y=y,
-            forward=max(one.forward, one.kept + one.y + two.forward, joining),
-            backward=max(one.backward, dx + two.backward),
+            # Both ways at once: so it is where the target runs the two in one.
+            forward=max(one.forward + two.forward, joining),
+            backward=one.backward + dx + two.backward,
             step=max(one.step, two.step),
             state=max(one.state, two.state),
             runs=one.runs + two.runs,

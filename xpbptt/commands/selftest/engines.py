@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import xpbptt
+from xpbptt._arrays.tree import leaves
 from xpbptt.bptt.engines.engine import ENGINE
 from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Setup, not_applicable
 from xpbptt.commands.selftest.nets import COMPILED, NETS
@@ -58,10 +59,11 @@ def chosen(loop: str) -> Iterator[None]:
 def _agree(loop: str, name: str, setup: Setup) -> str:
     taken = set()
     for hidden, batch in SIZES[: 1 if setup.quick else None]:
-        net = NETS[name](3, hidden)
+        one, two = (NETS[name](3, hidden, bidirectional=both) for both in (False, True))
         with chosen(loop):
-            LAWS["engines"](net, xp=setup.xp, dtype="float32", batch=batch)
-            taken.add(f"H = {hidden}: {_engine(net, batch, setup)}")
+            for net in (one, two):
+                LAWS["engines"](net, xp=setup.xp, dtype="float32", batch=batch)
+            taken.add(f"H = {hidden}: {_engine(one, batch, setup)}")
     return ", ".join(sorted(taken))
 
 
@@ -75,15 +77,20 @@ def _engine(net: xpbptt.Net, batch: int, setup: Setup) -> str:
 def soak(steps: int) -> None:
     """Run forward and back again and again; raise where the bits change, or nothing is compiled."""
     xp = import_module("array_api_compat.cupy")
+    for both in (False, True):  # both directions are one launch
+        _soak(steps // 2, xp, both=both)
+
+
+def _soak(steps: int, xp: Any, *, both: bool) -> None:
     batch, hidden = SOAKED
-    net = xpbptt.LSTM(8, hidden)
+    net = xpbptt.LSTM(8, hidden, bidirectional=both)
     params = net.init(0, xp=xp)
     x = xp.reshape(xp.linspace(-1, 1, PASS * batch * 8, dtype=xp.float32), (PASS, batch, 8))
     found: Any = None
     for _ in range(max(2, steps // (2 * PASS))):  # forward and back
         y, state, cache = net.forward(params, x)
         grads = net.backward(cache, y, state)
-        now = y, grads.x, grads.params[0].weight_hh
+        now = [leaf for _, leaf in leaves((y, grads))]
         found = found or now
         for first, again in zip(found, now, strict=True):
             if not bool(xp.all(first == again)):
@@ -110,7 +117,8 @@ def _soaked(setup: Setup) -> str:
     steps = SOAK // 10 if setup.quick else SOAK
     in_a_child(steps)
     batch, hidden = SOAKED
-    return f"{steps} steps of an LSTM, B = {batch}, H = {hidden}: the same bits each time"
+    said = f"{steps} steps of an LSTM, B = {batch}, H = {hidden}"
+    return f"{said}, half in both directions: the same bits each time"
 
 
 def _table(setup: Setup) -> str:

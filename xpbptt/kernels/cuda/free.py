@@ -3,7 +3,8 @@
 A cell whose program does not read the product of the state with W_hh has nothing to wait for: a
 thread runs all steps of one unit of one sequence, with the state in registers. What it reads from
 memory is fetched several steps ahead. The programs are asked, not the cell: forward, whether one
-reads `v`; back, whether all that would be multiplied by W_hh is the constant 0.
+reads `v`; back, whether all that would be multiplied by W_hh is the constant 0. Both directions of
+a layer are the two planes of one grid.
 """
 
 from xpbptt.kernels.cuda.source import (
@@ -14,6 +15,7 @@ from xpbptt.kernels.cuda.source import (
     name,
     number,
     place,
+    pointers,
     stored,
 )
 from xpbptt.kernels.emit import lines
@@ -42,7 +44,7 @@ def arguments(task: Task) -> tuple[str, ...]:
     return tuple(each for each in task.program.names if each != "dh")
 
 
-def source(task: Task, dtype: str) -> str:
+def source(task: Task, dtype: str, directions: int = 1) -> str:
     """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
     kind, back = number(dtype), task.kind not in FORWARD
     read, written = task.program.buffers()
@@ -68,14 +70,15 @@ def source(task: Task, dtype: str) -> str:
     parameters = ["const long long T, const long long batch, const long long size"]
     own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
     parameters += ["const int first, const int truncate"] if back else []
-    parameters += [f"{own_type}* dh"] if back and task.recurrent else []
-    parameters += [
-        f"{'const ' if k < len(read) else ''}{stored(each, dtype)}* "
-        f"{'__restrict__ ' if k < len(read) else ''}{each.name}"
-        for k, each in enumerate([*read, *written])
+    arrays = [(f"{own_type}*", "dh")] if back and task.recurrent else []
+    arrays += [
+        (f"const {stored(each, dtype)}* __restrict__", each.name)
+        for each in read
         if each.name != "dh"
     ]
-    begin = [f"{kind} now_{each} = {each}[n];" for each in held]
+    arrays += [(f"{stored(each, dtype)}*", each.name) for each in written if each.name != "dh"]
+    given, chosen = pointers(arrays, directions)
+    begin = [*chosen, *(f"{kind} now_{each} = {each}[n];" for each in held)]
     begin += [
         f"{stored(access.buffer, dtype)} ring{k}[{ahead}];" for k, access in enumerate(coming)
     ]
@@ -94,7 +97,7 @@ def source(task: Task, dtype: str) -> str:
     begun, ended = "\n  ".join(begin), "\n  ".join(end)
     return f"""{header(dtype)}{PREAMBLE}
 extern "C" __global__ void __launch_bounds__({THREADS}) {name(task)}(
-    {", ".join(parameters)}) {{
+    {", ".join([*parameters, *given])}) {{
   const long long n = (long long)blockIdx.x * {THREADS} + threadIdx.x;
   if (n >= batch * size) return;
   const long long b = n / size, j = n - b * size;

@@ -6,7 +6,8 @@ multiplies it by its weights and runs the cell's program, a thread for a unit an
 back: each block runs the program, multiplies its units' gradients by its weights and writes its
 part of dh; the parts are added up in the order of the blocks. Once a step the blocks of a group
 meet: each adds one to a counter, after all its writes, and waits until all have. Without a second
-block nobody waits.
+block nobody waits. Both directions of a layer are the two planes of one grid, each with arrays and
+counters of its own.
 
 T, B, H and P are arguments. All sums have a fixed order.
 """
@@ -19,6 +20,7 @@ from xpbptt.kernels.cuda.source import (
     name,
     number,
     place,
+    pointers,
     stored,
 )
 from xpbptt.kernels.cuda.tile import THREADS, Tile, load, multiply
@@ -100,26 +102,32 @@ def arguments(task: Task) -> tuple[str, ...]:
     return tuple(each for each in task.program.names if each not in awaited)
 
 
-def source(task: Task, dtype: str, tile: Tile) -> str:
-    """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
+def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
+    """Return the kernel of a program: forward of the kinds "record" and "advance", else back.
+
+    Its parameters are numbers, what is made for the launch, and the arrays of each direction.
+    """
     kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
     own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
     forward = task.kind in FORWARD
     read, written = task.program.buffers()
     own = set(arguments(task))
-    parameters = [*NUMBERS, *(() if forward else BACK), "unsigned* counters"]
-    parameters += [f"const {own_type}* __restrict__ weight"]
-    parameters += [] if forward else [f"{own_type}* dh", f"{kind}* parts"]
-    parameters += [
-        f"const {stored(each, dtype)}* __restrict__ {each.name}"
+    parameters = [f"const {each}" for each in (*NUMBERS, *(() if forward else BACK))]
+    parameters += ["unsigned* counters", *([] if forward else [f"{kind}* parts"])]
+    arrays = [(f"const {own_type}* __restrict__", "weight")]
+    arrays += [] if forward else [(f"{own_type}*", "dh")]
+    arrays += [
+        (f"const {stored(each, dtype)}* __restrict__", each.name)
         for each in read
         if each.name in own
     ]
-    parameters += [f"{stored(each, dtype)}* {each.name}" for each in written if each.name in own]
+    arrays += [(f"{stored(each, dtype)}*", each.name) for each in written if each.name in own]
+    given, chosen = pointers(arrays, directions)
     body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
     return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[own_type]}
 extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
-    {", ".join(f"const {each}" if each in (*NUMBERS, *BACK) else each for each in parameters)}) {{
+    {", ".join([*parameters, *given])}) {{
+  {_joined(chosen, 2)}
   extern __shared__ {vector} memory[];
   {kind}* const in = ({kind}*)(memory + {tile.groups_in_memory});
   {kind}* const out = in + {tile.batch * tile.depth};
@@ -129,7 +137,7 @@ extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
   const int unit = threadIdx.x % units, place = threadIdx.x / units;
   const int j = first_unit + unit;
   const bool inside = place < {tile.batch} && j < H;
-  unsigned* const count = counters + group * 32;
+  unsigned* const count = counters + (blockIdx.z * gridDim.y + group) * 32;
 {body}
 }}
 """
@@ -203,7 +211,7 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
     own = "dh[b * H + j]"
     return f"""{load(tile, kind, gates, back=True)}
   const long long all = (long long)gridDim.y * P * rows * H;  // of one step
-  const long long group_parts = (long long)group * P * rows * H;
+  const long long group_parts = 2 * blockIdx.z * all + (long long)group * P * rows * H;
   for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
   __syncthreads();
   for (long long t = T - 1; t >= -1; --t) {{  // -1: what is handed to the step before the first

@@ -50,6 +50,10 @@ class Device(NamedTuple):
     clock: float
     cooperative: bool
 
+    def share(self, directions: int) -> "Device":
+        """Return what one of so many directions has where all are there at once."""
+        return self._replace(processors=self.processors // directions)
+
     def peak(self, dtype: str) -> float:
         """Return the products and additions of one multiprocessor in a microsecond."""
         single, double = RATES.get(self.capability, OTHER_RATES)
@@ -98,20 +102,26 @@ def plans(device: Device, sizes: Sizes) -> list[Plan]:
     return sorted(_plans(device, sizes), key=lambda plan: (plan.microseconds, plan.blocks))
 
 
-def refusal(device: Device, sizes: Sizes) -> str:
-    """Return why a device cannot run a sequence in one launch; empty where it can."""
+def refusal(device: Device, sizes: Sizes, directions: int = 1) -> str:
+    """Return why a device cannot run so many directions in one launch; empty where it can."""
     if device.capability < CAPABILITY:
         return "a whole sequence in one launch takes a GPU of compute capability 7.0 or above"
-    found = plans(device, sizes)
+    part = device.share(directions)
+    found = plans(part, sizes)
     if not found:
         return (
             f"H = {sizes.hidden} with {sizes.gates} gates is too large: the weights do not fit the "
-            f"registers and shared memory of {device.processors} multiprocessors"
+            f"registers and shared memory of {part.processors} multiprocessors"
         )
-    if found[0].microseconds > stepwise(device, sizes):
+    if directions > 1:
+        apart = directions * plans(device, sizes)[0].microseconds
+        other = "one direction after the other"
+    else:
+        apart, other = stepwise(device, sizes), "a launch and cuBLAS"
+    if found[0].microseconds > apart:
         return (
             f"with B = {sizes.batch} and H = {sizes.hidden} a step is modelled to take "
-            f"{found[0].microseconds:.0f} us in one launch, longer than a launch and cuBLAS"
+            f"{found[0].microseconds:.0f} us in one launch, longer than {other}"
         )
     return ""
 

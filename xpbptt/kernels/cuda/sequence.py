@@ -5,8 +5,8 @@ its kernel is compiled. Where none fits, or the compiler spills registers, the p
 the next loop takes it. It has been run on a simulator only, on no GPU.
 """
 
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import cupy
@@ -22,12 +22,15 @@ from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.cuda.tile import THREADS, Tile
 from xpbptt.kernels.emit import straight
 from xpbptt.kernels.programs import Task
-from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
+from xpbptt.kernels.target import Buffers, Call, HandBack, Kernel, Loop
 
 TRIES = 3  # plans that are compiled before the next loop takes the pass
 COUNTERS = 32  # between the counters of two groups: 128 bytes
 # cudaDeviceAttr
 CLOCK, PROCESSORS, MAJOR, MINOR, COOPERATIVE, SHARED = 13, 16, 75, 76, 95, 97
+
+Arrays = list[Any]
+Sizes3 = tuple[int, int, int]  # T, B and H
 
 
 @lru_cache
@@ -48,14 +51,19 @@ class Planned(NamedTuple):
     plan: Plan
     function: Any
 
-    def __call__(self, numbers: tuple[int, ...], arrays: list[Any]) -> None:
-        """Launch it; the counters of the groups are made here."""
-        plan = self.plan
-        counters = cupy.zeros(plan.groups * COUNTERS, dtype=np.uint32)
+    def __call__(self, sizes: Sizes3, back: tuple[int, ...], *given: Arrays) -> None:
+        """Launch it with the arrays of each direction; what a launch needs besides is made here."""
+        plan, hidden, directions = self.plan, sizes[2], len(given)
+        made = [cupy.zeros(directions * plan.groups * COUNTERS, dtype=np.uint32)]
+        if back:  # the parts of dh of two steps
+            parts = 2 * directions * plan.groups * plan.blocks * plan.rows * hidden
+            made.append(cupy.empty(parts, np.promote_types(given[0][0].dtype, np.float32)))
+        numbers = (*sizes, plan.rows, *back)
         arguments = [np.int32(each) for each in numbers]
-        arguments += [each.data.ptr for each in (counters, *arrays)]
+        arguments += [each.data.ptr for each in made + _in_turn(given)]
         self.function(
-            (plan.blocks, plan.groups),  # CuPy cuts a line short that is too long, and refuses this
+            # CuPy cuts a line short that is too long, and refuses this
+            (plan.blocks, plan.groups, directions),
             (THREADS,),
             tuple(arguments),
             shared_mem=plan.shared,
@@ -63,11 +71,29 @@ class Planned(NamedTuple):
         )
 
 
+class Plain(NamedTuple):
+    """The kernel of a program without the product, for all sizes."""
+
+    function: Any
+
+    def __call__(self, sizes: Sizes3, back: tuple[int, ...], *given: Arrays) -> None:
+        """Launch it with the arrays of each direction."""
+        _, batch, hidden = sizes
+        blocks = -(-batch * hidden // free.THREADS)
+        arguments = (*sizes, *back, *(each.data.ptr for each in _in_turn(given)))
+        self.function((blocks, 1, len(given)), (free.THREADS,), arguments)
+
+
+def _in_turn(given: tuple[Arrays, ...]) -> Arrays:
+    """Return each array of the directions in turn, as the kernels take them."""
+    return [each for arrays in zip(*given, strict=True) for each in arrays]
+
+
 class Whole:
     """A program with the loop over time around it."""
 
     def __init__(self, task: Task, dtype: str) -> None:
-        self.task, self.dtype = task, dtype
+        self.task, self.dtype, self.back = task, dtype, task.kind not in FORWARD
 
     @cached_property
     def step(self) -> Step:
@@ -80,15 +106,18 @@ class Free(Whole):
 
     def __init__(self, task: Task, dtype: str) -> None:
         super().__init__(task, dtype)
-        self.kernel = cupy.RawKernel(free.source(task, dtype), name(task))
-        self.kernel.kernel  # noqa: B018 - compiles it, here where its failure is seen
+        kernels = [cupy.RawKernel(free.source(task, dtype, k), name(task)) for k in (1, 2)]
+        # Compiled here, where a failure is seen.
+        self._plain = {k: Plain(kernel.kernel) for k, kernel in enumerate(kernels, 1)}
 
-    def __call__(self, numbers: tuple[int, ...], arrays: list[Any]) -> None:
-        """Launch it; of the numbers, the first three are T, B and H."""
-        _, batch, hidden, *_ = numbers
-        blocks = -(-batch * hidden // free.THREADS)
-        arguments = (*numbers, *(each.data.ptr for each in arrays))
-        self.kernel.kernel((blocks,), (free.THREADS,), arguments)
+    def planned(self, hidden: int, batch: int, directions: int = 1) -> Plain:  # noqa: ARG002
+        """Return the kernel, which has no plan."""
+        return self._plain[directions]
+
+    def arrays(self, buffers: Buffers, weight: Any) -> Arrays:  # noqa: ARG002
+        """Return what the kernel takes of the arrays of a pass."""
+        dh = ["dh"] if self.back and self.task.recurrent else []
+        return [buffers[each] for each in (*dh, *free.arguments(self.task))]
 
 
 class Sequence(Whole):
@@ -96,26 +125,31 @@ class Sequence(Whole):
 
     def __init__(self, task: Task, dtype: str) -> None:
         super().__init__(task, dtype)
-        self.back = task.kind not in FORWARD
-        self._planned: dict[tuple[int, int, int], Planned | str] = {}
-        self._kernels: dict[Tile, Any] = {}
+        self._planned: dict[tuple[int, int, int, int], Planned | str] = {}
+        self._kernels: dict[tuple[Tile, int], Any] = {}
 
-    def planned(self, hidden: int, batch: int) -> Planned | str:
+    def planned(self, hidden: int, batch: int, directions: int = 1) -> Planned | str:
         """Return the plan for the current device, or why there is none."""
-        key = runtime.getDevice(), hidden, batch
+        key = runtime.getDevice(), hidden, batch, directions
         if key not in self._planned:
             with LOCK:
                 self._planned[key] = self._find(*key)
         return self._planned[key]
 
-    def _find(self, number: int, hidden: int, batch: int) -> Planned | str:
+    def arrays(self, buffers: Buffers, weight: Any) -> Arrays:
+        """Return what the kernel takes of the arrays of a pass."""
+        dh = ["dh"] if self.back else []
+        weight = cupy.ascontiguousarray(weight)
+        return [weight, *(buffers[each] for each in (*dh, *group.arguments(self.task)))]
+
+    def _find(self, number: int, hidden: int, batch: int, directions: int) -> Planned | str:
         sizes = Sizes(self.task.recurrent, hidden, batch, self.dtype, self.back)
-        reason = refusal(device(number), sizes)
+        reason = refusal(device(number), sizes, directions)
         if reason:
             return reason
-        for plan in plans(device(number), sizes)[:TRIES]:
+        for plan in plans(device(number).share(directions), sizes)[:TRIES]:
             try:
-                found = self._compiled(plan)
+                found = self._compiled(plan, directions)
             except Exception as error:  # noqa: BLE001 - a compiler may raise anything
                 return f"{name(self.task)} could not be built: {error!r}"
             if not isinstance(found, str):
@@ -123,12 +157,13 @@ class Sequence(Whole):
             reason = found
         return reason
 
-    def _compiled(self, plan: Plan) -> Planned | str:
+    def _compiled(self, plan: Plan, directions: int) -> Planned | str:
         """Compile the kernel of a plan, or say why the device cannot run it."""
-        if plan.tile not in self._kernels:
-            text = group.source(self.task, self.dtype, plan.tile)
-            self._kernels[plan.tile] = cupy.RawKernel(text, name(self.task))
-        kernel = self._kernels[plan.tile]
+        key = plan.tile, directions
+        if key not in self._kernels:
+            text = group.source(self.task, self.dtype, plan.tile, directions)
+            self._kernels[key] = cupy.RawKernel(text, name(self.task))
+        kernel = self._kernels[key]
         if kernel.local_size_bytes:
             return f"the compiler keeps {kernel.local_size_bytes} bytes of a thread in memory"
         enough = max(kernel.max_dynamic_shared_size_bytes, plan.shared)
@@ -157,20 +192,39 @@ def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
     return next((each for each in found if isinstance(each, str)), "")
 
 
+class Sweep(NamedTuple):
+    """What a call launches, once it is known whether another one goes with it.
+
+    Attributes
+    ----------
+    run : Free or Sequence
+        The program.
+    sizes : tuple of int
+        T, B and H.
+    back : tuple of int
+        Back, the number of the first step, and after how many steps the gradient is cut off, 0 for
+        never; forward, empty.
+    clip : float or None
+        The largest norm of what a step hands back.
+    arrays : callable
+        Returns the arrays of the kernel.
+    """
+
+    run: Any
+    sizes: Sizes3
+    back: tuple[int, ...]
+    clip: float | None
+    arrays: Callable[[], Arrays]
+
+    def planned(self, directions: int) -> Any:
+        """Return what launches so many directions at once, or why nothing does."""
+        _, batch, hidden = self.sizes
+        return self.run.planned(hidden, batch, directions)
+
+
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
     """Run all steps in order; see `Loop`."""
-    refuse_capture()
-    steps, batch, inputs = x.shape
-    hidden = params.weight_ih.shape[0] // kernel.task.gates
-    run: Any = kernel.run
-    u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
-    known = buffers | {"u": u}
-    if isinstance(run, Free):
-        run((steps, batch, hidden), [known[name] for name in free.arguments(kernel.task)])
-        return
-    planned = run.planned(hidden, batch)
-    arrays = [weight, *(known[name] for name in group.arguments(kernel.task))]
-    planned((steps, batch, hidden, planned.plan.rows), arrays)
+    _launch(_ahead(kernel, x, params, weight, buffers))
 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
@@ -178,27 +232,51 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
 
     The norms of clipping take all units of a sequence between two steps: that goes step by step.
     """
+    if hand_back.clip is None:
+        _launch(_back(kernel, params, buffers, hand_back))
+        return
     refuse_capture()
-    task = kernel.task
     run: Any = kernel.run
-    if hand_back.clip is not None:
-        stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
-        return
-    steps, batch, _ = buffers[task.record].shape
-    hidden = params.weight_ih.shape[0] // task.gates
+    stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
+
+
+def pair(one: Call, other: Call) -> bool:
+    """Run two calls in one launch, if they differ in their arrays only and a plan fits both."""
+    sweep = _back if one.run is backward else _ahead
+    first, second = sweep(*one.given), sweep(*other.given)
+    alike = first._replace(arrays=list) == second._replace(arrays=list)
+    if not alike or first.clip is not None or isinstance(first.planned(2), str):
+        return False
+    _launch(first, second)
+    return True
+
+
+def _launch(*sweeps: Sweep) -> None:
+    refuse_capture()
+    first = sweeps[0]
+    launch = first.planned(len(sweeps))
+    launch(first.sizes, first.back, *[each.arrays() for each in sweeps])
+
+
+def _ahead(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> Sweep:
+    steps, batch, inputs = x.shape
+    run: Any = kernel.run
+
+    def arrays() -> Arrays:
+        u = cupy.reshape(x, (steps * batch, inputs)).dot(params.weight_ih.T)
+        return run.arrays(buffers | {"u": u}, weight)  # type: ignore[no-any-return]
+
+    hidden = params.weight_ih.shape[0] // kernel.task.gates
+    return Sweep(run, (steps, batch, hidden), (), None, arrays)
+
+
+def _back(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> Sweep:
+    steps, batch, _ = buffers[kernel.task.record].shape
+    hidden = params.weight_ih.shape[0] // kernel.task.gates
+    run: Any = kernel.run
     truncation = hand_back.first, hand_back.truncate or 0
-    dh = [buffers["dh"]] if task.recurrent else []
-    if isinstance(run, Free):
-        arrays = [*dh, *(buffers[name] for name in free.arguments(task))]
-        run((steps, batch, hidden, *truncation), arrays)
-        return
-    weight = cupy.ascontiguousarray(params.weight_hh)
-    planned = run.planned(hidden, batch)
-    blocks, groups, rows, *_ = planned.plan
-    wide = np.promote_types(weight.dtype, np.float32)
-    parts = cupy.empty(2 * groups * blocks * rows * hidden, dtype=wide)
-    arrays = [weight, *dh, parts, *(buffers[name] for name in group.arguments(task))]
-    planned((steps, batch, hidden, rows, *truncation), arrays)
+    arrays = partial(run.arrays, buffers, params.weight_hh)
+    return Sweep(run, (steps, batch, hidden), truncation, hand_back.clip, arrays)
 
 
-SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse)
+SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse, pair=pair)

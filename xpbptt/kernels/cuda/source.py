@@ -1,7 +1,7 @@
 """A program as CUDA C++: its literals, its functions and the elements of its buffers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xpbptt.kernels.emit import INFIX, Language
 from xpbptt.kernels.program import Access, Buffer
@@ -49,6 +49,23 @@ def number(dtype: str) -> str:
 def stored(buffer: Buffer, dtype: str) -> str:
     """Return the type of a buffer's elements."""
     return "bool" if buffer.logical else {"float32": "float", "float64": "double"}.get(dtype, dtype)
+
+
+def pointers(given: Sequence[tuple[str, str]], directions: int) -> tuple[list[str], list[str]]:
+    """Return arrays as parameters of a kernel, and the lines that choose those of a block.
+
+    Parameters
+    ----------
+    given : sequence of (str, str)
+        The type and the name of each.
+    directions : int
+        1, or 2 for a kernel that takes each array twice: the blocks of plane z of the grid work on
+        the ones of direction z.
+    """
+    if directions == 1:
+        return [f"{kind} {name}" for kind, name in given], []
+    twice = [f"{kind} {name}_{z}" for kind, name in given for z in range(directions)]
+    return twice, [f"{kind} {name} = blockIdx.z ? {name}_1 : {name}_0;" for kind, name in given]
 
 
 def place(access: Access) -> str:
