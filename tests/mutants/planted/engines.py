@@ -198,8 +198,8 @@ MUTANTS = [
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
         "nets/calls/base.py",
-        "reverse(unroll(self.cell, rates._replace(number=rates.number + 1)))",
-        "unroll(self.cell, rates._replace(number=rates.number + 1))",
+        "reverse(self._direction(rates._replace(number=rates.number + 1)))",
+        "self._direction(rates._replace(number=rates.number + 1))",
         LAWS,
     ),
     Mutant(

@@ -5,6 +5,7 @@ from typing import Any
 from xpbptt._arrays import check
 from xpbptt._arrays.types import Array, StateT, TraceT, WeightsT
 from xpbptt.bptt import KeepAll, Strategy
+from xpbptt.bptt.layers.heads import whole
 from xpbptt.bptt.loop import Engines, engines
 from xpbptt.kernels import Form
 from xpbptt.nets.calls.forward import Forward
@@ -73,7 +74,8 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         first: Any = params[0]
         one = first[0] if self.bidirectional else first
         plan = bptt.plan(x.shape[0], memory)
-        return engines(self.cell, one, x, plan, form=form, xp=xp)
+        one = whole(one, self.heads, xp=xp)
+        return engines(self.one_head, one, x, plan, form=form, xp=xp)
 
     def cost(
         self,

@@ -6,9 +6,10 @@ from numbers import Real
 from typing import Any, cast
 
 from xpbptt._arrays import check
-from xpbptt.cells.cell import Cell
+from xpbptt.cells.cell import Bound, Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.product import check as check_product
+from xpbptt.cells.product import recurrent
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 
@@ -69,6 +70,7 @@ class Stack:
         for name in ("input_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
         self._set_sizes(self.hidden_size)
+        self._check_heads()
         check.true_or_false("bidirectional", self.bidirectional)
         _rate("dropout", self.dropout)
         self._check_noise()
@@ -78,6 +80,22 @@ class Stack:
                 "`num_layers` of at least 2, or no `dropout`"
             )
             check.warn(message)
+
+    def _check_heads(self) -> None:
+        """Refuse heads that do not divide the units."""
+        if not isinstance(self.cell, Cell) or self.cell.heads == 1:
+            return
+        check.whole("heads", self.cell.heads)
+        if not recurrent(self.cell):
+            message = f"`heads` of {self.cell.name} are of W_hh, which no gate of it has"
+            raise ValueError(message)
+        for size in self.sizes:
+            if size % self.cell.heads:
+                message = (
+                    f"`hidden_size` = {size} must be a multiple of the {self.cell.heads} heads of "
+                    f"{self.cell.name}"
+                )
+                raise ValueError(message)
 
     def _check_noise(self) -> None:
         """Refuse noise inside the loop that the cell cannot have; no zoneout at all is 0."""
@@ -164,7 +182,20 @@ class Stack:
     @cached_property
     def recurrence(self) -> Recurrence:
         """The time step as the loop knows it."""
-        return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
+        if not isinstance(self.cell, Cell):
+            return self.cell
+        one = recurrence(self.one_head)
+        return one if self.heads == 1 else one._replace(shapes=Bound(_headed, one, self.heads))
+
+    @cached_property
+    def heads(self) -> int:
+        """The number of heads of the cell."""
+        return self.cell.heads if isinstance(self.cell, Cell) else 1
+
+    @cached_property
+    def one_head(self) -> Any:
+        """The time step with the whole matrix W_hh, as the layers run it."""
+        return self.cell if self.heads == 1 else cast("Cell", self.cell)._replace(heads=1)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -181,6 +212,13 @@ class Stack:
     def directions(self) -> int:
         """The number of directions D."""
         return 2 if self.bidirectional else 1
+
+
+def _headed(of: Recurrence, heads: int, input_size: int, hidden_size: int) -> Any:
+    """Return the shapes of the parameters, W_hh as the blocks of the heads."""
+    shapes: Any = of.shapes(input_size, hidden_size)
+    rows, columns = shapes.weight_hh
+    return shapes._replace(weight_hh=(rows, columns // heads))
 
 
 def _rate(name: str, rate: object) -> None:
