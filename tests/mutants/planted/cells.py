@@ -53,7 +53,7 @@ MUTANTS = [
     ),
     Mutant(
         "a wrong cell is believed",
-        "nets/stack/signature.py",
+        "nets/stack/door.py",
         "contract.check(net.cell, net.input_size, size, x)",
         "pass",
         "tests/nets/test_contract.py::test_what_backward_returns",

@@ -9,7 +9,7 @@ from xpbptt.bptt.layers.heads import whole
 from xpbptt.bptt.loop import Engines, engines
 from xpbptt.kernels import Form
 from xpbptt.nets.calls.forward import Forward
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.cost import Cost, cost, dtype_bytes
 from xpbptt.nets.stack.side import beside
 
@@ -66,8 +66,8 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         xp, params, _ = self._door.infer(params, x, None, mask, reset, None)
         if self.recurrence.side:
             x = beside(self, x, xp.zeros_like(x[..., : self.recurrence.side]), xp=xp)
-        signature.check_strategy(bptt)
-        size = signature.itemsize(x.dtype, xp=xp)
+        door.check_strategy(bptt)
+        size = door.itemsize(x.dtype, xp=xp)
         drops, zoned = bool(self.recurrent_dropout), tuple(rate > 0 for rate in self.zones)
         form = Form(mask is not None, reset is not None, drops=drops, zoned=zoned)
         memory = self._memory(x.shape[0], x.shape[1], size, form)
@@ -125,7 +125,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         """
         check.whole("steps", steps, at_least=0)
         check.whole("batch", batch, at_least=0)
-        signature.check_strategy(bptt)
+        door.check_strategy(bptt)
         check.true_or_false("masked", masked)
         check.true_or_false("reset", reset)
         check.true_or_false("states", states)

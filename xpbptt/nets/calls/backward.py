@@ -5,7 +5,7 @@ from typing import Any, Literal, Self, overload
 from xpbptt._arrays.types import Array, ArrayT, StateT, TraceT, WeightsT
 from xpbptt.bptt import Gradients
 from xpbptt.nets.calls.base import Base
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.side import parted
 from xpbptt.nets.stack.signature import Cache
 
@@ -118,5 +118,5 @@ class Backward(Base[WeightsT, StateT, TraceT]):
         whole = grads
         if cache.started or self.recurrence.side:
             whole = parted(self, grads, started=cache.started, flat=cache.flat)
-        grads, norms = signature.in_order((whole, norms), cache.x)
+        grads, norms = door.in_order((whole, norms), cache.x)
         return (grads, norms) if trace else grads

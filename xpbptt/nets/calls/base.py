@@ -9,7 +9,7 @@ from xpbptt.bptt.layers.heads import headed
 from xpbptt.bptt.layers.noise import Rates
 from xpbptt.bptt.layers.side import carrying
 from xpbptt.cells.product import recurrent
-from xpbptt.nets.stack.signature import Door
+from xpbptt.nets.stack.door import Door
 from xpbptt.nets.stack.stack import Stack
 
 

@@ -12,8 +12,8 @@ from xpbptt.bptt.layers.heads import whole
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.zoneout import expected
 from xpbptt.kernels import find
+from xpbptt.nets.stack.door import Door
 from xpbptt.nets.stack.side import beside
-from xpbptt.nets.stack.signature import Door
 from xpbptt.nets.stack.stack import Stack
 
 
