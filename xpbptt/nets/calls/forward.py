@@ -158,7 +158,6 @@ class Forward(Base[WeightsT, StateT, TraceT]):
 
     def _memory(self, steps: int, batch: int, size: int, form: Form) -> Memory:
         """Return what strategies ask about memory, with elements of `size` bytes."""
-        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, form.masked)._replace(
-            resets=form.resets, every=form.states
-        )
+        given = {"masked": form.masked, "resets": form.resets, "every": form.states}
+        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, **given)
         return Memory(self._layer, sizes, self)

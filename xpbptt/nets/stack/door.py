@@ -278,6 +278,7 @@ def in_order(tree: Tree, x: AnyArray) -> Tree:
     return map_leaves(lambda leaf: leaf.astype(x.dtype, copy=False), tree)
 
 
+@lru_cache
 def itemsize(dtype: Any, *, xp: Any) -> int:
     """Return the bytes of a number of an array's dtype."""
     parts = 2 if xp.isdtype(dtype, "complex floating") else 1
