@@ -147,7 +147,7 @@ def test_parity_with_einsum_in_torch(xp, torch, normal):
         (
             lambda: xpbptt.Net(xpbptt.cells.MIN_GRU._replace(heads=2), I, H),
             ValueError,
-            "`heads` of MinGRU are of W_hh, which no gate of it has",
+            "`heads` = 2 are of what W_hh reads, but MinGRU has no product",
         ),
     ],
 )

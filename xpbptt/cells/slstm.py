@@ -72,10 +72,11 @@ def backward(
 ) -> tuple[Gates, Gates, State]:
     """Return the derivative of `forward`, from the last line to the first."""
     i, f, z, o, fresh, slope = residuals
-    ratio = new.c / new.n
+    n = f * state.n + i  # `new` is the state before a masked step, whose n may be zero
+    ratio = (f * state.c + i * z) / n
     do = dnew.h * ratio * o * (1 - o)
-    dc = dnew.c + dnew.h * o / new.n
-    dn = dnew.n - dnew.h * o * ratio / new.n
+    dc = dnew.c + dnew.h * o / n
+    dn = dnew.n - dnew.h * o * ratio / n
     dz = dc * i * (1 - z * z)
     log_i = (dc * z + dn) * i  # the gradient of the exponent
     log_f = (dc * state.c + dn * state.n) * f

@@ -267,6 +267,13 @@ MUTANTS = [
         LAWS,
     ),
     Mutant(
+        "an eager pass sums up what a cell made of masked steps",
+        "bptt/engines/eager.py",
+        "every = counted(records.stacked(), mask, xp=xp)",
+        "every = records.stacked()",
+        "tests/nets/test_masks.py::test_a_state_that_a_cell_divides_by_may_be_zero_at_masked_steps",
+    ),
+    Mutant(
         "the snapshots of a sweep are counted from the sweep's start",
         "bptt/loop.py",
         "marks = inputs.part(slice(source, start)), [t - source for t in taken]",

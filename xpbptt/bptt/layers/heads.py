@@ -25,7 +25,7 @@ def headed(layer: Layer, heads: int, gates: int) -> Layer:
     heads : int
         The number of heads.
     gates : int
-        The gates G that have a product.
+        The gates that have a product, for the size of W_hh.
     """
 
     def forward(

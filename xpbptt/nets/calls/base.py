@@ -8,7 +8,6 @@ from xpbptt.bptt import Layer, chain, concatenate, dropout, reverse, unroll
 from xpbptt.bptt.layers.heads import headed
 from xpbptt.bptt.layers.noise import Rates
 from xpbptt.bptt.layers.side import carrying
-from xpbptt.cells.product import recurrent
 from xpbptt.nets.stack.door import Door
 from xpbptt.nets.stack.stack import Stack
 
@@ -42,4 +41,7 @@ class Base(Stack, Generic[WeightsT, StateT, TraceT]):
     def _direction(self, rates: Rates) -> Layer:
         """Return a layer of one direction."""
         one = unroll(self.one_head, rates)
-        return one if self.heads == 1 else headed(one, self.heads, len(recurrent(self.one_head)))
+        if self.heads == 1:
+            return one
+        gates, _ = self.recurrence.shapes(1, 1).weight_hh  # of one unit each has one row
+        return headed(one, self.heads, gates)

@@ -51,7 +51,7 @@ def parameters(net: Stack) -> Tree:
     """Return the tree of the parameters' shapes."""
 
     def entry(size: int, hidden: int, width: str) -> Tree:
-        shapes = net.recurrence.shapes(size, hidden)
+        shapes = net.shapes(size, hidden)
         tree = map_shapes(lambda shape: Expected(shape, f"its shape in {net}"), shapes)
         if not isinstance(shapes, Weights):
             return tree

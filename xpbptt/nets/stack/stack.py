@@ -6,10 +6,9 @@ from numbers import Real
 from typing import Any, cast
 
 from xpbptt._arrays import check
-from xpbptt.cells.cell import Bound, Cell
+from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.product import check as check_product
-from xpbptt.cells.product import recurrent
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 
@@ -83,17 +82,20 @@ class Stack:
 
     def _check_heads(self) -> None:
         """Refuse heads that do not divide the units."""
-        if not isinstance(self.cell, Cell) or self.cell.heads == 1:
+        heads, name = self.cell.heads, self.cell.name
+        check.whole("heads", heads)
+        if heads == 1:
             return
-        check.whole("heads", self.cell.heads)
-        if not recurrent(self.cell):
-            message = f"`heads` of {self.cell.name} are of W_hh, which no gate of it has"
+        if self.recurrence.drops is None:
+            message = (
+                f"`heads` = {heads} are of what W_hh reads, but {name} has no product with W_hh, "
+                "or is a Recurrence without `drops`"
+            )
             raise ValueError(message)
         for size in self.sizes:
-            if size % self.cell.heads:
+            if size % heads:
                 message = (
-                    f"`hidden_size` = {size} must be a multiple of the {self.cell.heads} heads of "
-                    f"{self.cell.name}"
+                    f"`hidden_size` = {size} must be a multiple of the {heads} heads of {name}"
                 )
                 raise ValueError(message)
 
@@ -182,20 +184,25 @@ class Stack:
     @cached_property
     def recurrence(self) -> Recurrence:
         """The time step as the loop knows it."""
-        if not isinstance(self.cell, Cell):
-            return self.cell
-        one = recurrence(self.one_head)
-        return one if self.heads == 1 else one._replace(shapes=Bound(_headed, one, self.heads))
+        return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
 
     @cached_property
     def heads(self) -> int:
         """The number of heads of the cell."""
-        return self.cell.heads if isinstance(self.cell, Cell) else 1
+        return self.cell.heads
 
     @cached_property
-    def one_head(self) -> Any:
+    def one_head(self) -> Cell | Recurrence:
         """The time step with the whole matrix W_hh, as the layers run it."""
-        return self.cell if self.heads == 1 else cast("Cell", self.cell)._replace(heads=1)
+        return self.cell if self.heads == 1 else self.cell._replace(heads=1)
+
+    def shapes(self, input_size: int, hidden_size: int) -> Any:
+        """Return the shapes of the parameters of a layer, of W_hh those of the heads."""
+        shapes: Any = self.recurrence.shapes(input_size, hidden_size)
+        if self.heads == 1:
+            return shapes
+        rows, columns = shapes.weight_hh
+        return shapes._replace(weight_hh=(rows, columns // self.heads))
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -212,13 +219,6 @@ class Stack:
     def directions(self) -> int:
         """The number of directions D."""
         return 2 if self.bidirectional else 1
-
-
-def _headed(of: Recurrence, heads: int, input_size: int, hidden_size: int) -> Any:
-    """Return the shapes of the parameters, W_hh as the blocks of the heads."""
-    shapes: Any = of.shapes(input_size, hidden_size)
-    rows, columns = shapes.weight_hh
-    return shapes._replace(weight_hh=(rows, columns // heads))
 
 
 def _rate(name: str, rate: object) -> None:
