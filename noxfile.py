@@ -35,6 +35,13 @@ BACKENDS = [
     nox.param("cupy-on-cpu", id="cupy-on-cpu"),
 ]
 
+# Of the tests that run once on each library one in so many is run, always the same ones: JAX
+# compiles most of what a test computes anew, a second and more, and array-api-strict is slow.
+# `nox -s "tests(jax)" -- --share 1` runs all.
+SHARES = {"array-api-strict": 4, "jax": 4}
+# In a process each: the session `commands` runs them, and the quick one does not.
+COMMANDS = ("tests/commands", "tests/mutants")
+
 # Prints why no array can be allocated; a library that is not to be imported is an error.
 NO_DEVICE = """
 from xpbptt import backends
@@ -67,9 +74,17 @@ def tests(session: nox.Session, backend: str) -> None:
         skip_without_gpu(session)
     # The others run beside one another in CI, or on a device that cannot be shared.
     workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
-    # JAX compiles most of what a test computes anew, a second and more: CI takes a third of them.
-    share = ["--share", "3"] if backend == "jax" else []
-    session.run("pytest", "tests", "--backend", backend, *workers, *share, *session.posargs)
+    options = ["--share", str(SHARES.get(backend, 1))]
+    if backend == "numpy":
+        options += [f"--ignore={folder}" for folder in COMMANDS]
+    session.run("pytest", "tests", "--backend", backend, *workers, *options, *session.posargs)
+
+
+@nox.session
+def commands(session: nox.Session) -> None:
+    """Run the tests of the command line and of what judges mutants, in processes of their own."""
+    install(session, "test")
+    session.run("pytest", *COMMANDS, "--backend", "numpy", "-n", "2", *session.posargs)
 
 
 @nox.session

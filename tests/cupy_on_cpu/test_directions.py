@@ -154,6 +154,16 @@ def test_segments_go_in_pairs(planning, counting):
     assert sequences(count) == [2 * each for each in pairs]
 
 
+def test_layers_with_heads_go_in_pairs(counting):
+    net = xpbptt.Net(CELLS["lstm"]._replace(heads=2), I, 6, bidirectional=True)
+    params, x = net.init(0, xp=cupy), cupy.ones((4, B, I), dtype="float32")
+    with counting() as count:
+        y, state, cache = net.forward(params, x)
+        net.backward(cache, y, state)
+        net.infer(params, x)
+    assert sequences(count) == [1, 1, 1]
+
+
 def test_what_goes_step_by_step_does_so_in_both_directions(counting):
     net, arrays = given("lstm", "float32", 4, masked=False)
     with counting() as count:

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import call, gradients, library, panels
+from xpbptt.kernels.llvm import call, columns, gradients, library, panels
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.call import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
@@ -43,7 +43,7 @@ def accumulate(
     totals = [(sums.weight_ih, sums.bias_ih), (sums.weight_hh, sums.bias_hh)][: len(pairs)]
     dx = _gradients(pairs, plain(params.weight_ih), totals)
     for total, each in zip(sums.extra, records[len(records) - own :], strict=True):
-        np.add(total, each.sum(axis=(0, 1)), out=total)
+        columns.add(each, total)
     return sums, dx.reshape(x.shape)
 
 
@@ -74,13 +74,13 @@ def _gradients(
     left, right = gradients.rooms(kind, rows, max(x.shape[1] for _, x in pairs))
     work = rows * (depth * inputs + sum(weight.size for weight in weights))
     frames, held = [], []
-    for some, *columns in call.shares(work, rows, *widths):
+    for some, *parts in call.shares(work, rows, *widths):
         count, first = some.stop - some.start, some.start * size
         frame = [count, depth, inputs, places[0] + first * depth, panel, out + first * inputs]
         scratch = np.empty(left + right, dtype=dtype)
         held.append(scratch)
         own = address(scratch)
-        for k, (part, weight) in enumerate(zip(columns, weights, strict=True)):
+        for k, (part, weight) in enumerate(zip(parts, weights, strict=True)):
             du, x, dweight, dbias = places[4 * k : 4 * k + 4]
             (width, wide), at = weight.shape, part.start * size
             frame += [rows, part.stop - part.start, width, wide]
