@@ -1,10 +1,12 @@
 """The GPU check on a simulated GPU, which tells no time, and mistakes that it must report."""
 
+from functools import partial
 from importlib import import_module
 
 import cupy
 import pytest
 
+import xpbptt
 from xpbptt.bptt import loop
 from xpbptt.bptt.engines import engine
 from xpbptt.commands.bench import peers
@@ -51,7 +53,12 @@ def fresh():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Make the checks of the engines small, and run the soak here: a child has no simulator."""
+    """Make the checks of the engines small, and run the soak here: a child has no simulator.
+
+    Every strategy is run on the simulator by tests/testing/test_laws.py.
+    """
+    one = partial(laws.LAWS["strategies"], exact=[xpbptt.Segments(2)])
+    monkeypatch.setattr(laws, "LAWS", laws.LAWS | {"strategies": one})
     monkeypatch.setattr(engines, "SIZES", ((5, 4),))
     monkeypatch.setattr(engines, "TABLE", ((2, 5),))
     monkeypatch.setattr(engines, "TIMED", 6)

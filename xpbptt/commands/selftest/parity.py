@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from xpbptt._arrays.host import to_numpy
 from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt._arrays.types import Tree
@@ -38,9 +36,9 @@ def _run(name: str, dtype: str, setup: Setup) -> str:
             there = _on_host(draw(net, masked=masked, dtype=dtype)._replace(net=as_eager(net)))
             theirs = _smooth(name, dtype, there.train())
             mine = map_leaves(_wide, mine)
-            same(law, mine, theirs, TOLERANCE[dtype], xp=np)
+            same(law, mine, theirs, TOLERANCE[dtype])
             pairs = zip(named(mine), named(theirs), strict=True)
-            errors.append(max(difference(a, b, xp=np) for (_, a), (_, b) in pairs))
+            errors.append(max(difference(a, b) for (_, a), (_, b) in pairs))
     return f"{plural(len(errors), 'net')}: at most {max(errors):.0e} off"
 
 

@@ -64,11 +64,11 @@ def engines(
         for name, run in _passes(of, plans):
             found = run(of)
             law = f"{name}, {'masked' if masked else 'plain'}, B = {of.x.shape[1]}"
-            same(f"compiled equals eager: {law}", found, run(eager), tolerance, xp=of.xp)
-            same(f"the same bits twice: {law}", run(of), found, 0, xp=of.xp)
+            same(f"compiled equals eager: {law}", found, run(eager), tolerance)
+            same(f"the same bits twice: {law}", run(of), found, 0)
         _, _, cache = of.forward()
         once, twice = ({"grads": net.backward(cache, of.dy, of.dstate)} for _ in range(2))
-        same("a cache serves twice", twice, once, 0, xp=of.xp)
+        same("a cache serves twice", twice, once, 0)
 
 
 Pass = Callable[[Sample], dict[str, Tree]]

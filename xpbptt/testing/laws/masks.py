@@ -80,7 +80,7 @@ def _each_sequence_alone(of: Sample) -> None:
         }
         got = {"y": alone["y"], "state": alone["state"], "grads.x": found.x}
         got["grads.state"] = found.state
-        same(f"padding, sequence {b} alone", got, expected, xp=xp)
+        same(f"padding, sequence {b} alone", got, expected)
         params = found.params
         total = (
             params
@@ -93,7 +93,7 @@ def _each_sequence_alone(of: Sample) -> None:
         )
     if total is not None:
         together_params = {"grads.params": together["grads"].params}
-        same("padding, all sequences", together_params, {"grads.params": total}, xp=xp)
+        same("padding, all sequences", together_params, {"grads.params": total})
 
 
 def _gaps_leave_no_trace(of: Sample) -> None:
@@ -103,10 +103,10 @@ def _gaps_leave_no_trace(of: Sample) -> None:
         x, dy = (xp.where(keep, a, xp.full_like(a, number)) for a in (of.x, of.dy))
         for law, spoilt in (("x", of._replace(x=x)), ("dy", of._replace(dy=dy))):
             found = spoilt.train(trace=True)
-            same(f"padding, {name} in `{law}`", found, expected, 0, xp=xp)
+            same(f"padding, {name} in `{law}`", found, expected, 0)
         found = of._replace(x=x).infer()
         outputs = {key: expected[key] for key in found}
-        same(f"padding, {name} in `x`, without backward", found, outputs, 0, xp=xp)
+        same(f"padding, {name} in `x`, without backward", found, outputs, 0)
     for key, array in (("y", expected["y"]), ("grads.x", expected["grads"].x)):
         if bool(xp.any(~keep & (array != 0))):
             message = f"padding: `{key}` is not zero at masked steps"
@@ -118,7 +118,7 @@ def _whole_masks(of: Sample) -> None:
     everything = xp.ones_like(of.mask)
     no_mask = of._replace(mask=None).train()
     # To rounding: a compiler may join products and sums in one of the two programs only.
-    same("a mask of True", of._replace(mask=everything).train(), no_mask, xp=xp)
+    same("a mask of True", of._replace(mask=everything).train(), no_mask)
     found = of._replace(mask=~everything).train()
     handed_on: dict[str, Tree] = {
         "y": xp.zeros_like(found["y"]),
@@ -126,7 +126,7 @@ def _whole_masks(of: Sample) -> None:
         "grads": map_leaves(xp.zeros_like, found["grads"])._replace(state=of.dstate),
         "trace": None,
     }
-    same("a mask of False", found, handed_on, 0, xp=xp)
+    same("a mask of False", found, handed_on, 0)
 
 
 def _spoilt_sequence(of: Sample) -> None:
@@ -141,4 +141,4 @@ def _spoilt_sequence(of: Sample) -> None:
     others = [map_leaves(lambda a: a[: batch - 1, ...], each.state) for each in (spoilt, clean)]
     found = {"grads.params": spoilt.params, "grads.state": others[0], "grads.x": spoilt.x}
     expected = {"grads.params": clean.params, "grads.state": others[1], "grads.x": clean.x}
-    same("padding, NaN in the gradient of a masked sequence", found, expected, xp=xp)
+    same("padding, NaN in the gradient of a masked sequence", found, expected)

@@ -72,13 +72,11 @@ def strategies(
             y, state, cache = of.forward(bptt)
             once, twice = (net.backward(cache, of.dy, of.dstate) for _ in range(2))
             found = {"y": y, "state": state, "grads": once, "trace": None}
-            same(law, found, expected, xp=of.xp)
-            same(
-                f"a cache of {bptt!r} serves twice", {"grads": twice}, {"grads": once}, 0, xp=of.xp
-            )
-            same(f"{law}, watched", of.train(bptt, **WATCHED), watched, xp=of.xp)
+            same(law, found, expected)
+            same(f"a cache of {bptt!r} serves twice", {"grads": twice}, {"grads": once}, 0)
+            same(f"{law}, watched", of.train(bptt, **WATCHED), watched)
         for cut in range(1, length):
             y, state, _ = of.forward(Truncated(cut))
             outputs = {name: expected[name] for name in ("y", "state")}
             law = f"{Truncated(cut)!r} leaves outputs alone"
-            same(law, {"y": y, "state": state}, outputs, 0, xp=of.xp)
+            same(law, {"y": y, "state": state}, outputs, 0)

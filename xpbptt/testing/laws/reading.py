@@ -57,7 +57,7 @@ def direction(
     one = draw(as_net(net.one_head), xp=xp, seed=seed, steps=steps, batch=batch)
     layer = unroll(net.one_head)
     twice = reverse(reverse(layer))
-    same("reversing twice", _train(twice, one), _train(layer, one), 0, xp=one.xp)
+    same("reversing twice", _train(twice, one), _train(layer, one), 0)
     there, back = layer, reverse(layer)
     other = one.xp.concat((one.x[:1, ...], one.x[1:, ...] + 1), axis=0)
     moved = one._replace(x=other)
@@ -82,7 +82,7 @@ def _each_alone(of: Sample) -> None:
         "y": xp.concat((y1, xp.flip(y2, axis=0)), axis=-1),
         "state": ((*final1, *final2),),
     }
-    same("both directions are each alone", {"y": y, "state": final}, expected, xp=xp)
+    same("both directions are each alone", {"y": y, "state": final}, expected)
 
 
 def _train(layer: Layer, of: Sample) -> dict[str, Tree]:

@@ -60,18 +60,18 @@ def resets(
         whole = of.train()
         _parts_alone(of, whole)
         for bptt in PLANS:
-            same(f"resets, {bptt!r}", of.train(bptt), whole, xp=of.xp)
+            same(f"resets, {bptt!r}", of.train(bptt), whole)
         outputs = {name: whole[name] for name in ("y", "state")}
-        same("resets, without backward", of.infer(), outputs, 0, xp=of.xp)
+        same("resets, without backward", of.infer(), outputs, 0)
         _of_the_first_state(of)
     if of.x.shape[0]:
         _whatever_was_before(of._replace(mask=None))
     one = draw(as_net(net, one_way=True), xp=xp, seed=seed, steps=steps, batch=batch, reset=True)
     if one.x.shape[0]:
-        same("resets, step by step", one.stream(), one.infer(), xp=one.xp)
+        same("resets, step by step", one.stream(), one.infer())
     cut = one.train(Truncated(1))
     outputs = {name: cut[name] for name in ("y", "state")}
-    same("resets, truncated", outputs, one.infer(), 0, xp=one.xp)
+    same("resets, truncated", outputs, one.infer(), 0)
     more = {"reset": one.reset, "smooth": smooth} | one.options()
     found = check_gradients(one.net, one.params, one.x, one.state, seed=seed, **more)
     if not found.error < EXACT[found.method]:
@@ -116,11 +116,11 @@ def _parts_alone(of: Sample, whole: dict[str, Tree]) -> None:
         early = _each(of, parts[0]["state"], parts[0]["state"], 0)
         expected["state"] = _each(of, early, last, 0, forward=True, backward=False)
         found["state"] = map_leaves(lambda a: a[column, :], whole["state"])  # noqa: B023
-        same(f"resets, sequence {b} in parts", found, expected, xp=xp)
+        same(f"resets, sequence {b} in parts", found, expected)
         _initial(of, whole["grads"], parts, b, first_is_reset=first_is_reset)
     params = {"grads.params": whole["grads"].params}
     total = map_leaves(xp.asarray, total)
-    same("resets, all parts", params, {"grads.params": total}, xp=xp)
+    same("resets, all parts", params, {"grads.params": total})
 
 
 def _initial(
@@ -140,7 +140,7 @@ def _initial(
     expected = {"grads.state": of_state, "grads.initial": of_initial}
     pairs = {"grads.state": grads.state, "grads.initial": grads.initial}
     got = {name: map_leaves(lambda a: a[b : b + 1, :], tree) for name, tree in pairs.items()}
-    same(f"resets, sequence {b}, what it starts from", got, expected, xp=of.xp)
+    same(f"resets, sequence {b}, what it starts from", got, expected)
 
 
 def _each(
@@ -168,7 +168,7 @@ def _of_the_first_state(of: Sample) -> None:
     found = {"y": implicit["y"], "state": implicit["state"], "grads": tuple(implicit["grads"])}
     expected = {"y": explicit["y"], "state": explicit["state"]}
     expected["grads"] = (grads.params, grads.x, both)
-    same("resets to the first state", found, expected, xp=of.xp)
+    same("resets to the first state", found, expected)
 
 
 def _whatever_was_before(of: Sample) -> None:
@@ -183,4 +183,4 @@ def _whatever_was_before(of: Sample) -> None:
     if of.net.bidirectional:  # the other direction starts there, too
         nan = tuple((n[0], s[1]) for n, s in zip(nan, of.state, strict=True))
     expected, found = clean.train(), clean._replace(state=nan).train()
-    same("resets, NaN in the state before", found, expected, 0, xp=xp)
+    same("resets, NaN in the state before", found, expected, 0)

@@ -47,7 +47,7 @@ def chunks(
     for masked in (False, True):
         of = draw(net, xp=xp, seed=seed, steps=steps, batch=batch, masked=masked)
         y, state, _ = of.forward()
-        same("infer equals forward", of.infer(), {"y": y, "state": state}, 0, xp=of.xp)
+        same("infer equals forward", of.infer(), {"y": y, "state": state}, 0)
     of = draw(as_net(net, one_way=True), xp=xp, seed=seed, steps=steps, batch=batch)
     whole = of.train()
     outputs = {name: whole[name] for name in ("y", "state")}
@@ -64,12 +64,12 @@ def chunks(
         )
         y = of.xp.concat((y1, y2), axis=0)
         found = {"y": y, "state": final, "grads": grads, "trace": None}
-        same(f"chunks of {cut} steps and the rest equal the whole", found, whole, xp=of.xp)
+        same(f"chunks of {cut} steps and the rest equal the whole", found, whole)
         y1, carried = early.infer().values()
         y2, final = late._replace(state=carried).infer().values()
         found = {"y": of.xp.concat((y1, y2), axis=0), "state": final}
-        same(f"infer in chunks of {cut} steps and the rest", found, outputs, xp=of.xp)
+        same(f"infer in chunks of {cut} steps and the rest", found, outputs)
     if of.x.shape[0]:
-        same("steps equal the whole", of.stream(), outputs, xp=of.xp)
+        same("steps equal the whole", of.stream(), outputs)
         start = of._replace(x=of.x[:1, ...], state=None)
-        same("a first step starts from zeros", start.stream(), start.infer(), xp=of.xp)
+        same("a first step starts from zeros", start.stream(), start.infer())

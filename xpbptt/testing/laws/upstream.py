@@ -55,14 +55,14 @@ def linearity(
         both = net.backward(cache, *upstream)
         expected = map_leaves(lambda a, b: 2 * a - 3 * b, one, two)
         expected = map_leaves(xp_.asarray, expected)  # NumPy makes a scalar of an array ()
-        same("linearity", {"grads": both}, {"grads": expected}, 1e-11, xp=xp_)
+        same("linearity", {"grads": both}, {"grads": expected}, 1e-11)
 
         nothing = map_leaves(xp_.zeros_like, (of.dy, of.dstate))
         none = map_leaves(xp_.zeros_like, one)
         found = net.backward(cache, *nothing)
-        same("zero upstream", {"grads": found}, {"grads": none}, 0, xp=xp_)
+        same("zero upstream", {"grads": found}, {"grads": none}, 0)
 
         without, zeros = net.backward(cache, of.dy), net.backward(cache, of.dy, nothing[1])
-        same("no `dstate` is zeros", {"grads": without}, {"grads": zeros}, 0, xp=xp_)
+        same("no `dstate` is zeros", {"grads": without}, {"grads": zeros}, 0)
         start = of._replace(state=map_leaves(xp_.zeros_like, of.state)).train()
-        same("no `state` is zeros", of._replace(state=None).train(), start, 0, xp=xp_)
+        same("no `state` is zeros", of._replace(state=None).train(), start, 0)
