@@ -17,6 +17,7 @@ from xpbptt.bptt.layers import combinators
 from xpbptt.bptt.layers.passes import alone
 from xpbptt.kernels.cuda import free, group, sequence
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans, refusal
+from xpbptt.kernels.target import Call
 
 I, H, B = 3, 13, 5  # two blocks of 7 and 6 units, or one of 13; groups of 3 and 2 sequences
 CELLS = import_module("kernels.conftest").CELLS
@@ -245,6 +246,12 @@ def test_two_launches_where_the_layers_differ(cells, sizes, counting):
     own, _ = unroll(nets[0].cell).backward(kept, y[..., : sizes[0]], last[0], Watch(), xp=xp)
     assert (grads.params[0].weight_hh == own.params.weight_hh).all()
     assert turned.inputs.x.shape == x.shape
+
+
+def test_calls_forward_and_back_are_no_pair():
+    one, other = Call(sequence.forward, ()), Call(sequence.backward, ())
+    assert not sequence.pair(one, other)
+    assert not sequence.pair(other, one)
 
 
 FAULTS = {  # what is put in the place of what, in the kernels of two directions

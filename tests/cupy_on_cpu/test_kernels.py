@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import xpbptt
-from cupy_on_cpu import ARCHITECTURES, cubin
+from cupy_on_cpu import ARCHITECTURES
+from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt import KeepAll, KeepStates
 from xpbptt.bptt.engines import chunks as limits
 from xpbptt.bptt.engines import engine
@@ -146,4 +147,4 @@ def test_every_kernel_compiles_for_real_devices(name, dtype, counting, simulator
     for sources in found.values():
         for source in sources:
             for architecture in ARCHITECTURES:
-                assert cubin(source.source, source.options, architecture)
+                assert kept_cubin(source, architecture)

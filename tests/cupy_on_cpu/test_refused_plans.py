@@ -121,10 +121,11 @@ def test_a_grid_that_does_not_fit_the_device_is_refused_not_cut(counting):
     assert not any("sequence" in name for name in count.launches)
 
 
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("chosen", ["sequence", "stepwise"])
-def test_a_capture_under_way_is_refused_before_any_work(chosen, monkeypatch, counting):
+def test_a_capture_under_way_is_refused_before_any_work(chosen, both, monkeypatch, counting):
     monkeypatch.setenv(engine.ENGINE, chosen)
-    net = xpbptt.LSTM(3, 5)
+    net = xpbptt.LSTM(3, 5, bidirectional=both)
     params, x = net.init(0, xp=cupy), cupy.ones((6, 4, 3), dtype="float32")
     y, _, cache = net.forward(params, x)
     stream = cupy.cuda.Stream(non_blocking=True)

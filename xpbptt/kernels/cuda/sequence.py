@@ -242,6 +242,8 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
 
 def pair(one: Call, other: Call) -> bool:
     """Run two calls in one launch, if they differ in their arrays only and a plan fits both."""
+    if other.run is not one.run:  # of a forward and a back one, or of another loop
+        return False
     sweep = _back if one.run is backward else _ahead
     first, second = sweep(*one.given), sweep(*other.given)
     alike = first._replace(arrays=list) == second._replace(arrays=list)
@@ -252,13 +254,13 @@ def pair(one: Call, other: Call) -> bool:
 
 
 def _launch(*sweeps: Sweep) -> None:
-    refuse_capture()
     first = sweeps[0]
     launch = first.planned(len(sweeps))
     launch(first.sizes, first.back, *[each.arrays() for each in sweeps])
 
 
 def _ahead(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> Sweep:
+    refuse_capture()
     steps, batch, inputs = x.shape
     run: Any = kernel.run
 
@@ -271,6 +273,7 @@ def _ahead(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -
 
 
 def _back(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> Sweep:
+    refuse_capture()
     steps, batch, _ = buffers[kernel.task.record].shape
     hidden = params.weight_ih.shape[0] // kernel.task.gates
     run: Any = kernel.run
