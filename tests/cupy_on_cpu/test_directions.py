@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import contextmanager
 from importlib import import_module
 
 import cupy
@@ -44,6 +45,20 @@ def planning(monkeypatch, forget):
     real = sequence.plans
     yield planned
     forget()
+
+
+@contextmanager
+def afresh():
+    """Forget which kernels there are, before and after."""
+    finding = import_module("xpbptt.kernels.find")
+    caches = (finding._compiled, import_module("xpbptt.bptt.engines.engine")._fastest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "_kernels", {})
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture
@@ -248,6 +263,24 @@ def test_two_launches_where_the_layers_differ(cells, sizes, counting):
     assert turned.inputs.x.shape == x.shape
 
 
+@pytest.mark.parametrize("cell", ["lstm", "free"])
+def test_two_launches_where_the_kernel_of_both_cannot_be_built(cell, monkeypatch, counting):
+    module = {"lstm": group, "free": free}[cell]
+    real = module.source
+
+    def source(*arguments):
+        if arguments[-1] == 2 and len(arguments) == (3 if cell == "free" else 4):
+            message = "no such instruction"
+            raise RuntimeError(message)
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "source", source)
+    net, arrays = given(cell, "float32", 3, masked=False)
+    with afresh(), counting() as count:
+        everything(net, arrays)
+    assert sequences(count) == [2, 2, 2]
+
+
 def test_calls_forward_and_back_are_no_pair():
     one, other = Call(sequence.forward, ()), Call(sequence.backward, ())
     assert not sequence.pair(one, other)
@@ -280,11 +313,6 @@ def test_a_fault_between_the_directions_is_caught(name, planning, monkeypatch):
         return made
 
     monkeypatch.setattr(module, "source", source)
-    finding = import_module("xpbptt.kernels.find")
-    monkeypatch.setattr(finding, "_kernels", {})
-    caches = (finding._compiled, import_module("xpbptt.bptt.engines.engine")._fastest)
-    for cache in caches:
-        cache.cache_clear()
 
     def caught(way, seed):
         try:
@@ -293,13 +321,9 @@ def test_a_fault_between_the_directions_is_caught(name, planning, monkeypatch):
         except Hang:
             return True
 
-    try:
+    with afresh():
         assert any(caught(*each) for each in WAYS)
         assert any(changed)
-    finally:
-        monkeypatch.undo()
-        for cache in caches:
-            cache.cache_clear()
 
 
 @pytest.mark.parametrize("bptt", [KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(10)], ids=repr)

@@ -7,7 +7,7 @@ the next loop takes it. It has been run on a simulator only, on no GPU.
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cupy
 import numpy as np
@@ -30,6 +30,7 @@ COUNTERS = 32  # between the counters of two groups: 128 bytes
 CLOCK, PROCESSORS, MAJOR, MINOR, COOPERATIVE, SHARED = 13, 16, 75, 76, 95, 97
 
 Arrays = list[Any]
+Built = TypeVar("Built")
 Sizes3 = tuple[int, int, int]  # T, B and H
 
 
@@ -100,19 +101,32 @@ class Whole:
         """The same program for a step, for what the whole loop cannot do."""
         return Step(self.task, self.dtype)
 
+    def built(self, build: Callable[[], Built]) -> Built | str:
+        """Return what is built, or why it cannot be."""
+        try:
+            return build()
+        except Exception as error:  # noqa: BLE001 - a compiler may raise anything
+            return f"{name(self.task)} could not be built: {error!r}"
+
 
 class Free(Whole):
     """A program without the product, compiled for all sizes."""
 
     def __init__(self, task: Task, dtype: str) -> None:
         super().__init__(task, dtype)
-        kernels = [cupy.RawKernel(free.source(task, dtype, k), name(task)) for k in (1, 2)]
-        # Compiled here, where a failure is seen.
-        self._plain = {k: Plain(kernel.kernel) for k, kernel in enumerate(kernels, 1)}
+        first: Plain | str = self._compiled(1)  # here, where a failure is seen
+        self._kernels = {1: first}
 
-    def planned(self, hidden: int, batch: int, directions: int = 1) -> Plain:  # noqa: ARG002
-        """Return the kernel, which has no plan."""
-        return self._plain[directions]
+    def planned(self, hidden: int, batch: int, directions: int = 1) -> Plain | str:  # noqa: ARG002
+        """Return the kernel, which has no plan, or why it could not be built."""
+        if directions not in self._kernels:
+            with LOCK:
+                self._kernels[directions] = self.built(lambda: self._compiled(directions))
+        return self._kernels[directions]
+
+    def _compiled(self, directions: int) -> Plain:
+        text = free.source(self.task, self.dtype, directions)
+        return Plain(cupy.RawKernel(text, name(self.task)).kernel)
 
     def arrays(self, buffers: Buffers, weight: Any) -> Arrays:  # noqa: ARG002
         """Return what the kernel takes of the arrays of a pass."""
@@ -148,10 +162,7 @@ class Sequence(Whole):
         if reason:
             return reason
         for plan in plans(device(number).share(directions), sizes)[:TRIES]:
-            try:
-                found = self._compiled(plan, directions)
-            except Exception as error:  # noqa: BLE001 - a compiler may raise anything
-                return f"{name(self.task)} could not be built: {error!r}"
+            found = self.built(partial(self._compiled, plan, directions))
             if not isinstance(found, str):
                 return found
             reason = found
