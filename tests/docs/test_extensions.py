@@ -191,7 +191,7 @@ def test_modules_with_public_names_are_in_the_reference(extension):
     public = extension("public")
     rooms = {path.stem for path in public.ROOT.glob("[!_]*.py")}
     assert {f"xpbptt.{name}" for name in rooms} <= set(public.MODULES)
-    private = {"arrangement", "blocks", "files", "lists", "onnx_graph", "tensors"}
+    private = {"arrangement", "blocks", "files", "lists", "onnx_graph", "projection", "tensors"}
     interop = {path.stem for path in (public.ROOT / "interop").glob("[!_]*.py")} - private
     assert {f"xpbptt.interop.{name}" for name in interop} <= set(public.MODULES)
 

@@ -31,9 +31,9 @@ SEEDS = 2**31
 class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the checker
     """A layer of torch that runs a net, forward and backward.
 
-    Its parameters have the names, shapes and order of ``torch.nn.LSTM``, ``GRU`` and ``RNN``, and
-    are drawn as those are, so state dicts go both ways. A cell's own parameters are called
-    ``extra_NAME_l0``.
+    Its parameters have the names, shapes and order of ``torch.nn.LSTM``, with `proj_size`, too,
+    ``GRU`` and ``RNN``, and are drawn as those are, so state dicts go both ways. A cell's other
+    parameters are called ``extra_NAME_l0``.
 
     Parameters
     ----------
@@ -309,7 +309,8 @@ def _filled(tree: Tree, flat: Iterable[Any]) -> Tree:
 def _name(path: str) -> str:
     """Return torch's name of a parameter: ``weight_ih_l0_reverse`` for params[0][1].weight_ih."""
     layer, direction, field = PATH.fullmatch(path).groups()  # type: ignore[union-attr]
-    return f"{field.replace('.', '_')}_l{layer}{'_reverse' if direction == '1' else ''}"
+    field = "weight_hr" if field == "extra.weight_hr" else field.replace(".", "_")
+    return f"{field}_l{layer}{'_reverse' if direction == '1' else ''}"
 
 
 def _turned(tensor: Any) -> Any:

@@ -4,6 +4,13 @@ from mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
+        "the layer above a projection reads as many columns as there are units",
+        "interop/arrangement.py",
+        "self.directions * self.output(layer - 1)",
+        "self.directions * self.hidden[layer - 1]",
+        "tests/interop/test_projection.py::test_there_and_back",
+    ),
+    Mutant(
         "the gradient of the state that resets restore is that of the first one",
         "bridges/given.py",
         "getattr(grads, name) for name in names",
