@@ -290,16 +290,31 @@ def test_what_makes_a_net(name, cell, tmp_path):
         np.testing.assert_array_equal(one, other, err_msg=path)
 
 
-@cover(
-    ("cell", "law"),
-    [cell for cell, _ in ZOO],
-    ["derivative", "linearity", "strategies", "padding", "chunks"],
-    strength=1,
-)
+EAGER_LAWS = [name for name in laws.LAWS if name not in {"engines", "mutants"}]
+
+
+@cover(("cell", "law"), [cell for cell, _ in ZOO], EAGER_LAWS, strength=1)
 def test_laws(cell, law, xp, monkeypatch):
     """Eagerly: that the compiled cell is the same is shown above."""
     monkeypatch.setenv("XPBPTT_FUSE", "0")
     laws.LAWS[law](cell, xp=xp)
+
+
+UNLIKE = {  # the others: a side input, a surrogate gradient, parts of several widths, heads
+    "CfC": xpbptt.CfC(3, 5, 2),
+    "CfC both ways": xpbptt.CfC(3, 5, bidirectional=True),
+    "LIF": xpbptt.LIF(3, 5, 2, slope=3.0),
+    "LSTMP": xpbptt.LSTMP(3, 5, 2, proj_size=2),
+    "heads": xpbptt.SLSTM(3, 6, 2, heads=2),
+}
+
+
+@cover(("name", "law"), list(UNLIKE), [*EAGER_LAWS, "engines"])
+def test_laws_of_cells_unlike_the_others(name, law, xp):
+    net, more = UNLIKE[name], {}
+    if name == "LIF" and law in {"derivative", "resets"}:
+        more["smooth"] = smoothed(net.cell)
+    laws.LAWS[law](net, xp=xp, **more)
 
 
 def test_the_weights_of_a_cell_without_a_product_have_no_place_in_torch():

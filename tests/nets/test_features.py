@@ -45,6 +45,12 @@ def made(name, *sizes, **options):
     """Return a net of a cell, of which some have no product or one that reads another part."""
     if name in CELLS:
         return CELLS[name](*sizes, **options)
+    if name == "time":
+        return xpbptt.CfC(*sizes, **options)
+    if name == "heads":
+        inputs, hidden, layers = sizes
+        hidden = tuple(2 * k for k in hidden) if isinstance(hidden, tuple) else 2 * hidden
+        return xpbptt.Net(xpbptt.cells.LSTM._replace(heads=2), inputs, hidden, layers, **options)
     kinds = {"some": {"recurrent": ("f",), "reads": "c"}, "none": {"recurrent": ()}}
     functions = (free_forward if name == "none" else forward, backward)
     if name == "none":
@@ -72,20 +78,21 @@ SHAPES = [(5, 1, False), (17, 2, True), ((9, 4), 2, False), (33, 2, False)]
 
 def run(net, given, bptt, options, watched):
     """Return all that the passes give, as a list of arrays."""
-    params, x, state, mask, resets, dy, dstate, dstates = given
+    params, x, state, mask, more, dy, dstate, dstates = given
     seed = {"dropout_seed": 4} if net.draws else {}
     wanted = {"states": True} if dstates is not None else {}
     given = params, x, state, mask
-    y, last, cache, *more = net.forward(*given, **resets, bptt=bptt, **seed, **wanted)
+    y, last, cache, *every = net.forward(*given, **more, bptt=bptt, **seed, **wanted)
     back = {} if dstates is None else {"dstates": dstates}
     found = net.backward(cache, dy, dstate, **back, **watched, **options)
-    inferred = net.infer(*given, **resets, **wanted)
-    return [host(array) for array in flatten((y, last, tuple(more), tuple(found), inferred))]
+    inferred = net.infer(*given, **more, **wanted)
+    arrays = flatten((y, last, tuple(every), tuple(found), inferred))
+    return [host(array) for array in arrays if array is not None]
 
 
 @cover(
     "name, engine, bptt, masked, reset, states, noise, shape, watched, per_sample",
-    [*CELLS, "some", "none"],
+    [*CELLS, "some", "none", "time", "heads"],
     ["stepwise", "sequence"],
     PLANS,
     [False, True],
@@ -109,14 +116,15 @@ def test_every_pair(
     normal = lambda a: xp.asarray(random.standard_normal(a.shape))  # noqa: E731
     params = net.init(1, xp=xp, dtype=xp.float64)
     x = xp.asarray(random.standard_normal((T, B, I)))
-    y, like, every = net.infer(params, x, states=True)
+    time = {"dt": xp.asarray(random.random((T, B)))} if name == "time" else {}
+    y, like, every = net.infer(params, x, states=True, **time)
     state, other, dstate, dstates, dy = (
         map_arrays(normal, each) for each in (like, like, like, every, y)
     )
     mask = xp.asarray(random.random((T, B)) < 0.7) if masked else None
     marks = xp.asarray(random.random((T, B)) < 0.3)
     resets = {"no": {}, "first": {"reset": marks}, "other": {"reset": marks, "initial": other}}
-    given = params, x, state, mask, resets[reset], dy, dstate, dstates if states else None
+    given = params, x, state, mask, resets[reset] | time, dy, dstate, dstates if states else None
     plain = bptt if isinstance(bptt, xpbptt.Truncated) else xpbptt.KeepAll()
     options = {"per_sample": True} if per_sample else {}
     with patch.dict(os.environ, XPBPTT_ENGINE="eager"):

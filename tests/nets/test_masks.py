@@ -1,5 +1,7 @@
 """Masks: packed sequences of torch, lengths, and masks that are refused."""
 
+from typing import Any, NamedTuple
+
 import array_api_compat
 import numpy as np
 import pytest
@@ -42,6 +44,55 @@ def test_parity_with_torchs_packed_sequences(torch, xp, make_case, kind, name, b
     close(grads.x, x.grad.numpy())
     for key, gradient in to_state_dict(grads.params).items():
         close(gradient, dict(module.named_parameters())[key].grad.numpy())
+
+
+class One(NamedTuple):
+    a: Any
+
+
+class Counted(NamedTuple):
+    h: Any
+    n: Any
+
+
+def forward(u, v, state, *, xp):
+    n = state.n + 1
+    t = xp.tanh(u.a + v.a)
+    return Counted(t / n, n), (t,)
+
+
+def backward(residuals, state, new, dnew, *, xp):
+    (t,) = residuals
+    dz = One(dnew.h * (1 - t * t) / new.n)
+    return dz, dz, Counted(None, dnew.n - dnew.h * t / (new.n * new.n))
+
+
+DIVIDING = xpbptt.Cell("dividing", One, Counted, forward, backward)
+
+
+@pytest.mark.parametrize("cell", [xpbptt.cells.SLSTM, DIVIDING], ids=lambda cell: cell.name)
+@pytest.mark.parametrize("steps", [5, 40])  # on JAX eager, and as a scan
+@pytest.mark.parametrize("fuse", ["0", "1"])
+@np.errstate(all="ignore")  # NumPy warns of 0 / 0 in a step that is masked then
+def test_a_state_that_a_cell_divides_by_may_be_zero_at_masked_steps(
+    xp, cell, fuse, steps, monkeypatch
+):
+    """Padding before the sequence, and a sequence that is nothing else, from the default state."""
+    monkeypatch.setenv("XPBPTT_FUSE", fuse)
+    net, late = xpbptt.Net(cell, 3, 4), 2
+    params = net.init(0, xp=xp, dtype=xp.float64)
+    x = xp.asarray(np.random.default_rng(0).standard_normal((steps, 2, 3)))
+    mask = xp.asarray([[b == 0 and t >= late for b in range(2)] for t in range(steps)])
+    y, _, cache = net.forward(params, x, mask=mask)
+    grads, _ = net.backward(cache, y, trace=True)
+    short = x[late:, :1, :]
+    alone, _, kept = net.forward(params, short)
+    expected = net.backward(kept, alone)
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        found, wanted = (host(getattr(each.params[0], name)) for each in (grads, expected))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(host(grads.x)[late:, :1], host(expected.x), rtol=0, atol=1e-12)
+    assert not np.any(host(grads.x)[:, 1:])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])

@@ -45,9 +45,6 @@ def test_the_derivative_is_that_of_the_backward_pass(
     for a, b in zip(flatten(outputs), flatten((y, state)), strict=True):
         np.testing.assert_allclose(host(a), host(b), atol=1e-13)
     grads = net.backward(cache, case.dy, case.dstate)
-    inner = lambda a, b: sum(  # noqa: E731
-        (host(p) * host(q)).sum() for p, q in zip(flatten(a), flatten(b), strict=True)
-    )
     np.testing.assert_allclose(
         inner((case.dy, case.dstate), found), inner(tuple(grads), direction), rtol=1e-11
     )
@@ -94,9 +91,6 @@ def test_a_hessian_is_symmetric_and_a_derivative_of_the_gradients(xp, make_case)
     one, two = drawn(case, xp, 1), drawn(case, xp, 2)
     upstream = case.params, case.x, case.dy, case.state, mask
     of_one, of_two = (net.hvp(*upstream, tangents=each, dstate=case.dstate) for each in (one, two))
-    inner = lambda a, b: sum(  # noqa: E731
-        (host(p) * host(q)).sum() for p, q in zip(flatten(a), flatten(b), strict=True)
-    )
     np.testing.assert_allclose(inner(tuple(of_one), two), inner(tuple(of_two), one), rtol=1e-11)
 
     def gradients(step):
@@ -227,19 +221,71 @@ def test_complex_steps_say_the_same(make_case, xp):
     assert check_gradients(case.net, case.params, case.x).method == "complex step"
 
 
-def test_a_side_input_is_a_constant(xp):
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_side_input_and_the_state_that_resets_restore(xp, flat, reset):
+    """Jᵀ and J along all inputs at once, and the Hessian by central differences of gradients."""
     net, random = xpbptt.CfC(I, H, 2), np.random.default_rng(0)
     params = net.init(0, xp=xp, dtype=xp.float64)
-    x, v = (xp.asarray(random.standard_normal((T, B, I))) for _ in range(2))
-    dt = xp.asarray(random.random((T, B)))
-    (y, _), (found, _) = net.jvp(params, x, tangents=(None, v, None), dt=dt)
-    _, _, cache = net.forward(params, x, dt=dt)
-    grads = net.backward(cache, y)
-    np.testing.assert_allclose(host(xp.sum(y * found)), host(xp.sum(grads.x * v)), rtol=1e-11)
-    product = net.hvp(params, x, y, tangents=(None, v, None), ddy=found, dt=dt)
-    assert product.x.shape == x.shape
+    draw = lambda *shape: xp.asarray(random.standard_normal(shape))  # noqa: E731
+    shape = (T, B) if flat else (T, B, 1)
+    states = lambda: tuple(net.recurrence.state(draw(B, H)) for _ in range(2))  # noqa: E731
+    x, dt, state = draw(T, B, I), xp.asarray(random.random(shape)), states()
+    mask, more = xp.asarray(random.random((T, B)) < 0.7), {}
+    if reset:
+        more = {"reset": xp.asarray(random.random((T, B)) < 0.4), "initial": states()}
+    y, _, cache = net.forward(params, x, state, mask, dt=dt, **more)
+    dy, dstate = draw(*y.shape), states()
+    grads = net.backward(cache, dy, dstate)
+    count = 5 if reset else 4  # without resets there is no gradient of `initial`
+    direction = map_arrays(lambda a: draw(*a.shape), tuple(grads)[:count])
+    options = {"mask": mask, "tangents": type(grads)(*direction), **more}
+    _, found = net.jvp(params, x, state, dt=dt, **options)
+    np.testing.assert_allclose(
+        inner((dy, dstate), found), inner(tuple(grads)[:count], direction), rtol=1e-11
+    )
+
+    product = net.hvp(params, x, dy, state, dstate=dstate, dt=dt, **options)
+    inputs = (params, x, state, dt, more.get("initial"))[:count]
+
+    def gradients(step):
+        moved = map_arrays(lambda a, b: a + step * b, inputs, direction)
+        again = {"initial": moved[4]} if reset else {}
+        *_, cache = net.forward(*moved[:3], mask, dt=moved[3], **(more | again))
+        return tuple(net.backward(cache, dy, dstate))[:count]
+
+    assert type(product) is type(grads)
+    central = map_arrays(lambda a, b: (a - b) / 2e-6, gradients(1e-6), gradients(-1e-6))
+    for a, b in zip(flatten(tuple(product)[:count]), flatten(central), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(host(a), host(b), atol=2e-8)
+
+
+def inner(one, other):
+    """Return the sum of the products of all elements."""
+    pairs = zip(flatten(one), flatten(other), strict=True)
+    return sum((host(a) * host(b)).sum() for a, b in pairs)
+
+
+def test_a_side_input_is_needed(xp):
+    net = xpbptt.CfC(I, H)
+    params, x = net.init(0, xp=xp, dtype=xp.float64), xp.ones((T, B, I), dtype=xp.float64)
     with pytest.raises(ValueError, match="`dt` is needed by CfC"):
-        net.jvp(params, x, tangents=(None, v, None))
+        net.jvp(params, x, tangents=(None, x, None))
+
+
+def test_a_tangent_of_what_is_not_given_is_refused(make_case):
+    case = make_case(xpbptt.GRU(I, H))
+    *_, cache = case.net.forward(
+        case.params,
+        case.x,
+        case.state,
+        reset=case.x[:, :, 0] > 0,
+        initial=case.state,
+    )
+    along = case.net.backward(cache, case.dy)
+    with pytest.raises(ValueError, match=r"`tangents.initial` is the tangent of what this call"):
+        case.net.jvp(case.params, case.x, tangents=along)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
 from xpbptt.bridges.given import Given
 from xpbptt.nets.net import Net, without_noise
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door, signature
 
 Function = Callable[..., tuple[Any, Tree]]
 
@@ -66,7 +66,7 @@ def function(
     if not isinstance(net, Net):
         message = f"`net` must be an xpbptt.Net, as xpbptt.LSTM(3, 5), got {type(net).__name__}"
         raise TypeError(message)
-    signature.check_strategy(bptt)
+    door.check_strategy(bptt)
     dropping, plain = _differentiable(net, bptt), _differentiable(without_noise(net), bptt)
 
     def f(
@@ -92,7 +92,7 @@ def function(
         if dropout_seed is None:
             return plain(params, x, given, None)
         if not isinstance(dropout_seed, jax.Array):
-            dropout_seed = signature.Door(net).key(dropout_seed)
+            dropout_seed = door.Door(net).key(dropout_seed)
         key = jax.numpy.asarray(dropout_seed, dtype=jax.numpy.int32)
         return dropping(params, x, given, key)
 

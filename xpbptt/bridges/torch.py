@@ -20,7 +20,7 @@ from xpbptt.bridges.cache import split
 from xpbptt.bridges.given import Given
 from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
 from xpbptt.nets.net import Net, without_noise
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door, signature
 
 __all__ = ["Module"]
 
@@ -83,7 +83,7 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
             message = f"`net` must be an xpbptt.Net, as xpbptt.LSTM(3, 5), got {type(net).__name__}"
             raise TypeError(message)
         check.true_or_false("batch_first", batch_first)
-        signature.check_strategy(bptt)
+        door.check_strategy(bptt)
         super().__init__()
         self.net, self.batch_first, self.bptt = net, batch_first, bptt
         self._without_noise = without_noise(net)

@@ -104,6 +104,9 @@ class Cell(NamedTuple):
         The columns K of a side input, `dt` (T, B, K) of a net's calls, which is not multiplied. The
         functions then take ``dt=``, a tuple of K arrays (B, 1), and `backward` returns as its last
         value the tuple of their gradients, (B, 1) each. Default: none.
+    heads : int
+        The number of groups of H / heads units that the product connects each with itself only;
+        `weight_hh` is then (G·H, H / heads). Default: one.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Cell(NamedTuple):
     recurrent: tuple[str, ...] | None = None
     reads: str | None = None
     side: int = 0
+    heads: int = 1
 
 
 class Bound(partial[Any]):

@@ -45,6 +45,7 @@ def recurrence(cell: Cell) -> Recurrence:
         drops=read(cell) if recurrent(cell) else None,
         accumulate_each=Bound(_accumulate_each, cell),
         side=cell.side,
+        heads=cell.heads,
     )
 
 

@@ -81,6 +81,10 @@ class Recurrence(NamedTuple):
     widths : callable or None
         ``hidden_size → the columns of each part of the state``, where they are not H. The first
         part is the output. Default: H columns for every part.
+    heads : int
+        The number of groups of units that W_hh connects each with itself only: a net then keeps
+        `weight_hh` as (G·H, H / heads), and the functions are given the whole of it, with zeros.
+        Default: one.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Recurrence(NamedTuple):
     accumulate_each: Callable[..., tuple[Tree, AnyArray]] | None = None
     side: int = 0
     widths: Callable[[int], tuple[int, ...]] | None = None
+    heads: int = 1
 
     def parts(self, hidden_size: int) -> tuple[int, ...]:
         """Return the columns of each part of the state."""

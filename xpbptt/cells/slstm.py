@@ -9,10 +9,11 @@
     c' = f ∘ c + i ∘ z,  n' = f ∘ n + i                   (5)
     h' = o ∘ c' / n'                                      (6)
 
-This is the stabilised form of [1]_ with the sigmoid forget gate, and one head. As in the authors'
-code, m' is u_i + v_i where n is still zero, so that the first step does not depend on a stabiliser
-of zero. The derivative is that of all four parts of the state, the stabiliser's included; through h
-alone that one cancels.
+This is the stabilised form of [1]_ with the sigmoid forget gate. With heads, W_hh connects the
+units of each with one another only; the group norm that follows in the paper's block is no part of
+the cell. As in the authors' code, m' is u_i + v_i where n is still zero, so that the first step is
+not that of a stabiliser of zero. The derivative is that of all four parts of the state, the
+stabiliser's included; through h alone that one cancels.
 
 References
 ----------
@@ -71,10 +72,11 @@ def backward(
 ) -> tuple[Gates, Gates, State]:
     """Return the derivative of `forward`, from the last line to the first."""
     i, f, z, o, fresh, slope = residuals
-    ratio = new.c / new.n
+    n = f * state.n + i  # `new` is the state before a masked step, whose n may be zero
+    ratio = (f * state.c + i * z) / n
     do = dnew.h * ratio * o * (1 - o)
-    dc = dnew.c + dnew.h * o / new.n
-    dn = dnew.n - dnew.h * o * ratio / new.n
+    dc = dnew.c + dnew.h * o / n
+    dn = dnew.n - dnew.h * o * ratio / n
     dz = dc * i * (1 - z * z)
     log_i = (dc * z + dn) * i  # the gradient of the exponent
     log_f = (dc * state.c + dn * state.n) * f
@@ -87,3 +89,10 @@ def backward(
 
 
 SLSTM = Cell("SLSTM", Gates, State, forward, backward)
+
+
+def with_heads(heads: int) -> Cell:
+    """Return the cell with so many heads."""
+    if heads == 1:
+        return SLSTM
+    return SLSTM._replace(name=f"SLSTM-{heads}-heads", heads=heads)

@@ -119,12 +119,13 @@ def SLSTM(  # noqa: N802 - the name of the net
     hidden_size: Size,
     num_layers: int = 1,
     *,
+    heads: int = 1,
     bidirectional: bool = False,
     **noise: Unpack[Noise],
 ) -> Net:
     """Make a net of the scalar LSTM of xLSTM, in its stabilised form [1]_.
 
-    The equations are in `xpbptt.cells.slstm`: one head, which sees the whole state.
+    The equations are in `xpbptt.cells.slstm`.
 
     Parameters
     ----------
@@ -134,6 +135,8 @@ def SLSTM(  # noqa: N802 - the name of the net
         The size H, or that of each layer, the lowest first.
     num_layers : int
         The number of layers. Default: one, or as many as there are sizes.
+    heads : int
+        The number of heads, which divides H: groups of units of which each sees itself only.
     bidirectional : bool
         Whether every layer also runs from the last step to the first.
     **noise
@@ -147,7 +150,7 @@ def SLSTM(  # noqa: N802 - the name of the net
     Raises
     ------
     TypeError, ValueError
-        Where a size is not an int or is below 1.
+        Where a size is not an int or is below 1, or `heads` does not divide H.
 
     References
     ----------
@@ -156,11 +159,17 @@ def SLSTM(  # noqa: N802 - the name of the net
     Examples
     --------
     >>> import xpbptt
-    >>> xpbptt.SLSTM(12, 64)
-    SLSTM(12, 64)
+    >>> xpbptt.SLSTM(12, 64, heads=4).init(0)[0].weight_hh.shape
+    (256, 16)
     """
+    check.whole("heads", heads)
     return Net(
-        slstm.SLSTM, input_size, hidden_size, num_layers, bidirectional=bidirectional, **noise
+        slstm.with_heads(heads),
+        input_size,
+        hidden_size,
+        num_layers,
+        bidirectional=bidirectional,
+        **noise,
     )
 
 

@@ -17,6 +17,13 @@ MUTANTS = [
         f"{ZOO}[SLSTM]",
     ),
     Mutant(
+        "a head takes the gradient of what it has no weights of",
+        "bptt/layers/heads.py",
+        "kept = xp.where(_same(heads, matrix, xp=xp), parts, xp.zeros_like(parts))",
+        "kept = parts",
+        "tests/cells/test_heads.py::test_they_are_one_head_with_zeros",
+    ),
+    Mutant(
         "the mean over all gates is that of the first one",
         "cells/layer_norm.py",
         "total = total + block",
@@ -46,7 +53,7 @@ MUTANTS = [
     ),
     Mutant(
         "a wrong cell is believed",
-        "nets/stack/signature.py",
+        "nets/stack/door.py",
         "contract.check(net.cell, net.input_size, size, x)",
         "pass",
         "tests/nets/test_contract.py::test_what_backward_returns",

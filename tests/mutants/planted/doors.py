@@ -26,7 +26,7 @@ MUTANTS = [
     ),
     Mutant(
         "anything is taken for True",
-        "nets/stack/signature.py",
+        "nets/stack/door.py",
         '        check.true_or_false("trace", trace)\n',
         "",
         "tests/nets/test_bad_input.py::test_what_is_neither_true_nor_false",

@@ -198,8 +198,8 @@ MUTANTS = [
     Mutant(
         "a reversed layer reads its sequence forwards, and its gradients agree with that",
         "nets/calls/base.py",
-        "reverse(unroll(self.cell, rates._replace(number=rates.number + 1)))",
-        "unroll(self.cell, rates._replace(number=rates.number + 1))",
+        "reverse(self._direction(rates._replace(number=rates.number + 1)))",
+        "self._direction(rates._replace(number=rates.number + 1))",
         LAWS,
     ),
     Mutant(
@@ -265,6 +265,13 @@ MUTANTS = [
         "dstate = held(column, dbefore, dnew, xp=xp)",
         "dstate = dbefore",
         LAWS,
+    ),
+    Mutant(
+        "an eager pass sums up what a cell made of masked steps",
+        "bptt/engines/eager.py",
+        "every = counted(records.stacked(), mask, xp=xp)",
+        "every = records.stacked()",
+        "tests/nets/test_masks.py::test_a_state_that_a_cell_divides_by_may_be_zero_at_masked_steps",
     ),
     Mutant(
         "the snapshots of a sweep are counted from the sweep's start",

@@ -16,7 +16,7 @@ from xpbptt._arrays.wide import narrowed
 from xpbptt._arrays.writes import unseen
 from xpbptt.bptt.engines import resets, zones
 from xpbptt.bptt.engines.chunks import chunks
-from xpbptt.bptt.engines.masks import blank, columns, held, taken
+from xpbptt.bptt.engines.masks import blank, columns, counted, held, taken
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.sums import accumulate
 from xpbptt.bptt.engines.tape import Tape, at
@@ -135,13 +135,12 @@ def rewind(
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = last
     before_each = inputs.multiplied(recurrence, before_each, xp=xp)
-    dparams, dx = accumulate(
-        recurrence, back.watch, params, x, before_each, records.stacked(), xp=xp
-    )
+    every = counted(records.stacked(), mask, xp=xp)
+    dparams, dx = accumulate(recurrence, back.watch, params, x, before_each, every, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)  # no scalars
     trace = None
     if back.watch.trace:
-        gates = gate_norms(recurrence, records.stacked(), xp=xp)
+        gates = gate_norms(recurrence, every, xp=xp)
         trace = Trace(recurrence.state(*norms.stacked()), gates)
     return Rewound(dparams, dx, recurrence.state(*copied(dstate, xp=xp)), trace, initial)
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import array_api_compat
 
-from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 
 
 def blank(array: AnyArray, mask: AnyArray | None, *, xp: Namespace) -> AnyArray:
     """Return `array` (T, B, …) with zeros where the mask (T, B) is False."""
     if mask is None:
         return array
-    return xp.where(mask[..., None], array, _zero(array, xp=xp))
+    for _ in array.shape[2:]:
+        mask = mask[..., None]
+    return xp.where(mask, array, _zero(array, xp=xp))
 
 
 def columns(mask: AnyArray | None) -> AnyArray | None:
@@ -42,6 +44,14 @@ def taken(column: AnyArray | None, dnew: Any, *, xp: Namespace) -> Any:
         return dnew
     zero = _zero(dnew[0], xp=xp)
     return type(dnew)(*(xp.where(column, part, zero) for part in dnew))
+
+
+def counted(records: Arrays, mask: AnyArray | None, *, xp: Namespace) -> Arrays:
+    """Return the records (T, B, …) of steps with zeros for those that are masked.
+
+    A cell may have made NaN of the zeros that arrive there, as where it divides by a state.
+    """
+    return tuple([blank(each, mask, xp=xp) for each in records])
 
 
 def _zero(like: AnyArray, *, xp: Namespace) -> AnyArray:

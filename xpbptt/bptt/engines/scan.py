@@ -18,7 +18,7 @@ from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt._arrays.wide import narrowed
 from xpbptt.bptt.engines import resets, zones
 from xpbptt.bptt.engines.chunks import chunks
-from xpbptt.bptt.engines.masks import blank, columns, held, taken
+from xpbptt.bptt.engines.masks import blank, columns, counted, held, taken
 from xpbptt.bptt.engines.resets import Resets
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.sums import accumulate
@@ -300,6 +300,7 @@ def _rewind(of: Recurrence, watch: Watch, rows: Tree) -> tuple[Any, ...]:
     if given.factors is not None:  # what W_hh read
         place = cast("int", of.drops)
         before = (*before[:place], before[place] * given.factors, *before[place + 1 :])
+    records = counted(records, given.mask, xp=xp)
     dparams, dx = accumulate(of, watch, params, x, before, records, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)
     of_state = Trace(of.state(*norms), gate_norms(of, records, xp=xp)) if watch.trace else None

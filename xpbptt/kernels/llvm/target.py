@@ -7,9 +7,12 @@ from xpbptt.kernels import loops as stepwise
 from xpbptt.kernels.llvm import loops, single
 from xpbptt.kernels.llvm.accumulate import accumulate
 from xpbptt.kernels.llvm.call import plain
+from xpbptt.kernels.llvm.memory import keep_freed
 from xpbptt.kernels.llvm.stream import Stepper
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Loop, Run, Target
+
+keep_freed()
 
 AT_ONCE = 2**19  # elements of the gates that stay in the cache, and are reused from chunk to chunk
 

@@ -5,10 +5,11 @@ from typing import Any
 from xpbptt._arrays import check
 from xpbptt._arrays.types import Array, StateT, TraceT, WeightsT
 from xpbptt.bptt import KeepAll, Strategy
+from xpbptt.bptt.layers.heads import whole
 from xpbptt.bptt.loop import Engines, engines
 from xpbptt.kernels import Form
 from xpbptt.nets.calls.forward import Forward
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.cost import Cost, cost, dtype_bytes
 from xpbptt.nets.stack.side import beside
 
@@ -65,15 +66,16 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         xp, params, _ = self._door.infer(params, x, None, mask, reset, None)
         if self.recurrence.side:
             x = beside(self, x, xp.zeros_like(x[..., : self.recurrence.side]), xp=xp)
-        signature.check_strategy(bptt)
-        size = signature.itemsize(x.dtype, xp=xp)
+        door.check_strategy(bptt)
+        size = door.itemsize(x.dtype, xp=xp)
         drops, zoned = bool(self.recurrent_dropout), tuple(rate > 0 for rate in self.zones)
         form = Form(mask is not None, reset is not None, drops=drops, zoned=zoned)
         memory = self._memory(x.shape[0], x.shape[1], size, form)
         first: Any = params[0]
         one = first[0] if self.bidirectional else first
         plan = bptt.plan(x.shape[0], memory)
-        return engines(self.cell, one, x, plan, form=form, xp=xp)
+        one = whole(one, self.heads, xp=xp)
+        return engines(self.one_head, one, x, plan, form=form, xp=xp)
 
     def cost(
         self,
@@ -123,7 +125,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         """
         check.whole("steps", steps, at_least=0)
         check.whole("batch", batch, at_least=0)
-        signature.check_strategy(bptt)
+        door.check_strategy(bptt)
         check.true_or_false("masked", masked)
         check.true_or_false("reset", reset)
         check.true_or_false("states", states)

@@ -3,10 +3,9 @@
 from typing import Any, Literal, Self, overload
 
 from xpbptt._arrays.types import Array, ArrayT, StateT, TraceT, WeightsT
-from xpbptt.bptt import Gradients, StartGradients
-from xpbptt.bptt.layers.states import apart
+from xpbptt.bptt import Gradients
 from xpbptt.nets.calls.base import Base
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.side import parted
 from xpbptt.nets.stack.signature import Cache
 
@@ -116,10 +115,8 @@ class Backward(Base[WeightsT, StateT, TraceT]):
             cache, dy, dstate, dstates, trace, clip_step, per_sample
         )
         grads, norms = self._layer.backward(cache.layers, dy, dfinal, watch, xp=xp)
-        whole: Any = grads
-        if cache.started:
-            whole = StartGradients(grads.params, grads.x, *apart(grads.state))
-        if self.recurrence.side:
-            whole = parted(whole, self.recurrence.side, flat=cache.flat)
-        grads, norms = signature.in_order((whole, norms), cache.x)
+        whole = grads
+        if cache.started or self.recurrence.side:
+            whole = parted(self, grads, started=cache.started, flat=cache.flat)
+        grads, norms = door.in_order((whole, norms), cache.x)
         return (grads, norms) if trace else grads

@@ -5,9 +5,10 @@ from typing import Generic
 
 from xpbptt._arrays.types import StateT, TraceT, WeightsT
 from xpbptt.bptt import Layer, chain, concatenate, dropout, reverse, unroll
+from xpbptt.bptt.layers.heads import headed
 from xpbptt.bptt.layers.noise import Rates
 from xpbptt.bptt.layers.side import carrying
-from xpbptt.nets.stack.signature import Door
+from xpbptt.nets.stack.door import Door
 from xpbptt.nets.stack.stack import Stack
 
 
@@ -32,7 +33,15 @@ class Base(Stack, Generic[WeightsT, StateT, TraceT]):
     def _one(self, k: int) -> Layer:
         """Return a layer."""
         rates = Rates(float(self.recurrent_dropout), self.zones, self.directions * k)
-        one = unroll(self.cell, rates)
+        one = self._direction(rates)
         if not self.bidirectional:
             return one
-        return concatenate(one, reverse(unroll(self.cell, rates._replace(number=rates.number + 1))))
+        return concatenate(one, reverse(self._direction(rates._replace(number=rates.number + 1))))
+
+    def _direction(self, rates: Rates) -> Layer:
+        """Return a layer of one direction."""
+        one = unroll(self.one_head, rates)
+        if self.heads == 1:
+            return one
+        gates, _ = self.recurrence.shapes(1, 1).weight_hh  # of one unit each has one row
+        return headed(one, self.heads, gates)

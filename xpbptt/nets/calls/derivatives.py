@@ -5,6 +5,7 @@ from typing import Any
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt.bptt import Gradients, KeepAll, Run
 from xpbptt.nets.calls.base import Base
+from xpbptt.nets.stack.side import parted
 from xpbptt.nets.stack.tangents import begun, lifted
 
 
@@ -38,13 +39,14 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
             As for `forward`.
         tangents : tuple of trees
             The direction: what `params`, `x` and `state` change by, in their structures. Each may
-            be None, which stands for zeros. The `Gradients` of a backward pass fit.
+            be None, which stands for zeros. The gradients of a backward pass fit; their fields `dt`
+            and `initial` are the direction of these two.
         dt : array (T, B) or (T, B, K), optional
-            The side input, of a net whose cell has one; a constant here.
+            The side input, of a net whose cell has one.
         reset : array (T, B), optional
             As for `forward`.
         initial : tree of arrays (B, H), optional
-            As for `forward`; a constant here.
+            As for `forward`.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
             As for `forward`.
 
@@ -99,6 +101,7 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         ddy: Array | None = None,
         ddstate: tuple[StateT, ...] | None = None,
         reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
         dropout_seed: Seed = None,
     ) -> Gradients[tuple[WeightsT, ...], ArrayT, tuple[StateT, ...]]:
         """Return the derivative of the gradients along a direction: a Hessian-vector product.
@@ -116,8 +119,7 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             As for `forward`.
         tangents : tuple of trees
-            The direction: what `params`, `x` and `state` change by, in their structures; each may
-            be None, which stands for zeros.
+            The direction, as for `jvp`.
         dstate : tree of arrays (B, H), optional
             The gradient of the loss by the final state. Default: zeros.
         ddy : array (T, B, D·H), optional
@@ -126,8 +128,10 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         ddstate : tree of arrays (B, H), optional
             The same for `dstate`.
         dt : array (T, B) or (T, B, K), optional
-            The side input, of a net whose cell has one; a constant here.
+            The side input, of a net whose cell has one.
         reset : array (T, B), optional
+            As for `forward`.
+        initial : tree of arrays (B, H), optional
             As for `forward`.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
             As for `forward`.
@@ -135,7 +139,7 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         Returns
         -------
         products : Gradients
-            What ``grads.params``, ``grads.x`` and ``grads.state`` change by.
+            What the gradients change by, in the fields that those of `backward` have.
 
         Raises
         ------
@@ -156,7 +160,7 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         >>> net.hvp(params, x, y, tangents=direction, ddy=ydot).params[0].weight_hh.shape
         (15, 5)
         """
-        given = self._door.forward(params, x, state, mask, reset, None, KeepAll(), dropout_seed)
+        given = self._door.forward(params, x, state, mask, reset, initial, KeepAll(), dropout_seed)
         one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents, dt)
         _, _, cache = one.forward()
         upstream = self._door.upstream(x, dy, dstate)
@@ -165,4 +169,5 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         change = self._door.upstream(x, ddy, ddstate, ("ddy", "ddstate"))
         both = (lifted(a, b, xp=one.xp) for a, b in zip(upstream, change, strict=True))
         _, found = one.separated(one.backward(cache, *both))
-        return found._replace(x=found.x[..., : self.input_size])  # type: ignore[no-any-return]
+        flat = dt is None or len(dt.shape) == len(x.shape) - 1
+        return parted(self, found, started=initial is not None, flat=flat)  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.bptt.layers.states import apart
 from xpbptt.kernels import Form
 from xpbptt.nets.calls.base import Base
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.memory import Memory
 from xpbptt.nets.stack.side import beside
 from xpbptt.nets.stack.signature import Cache
@@ -144,12 +144,12 @@ class Forward(Base[WeightsT, StateT, TraceT]):
         given = x
         if dt is not None or self.recurrence.side:
             x = beside(self, x, dt, xp=xp)
-        size = signature.itemsize(x.dtype, xp=xp)
+        size = door.itemsize(x.dtype, xp=xp)
         form = Form(masked=mask is not None, resets=reset is not None, states=states)
         memory = self._memory(x.shape[0], x.shape[1], size, form)
         run = Run(mask, bptt.plan(x.shape[0], memory), key, reset, states)
         y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
-        y, final = signature.in_order((y, final), x)
+        y, final = door.in_order((y, final), x)
         cache = Cache(self, given, layers, initial is not None, dt is None or len(dt.shape) == 2)  # noqa: PLR2004 - (T, B)
         if not states:
             return y, final, cache
@@ -158,7 +158,6 @@ class Forward(Base[WeightsT, StateT, TraceT]):
 
     def _memory(self, steps: int, batch: int, size: int, form: Form) -> Memory:
         """Return what strategies ask about memory, with elements of `size` bytes."""
-        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, form.masked)._replace(
-            resets=form.resets, every=form.states
-        )
+        given = {"masked": form.masked, "resets": form.resets, "every": form.states}
+        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, **given)
         return Memory(self._layer, sizes, self)

@@ -7,7 +7,7 @@ from xpbptt._arrays.types import Array, ArrayT, StateT, TraceT, WeightsT
 from xpbptt.bptt import Run
 from xpbptt.bptt.layers.states import apart
 from xpbptt.nets.calls.base import Base
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.side import beside
 
 
@@ -120,5 +120,5 @@ class Infer(Base[WeightsT, StateT, TraceT]):
             x = beside(self, x, dt, xp=xp)
         run = Run(mask, reset=reset, states=states)
         y, final = self._layer.infer(params, x, start, run, xp=xp)
-        y, final = signature.in_order((y, final), x)
+        y, final = door.in_order((y, final), x)
         return (y, *apart(final)) if states else (y, final)

@@ -5,7 +5,7 @@ from typing import Any
 from xpbptt._arrays import check
 from xpbptt._arrays.types import Array, ArrayT, StateT, TraceT, WeightsT
 from xpbptt.nets.calls.base import Base
-from xpbptt.nets.stack import signature
+from xpbptt.nets.stack import door
 from xpbptt.nets.stack.side import beside
 from xpbptt.nets.stack.stream import Stream
 
@@ -69,7 +69,7 @@ class Step(Base[WeightsT, StateT, TraceT]):
             x_t = beside(self, x_t, dt, xp=xp)
         step: Any = self._layer.step  # the door has refused a net without one
         y_t, after = step(params, x_t, before, xp=xp)
-        return signature.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
+        return door.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def stream(
         self,

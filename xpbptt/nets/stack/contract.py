@@ -188,7 +188,7 @@ def _check_recurrence(recurrence: Recurrence, small: Small) -> None:
 
     shapes = recurrence.shapes(*sizes)
     params = map_shapes(small.array, shapes)
-    x = small.array((1, sizes.batch, sizes.inputs))
+    x = small.array((1, sizes.batch, sizes.inputs + recurrence.side))
     widths = recurrence.parts(sizes.hidden)
     state = small.expected(recurrence.state, widths)
     before, dnew = (small.filled(recurrence.state, widths) for _ in range(2))

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from xpbptt._arrays import check
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
+from xpbptt.bptt import Gradients, StartGradients
+from xpbptt.bptt.layers.states import apart
 from xpbptt.nets.stack.stack import Stack
 
 
@@ -61,9 +63,26 @@ def beside(net: Stack, x: AnyArray, dt: AnyArray | None, *, xp: Namespace) -> An
     return xp.concat((x, dt), axis=-1)
 
 
-def parted(grads: Any, columns: int, *, flat: bool) -> SideGradients:
-    """Return the gradients with that of the side input apart; `flat` if it has no axis for K."""
-    dt = grads.x[..., -columns:]
-    initial = getattr(grads, "initial", None)
-    dx = grads.x[..., :-columns]
-    return SideGradients(grads.params, dx, grads.state, dt[..., 0] if flat else dt, initial)
+def parted(net: Stack, grads: Gradients, *, started: bool, flat: bool) -> Any:
+    """Return the gradients with those of the side input and of `initial` apart, if there are any.
+
+    Parameters
+    ----------
+    net : Stack
+        The net.
+    grads : Gradients
+        What the layers returned: the side input's columns beside those of x.
+    started : bool
+        Whether resets restore another state than that before the first step.
+    flat : bool
+        Whether the side input had no axis of its own.
+    """
+    whole: Any = grads
+    if started:
+        whole = StartGradients(grads.params, grads.x, *apart(grads.state))
+    columns = net.recurrence.side
+    if not columns:
+        return whole
+    dx, dt = grads.x[..., :-columns], grads.x[..., -columns:]
+    initial = whole.initial if started else None
+    return SideGradients(whole.params, dx, whole.state, dt[..., 0] if flat else dt, initial)

@@ -69,6 +69,7 @@ class Stack:
         for name in ("input_size", "num_layers"):  # NumPy's integers overflow
             object.__setattr__(self, name, int(getattr(self, name)))
         self._set_sizes(self.hidden_size)
+        self._check_heads()
         check.true_or_false("bidirectional", self.bidirectional)
         _rate("dropout", self.dropout)
         self._check_noise()
@@ -78,6 +79,25 @@ class Stack:
                 "`num_layers` of at least 2, or no `dropout`"
             )
             check.warn(message)
+
+    def _check_heads(self) -> None:
+        """Refuse heads that do not divide the units."""
+        heads, name = self.cell.heads, self.cell.name
+        check.whole("heads", heads)
+        if heads == 1:
+            return
+        if self.recurrence.drops is None:
+            message = (
+                f"`heads` = {heads} are of what W_hh reads, but {name} has no product with W_hh, "
+                "or is a Recurrence without `drops`"
+            )
+            raise ValueError(message)
+        for size in self.sizes:
+            if size % heads:
+                message = (
+                    f"`hidden_size` = {size} must be a multiple of the {heads} heads of {name}"
+                )
+                raise ValueError(message)
 
     def _check_noise(self) -> None:
         """Refuse noise inside the loop that the cell cannot have; no zoneout at all is 0."""
@@ -165,6 +185,24 @@ class Stack:
     def recurrence(self) -> Recurrence:
         """The time step as the loop knows it."""
         return recurrence(self.cell) if isinstance(self.cell, Cell) else self.cell
+
+    @cached_property
+    def heads(self) -> int:
+        """The number of heads of the cell."""
+        return self.cell.heads
+
+    @cached_property
+    def one_head(self) -> Cell | Recurrence:
+        """The time step with the whole matrix W_hh, as the layers run it."""
+        return self.cell if self.heads == 1 else self.cell._replace(heads=1)
+
+    def shapes(self, input_size: int, hidden_size: int) -> Any:
+        """Return the shapes of the parameters of a layer, of W_hh those of the heads."""
+        shapes: Any = self.recurrence.shapes(input_size, hidden_size)
+        if self.heads == 1:
+            return shapes
+        rows, columns = shapes.weight_hh
+        return shapes._replace(weight_hh=(rows, columns // self.heads))
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:

@@ -8,10 +8,12 @@ from xpbptt._arrays import check
 from xpbptt._arrays.tree import copied
 from xpbptt._arrays.types import Array, ArrayT, StateT, WeightsT
 from xpbptt.bptt import Run
+from xpbptt.bptt.layers.heads import whole
 from xpbptt.cells.cell import Cell
+from xpbptt.cells.zoneout import expected
 from xpbptt.kernels import find
+from xpbptt.nets.stack.door import Door
 from xpbptt.nets.stack.side import beside
-from xpbptt.nets.stack.signature import Door
 from xpbptt.nets.stack.stack import Stack
 
 
@@ -74,7 +76,7 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
 
     def _compiled(self) -> Any:
         """Return the compiled step of all layers, or None where there is none."""
-        cell = self._net.average
+        cell = expected(self._net.one_head, self._net.zones)
         if not isinstance(cell, Cell) or 0 in (*self._shape,):
             return None
         if not array_api_compat.is_numpy_namespace(self._xp):
@@ -82,7 +84,8 @@ class Stream(Generic[WeightsT, ArrayT, StateT]):
         found = find(cell, ("single",), self._dtype, xp=self._xp)
         if isinstance(found, str) or found.target.stream is None:
             return None
-        return found.target.stream(found.kernels["single"], self._params, self._state)
+        params = tuple(whole(each, self._net.heads, xp=self._xp) for each in self._params)
+        return found.target.stream(found.kernels["single"], params, self._state)
 
     def __call__(
         self, x_t: ArrayT, reset: Array | None = None, *, dt: Array | None = None

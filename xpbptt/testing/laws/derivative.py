@@ -1,5 +1,6 @@
 """Law 1: the backward pass is the derivative over all inputs at once."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ def derivative(
     steps: int | None = None,
     batch: int | None = None,
     options: dict[str, Any] | None = None,
+    smooth: Callable[..., Any] | None = None,
 ) -> None:
     """Check the derivative in a random direction over all inputs at once, with and without a mask.
 
@@ -32,6 +34,8 @@ def derivative(
         The sizes T and B. Default: small, and different from all others.
     options : dict, optional
         Passed on to `Net.forward`, as ``{"bptt": Segments(2)}``.
+    smooth : callable, optional
+        The forward step that a surrogate gradient is the derivative of; see `check_gradients`.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def derivative(
     net = as_net(net, dropout=True)
     for masked in (False, True):
         of = draw(net, xp=xp, seed=seed, steps=steps, batch=batch, masked=masked)
-        more = of.options() | (options or {})
+        more = of.options() | (options or {}) | {"smooth": smooth}
         found = check_gradients(net, of.params, of.x, of.state, seed=seed, mask=of.mask, **more)
         if not found.error < EXACT[found.method]:
             message = f"derivative: off by {found.error:.1e} by {found.method}"

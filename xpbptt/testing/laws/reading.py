@@ -54,8 +54,8 @@ def direction(
         check_causality(net, of.params, of.x, of.state, future=slice(size, 2 * size))
     if net.bidirectional:
         _each_alone(of)
-    one = draw(as_net(net.cell), xp=xp, seed=seed, steps=steps, batch=batch)
-    layer = unroll(net.cell)
+    one = draw(as_net(net.one_head), xp=xp, seed=seed, steps=steps, batch=batch)
+    layer = unroll(net.one_head)
     twice = reverse(reverse(layer))
     same("reversing twice", _train(twice, one), _train(layer, one), 0, xp=one.xp)
     there, back = layer, reverse(layer)

@@ -1,5 +1,6 @@
 """Law 9: a reset begins a sequence anew."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ def resets(
     seed: int = 0,
     steps: int | None = None,
     batch: int | None = None,
+    smooth: Callable[..., Any] | None = None,
 ) -> None:
     """Check that a sequence with resets equals its parts, each run alone from the initial state.
 
@@ -39,6 +41,8 @@ def resets(
         Where all numbers come from.
     steps, batch : int, optional
         The sizes T and B. Default: small, and different from all others.
+    smooth : callable, optional
+        The forward step that a surrogate gradient is the derivative of; see `check_gradients`.
 
     Raises
     ------
@@ -68,9 +72,8 @@ def resets(
     cut = one.train(Truncated(1))
     outputs = {name: cut[name] for name in ("y", "state")}
     same("resets, truncated", outputs, one.infer(), 0, xp=one.xp)
-    found = check_gradients(
-        one.net, one.params, one.x, one.state, seed=seed, reset=one.reset, **one.options()
-    )
+    more = {"reset": one.reset, "smooth": smooth} | one.options()
+    found = check_gradients(one.net, one.params, one.x, one.state, seed=seed, **more)
     if not found.error < EXACT[found.method]:
         message = f"resets: the derivative is off by {found.error:.1e} by {found.method}"
         raise AssertionError(message)

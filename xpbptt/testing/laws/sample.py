@@ -1,6 +1,6 @@
 """What a law runs a net on: arrays drawn from a seed, and the passes."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt.bptt import KeepAll, Recurrence, Strategy
 from xpbptt.cells import Cell
 from xpbptt.nets.net import Net, without_noise
+from xpbptt.testing.laws.wide import Wide
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 5  # of a bare cell
 STEPS, BATCH = 6, 4  # the least; more where a size of the net is the same
@@ -114,6 +115,8 @@ def as_net(net: Any, *, dropout: bool = False, one_way: bool = False) -> Net[Any
     if not isinstance(net, Net):
         message = f"`net` must be a Net, a Cell or a Recurrence, got {type(net).__name__}"
         raise TypeError(message)
+    if net.recurrence.side and not isinstance(net, Wide):
+        net = Wide(**{each.name: getattr(net, each.name) for each in fields(net)})
     if net.draws and not dropout:
         net = without_noise(net)
     return replace(net, bidirectional=False) if one_way and net.bidirectional else net
@@ -163,7 +166,7 @@ def draw(
     batch = next(n for n in count(BATCH) if n not in taken | {steps}) if batch is None else batch
     random = np.random.default_rng(seed)
     params = map_leaves(lambda weight: 3 * weight, net.init(seed, dtype=np.float64))
-    x = random.standard_normal((steps, batch, net.input_size))
+    x = random.standard_normal((steps, batch, net.input_size + net.recurrence.side))
     start = net.infer(params, x[:0, ...])[1]
 
     def normal(like: Any) -> Any:
