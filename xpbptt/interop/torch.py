@@ -18,6 +18,7 @@ KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(0|[1-9]\d*)
 FIELDS = Weights._fields[:4]  # without a cell's own parameters
 LAYOUT = Layout("torch.nn", tuple(f"{field}_l{{layer}}{{direction}}" for field in FIELDS))
 FITS = "the shape that fits the other tensors"
+GATES = 1, 3, 4  # of RNN, GRU and LSTM
 LSTM_GATES = 4  # of the only cell with a projection
 Named = tuple[str, Any]
 
@@ -151,6 +152,13 @@ def to_state_dict(
     others = (pair[0][1][1] for pair in pairs[1:])
     own = len(pairs[0][0]) > len(FIELDS)
     sizes = _sizes(pairs[0][0][:MATRICES], others, len(pairs[0]), own=own)
+    if len(sizes.gates) not in GATES:
+        message = (
+            f"`params` have {len(sizes.gates)} gates by the shapes of `weight_hh`, but the cells of "
+            "torch.nn have 1, 3 or 4: it has no place for other cells, nor for heads; write them "
+            "with `xpbptt.save`"
+        )
+        raise ValueError(message)
     for layer, pair in enumerate(pairs):
         hidden, out = sizes.hidden[layer], sizes.output(layer)
         rows = len(sizes.gates) * hidden
