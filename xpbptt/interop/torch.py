@@ -154,9 +154,9 @@ def to_state_dict(
     sizes = _sizes(pairs[0][0][:MATRICES], others, len(pairs[0]), own=own)
     if len(sizes.gates) not in GATES:
         message = (
-            f"`params` have {len(sizes.gates)} gates by the shapes of `weight_hh`, but the cells of "
-            "torch.nn have 1, 3 or 4: it has no place for other cells, nor for heads; write them "
-            "with `xpbptt.save`"
+            f"`params` have {len(sizes.gates)} gates by the shapes of `weight_hh`, but the cells "
+            "of torch.nn have 1, 3 or 4: it has no place for other cells, nor for heads; write "
+            "them with `xpbptt.save`"
         )
         raise ValueError(message)
     for layer, pair in enumerate(pairs):
