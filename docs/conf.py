@@ -14,6 +14,7 @@ sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
 
 import cell_pages  # noqa: E402 - found by the line above, as the next ones
 import figures  # noqa: E402
+import limit  # noqa: E402
 import links  # noqa: E402
 import public  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
@@ -107,7 +108,8 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["generated/course", "generated/gallery"],
     "filename_pattern": r"[/\\]plot_",
     "within_subsection_order": "FileNameSortKey",
-    "reset_modules": ("matplotlib", _quiet),
+    "reset_modules": ("matplotlib", _quiet, limit.watch),
+    "reset_modules_order": "both",
     "image_scrapers": (figures.scraper, "matplotlib"),
     "remove_config_comments": True,
     "download_all_examples": False,

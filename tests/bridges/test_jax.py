@@ -108,6 +108,57 @@ def test_gradients_are_those_of_the_net(jax, bridge, draw, params, name, bptt):
     assert_close(f(p, x, state, mask, dropout_seed=seed), (y, final))
 
 
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize("columns", [(), (1,)], ids=str)
+def test_gradients_with_resets_and_a_side_input(jax, bridge, draw, params, columns, carried):
+    """By the side input and the state that resets restore, too; also compiled."""
+    net = xpbptt.CfC(I, H, 2)
+    p, x, dt, mask = params(net), draw(T, B, I), draw(T, B, *columns), draw(T, B) > -0.5
+    reset = draw(T, B) > 0.5
+    made = [jax.tree.map(lambda a: draw(*a.shape), net.infer(p, x, dt=dt)[1]) for _ in range(2)]
+    state, initial = made if carried else (made[0], None)
+    options = {"dt": dt, "reset": reset, "initial": initial}
+    y, final, cache = net.forward(p, x, state, mask, **options)
+    grads = net.backward(cache, *jax.grad(weighted, (0, 1))(y, final))
+    assert (grads.initial is not None) == carried
+    f = bridge.function(net)
+    assert_close(f(p, x, state, mask, **options), (y, final))
+
+    def loss(p, x, state, dt, initial):
+        return weighted(*f(p, x, state, mask, dt=dt, reset=reset, initial=initial))
+
+    for grad in (jax.grad(loss, range(5)), jax.jit(jax.grad(loss, range(5)))):
+        assert_close(type(grads)(*grad(p, x, state, dt, initial)), grads)
+
+
+def test_gradients_with_resets_are_those_of_a_plain_scan(jax, bridge, draw, params):
+    net = xpbptt.RNN(I, H)
+    f, p, x, reset = bridge.function(net), params(net), draw(T, B, I), draw(T, B) > 0.3
+    entry, h, first = cells.RNN_TANH.state, draw(B, H), draw(B, H)
+
+    def ours(p, x, h, first):
+        return f(p, x, (entry(h),), reset=reset, initial=(entry(first),))
+
+    def plain(p, x, h, first):
+        (w,) = p
+
+        def body(h, row):
+            x_t, again = row
+            h = jax.numpy.where(again[:, None], first, h)
+            a = x_t @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh
+            return (jax.numpy.tanh(a),) * 2
+
+        last, y = jax.lax.scan(body, h, (x, reset))
+        return y, (entry(last),)
+
+    results = [
+        jax.value_and_grad(lambda *a, of=of: weighted(*of(*a)), range(4))(p, x, h, first)
+        for of in (ours, plain)
+    ]
+    assert_close(*results)
+    assert float(abs(results[0][1][3]).max()) > 0.1
+
+
 def test_a_compiled_function_drops_others_for_another_seed(jax, bridge, draw, params):
     net = xpbptt.GRU(I, H, 2, dropout=0.5)
     f, p, x = bridge.function(net), params(net), draw(T, B, I)
@@ -188,6 +239,9 @@ def test_a_long_sequence_compiles_in_seconds(jax, bridge, draw, params):
         ({"x": (T, B, I + 1)}, ValueError, "`x` has shape"),
         ({"params": ()}, ValueError, "`params`"),
         ({"mask": (T, B)}, TypeError, "`mask` must be an array of booleans"),
+        ({"reset": (T, B)}, TypeError, "`reset` must be an array of booleans"),
+        ({"dt": (T, B)}, ValueError, "`dt` is given, but LSTM"),
+        ({"initial": ()}, ValueError, "`initial`"),
         ({"dropout_seed": -1}, ValueError, "`dropout_seed` must be an int of at least 0"),
     ],
 )

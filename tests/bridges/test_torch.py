@@ -75,6 +75,25 @@ def test_state_dicts_go_both_ways(torch, bridge):
     torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("carried", [False, True])
+def test_gradients_with_resets_are_those_of_the_parts_alone(torch, module, draw, carried):
+    """A reset cuts the sequence; what comes after it starts from `initial`, or from `state`."""
+    x, entry = draw(T, B, I), xpbptt.cells.LSTM.state
+    state = (entry(draw(B, H), draw(B, H)),)
+    initial = (entry(draw(B, H), draw(B, H)),) if carried else None
+    reset = (torch.arange(T) == 4)[:, None].expand(T, B)
+    y, final = module(x, state, reset=reset, initial=initial)
+    first, _ = module(x[:4], state)
+    second, expected = module(x[4:], initial or state)
+    variables = [x, *state[0], *(initial[0] if carried else ()), *module.parameters()]
+    results = [
+        (out, *end, *torch.autograd.grad((out**2).sum() + (end.c**3).sum(), variables))
+        for out, (end,) in ((y, final), (torch.cat([first, second]), expected))
+    ]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
 class TestGradients:
     STRATEGIES = (xpbptt.KeepAll(), xpbptt.KeepStates(), xpbptt.Segments(2))
 
@@ -96,6 +115,25 @@ class TestGradients:
             return (y, *(part for each in flat(state) for part in each))
 
         assert torch.autograd.gradcheck(run, (x, *parts, *module.parameters()))
+
+    @pytest.mark.parametrize("bptt", STRATEGIES, ids=str)
+    @pytest.mark.parametrize("columns", [(), (1,)], ids=str)
+    def test_gradcheck_with_resets_and_a_side_input(self, torch, bridge, draw, columns, bptt):
+        """By the side input and both states, with a mask and with resets."""
+        module = bridge.Module(xpbptt.CfC(2, 3, 2), bptt=bptt, dtype=torch.float64)
+        mask = torch.tensor([[1, 1], [0, 1], [1, 0], [1, 1]], dtype=torch.bool)
+        reset = torch.tensor([[0, 1], [0, 0], [1, 0], [0, 1]], dtype=torch.bool)
+        entry = module.net.cell.state
+        tensors = [draw(4, 2, 2), draw(4, 2, *columns), *(draw(2, 3) for _ in range(4))]
+
+        def run(x, dt, *parts):
+            state, initial = (tuple(map(entry, parts[k : k + 2])) for k in (0, 2))
+            named = dict(zip(module.state_dict(), parts[4:], strict=True))
+            given = {"state": state, "initial": initial, "dt": dt, "mask": mask, "reset": reset}
+            y, final = torch.func.functional_call(module, named, (x,), given)
+            return (y, *(part for (part,) in final))
+
+        assert torch.autograd.gradcheck(run, (*tensors, *module.parameters()))
 
     def test_a_gradient_of_a_gradient_is_refused(self, torch, module, draw):
         x = draw(T, B, I)
@@ -199,15 +237,48 @@ class TestMasks:
             first(x, mask=mask)[0].detach().numpy().swapaxes(0, 1), expected
         )
 
+    @pytest.mark.parametrize("columns", [(), (1,)], ids=str)
+    def test_batch_first_turns_resets_and_side_inputs(self, torch, bridge, draw, columns):
+        net = xpbptt.CfC(I, H)
+        module = bridge.Module(net, dtype=torch.float64)
+        first = bridge.Module(net, batch_first=True, dtype=torch.float64)
+        first.load_state_dict(module.state_dict())
+        x, dt, reset = draw(T, B, I), draw(T, B, *columns), torch.rand(T, B) < 0.3
+        turned = {"dt": dt.transpose(0, 1), "reset": reset.T}
+        y, (final,) = first(x.transpose(0, 1), **turned)
+        expected, (wanted,) = module(x, dt=dt, reset=reset)
+        assert torch.equal(y.transpose(0, 1), expected)
+        assert torch.equal(final.h, wanted.h)
+        assert not torch.equal(module(x, dt=dt)[0], expected)
+
+    @pytest.mark.parametrize("batch_first", [False, True])
+    def test_packed_sequences_beside_resets_and_side_inputs(self, torch, bridge, draw, batch_first):
+        """Those are padded, in the order of the sequences; NaN in their padding is harmless."""
+        rnn, lengths = torch.nn.utils.rnn, torch.tensor([2, 6, 2, 3])
+        module = bridge.Module(xpbptt.CfC(I, H), batch_first=batch_first, dtype=torch.float64)
+        module.batch_first = False
+        x, dt, reset = draw(T, B, I), draw(T, B), torch.rand(T, B) < 0.3
+        mask = torch.arange(T)[:, None] < lengths
+        expected, (wanted,) = module(x, mask=mask, dt=dt, reset=reset)
+        module.batch_first = batch_first
+        packed = rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        beside = {"dt": torch.where(mask, dt, torch.nan), "reset": reset}
+        if batch_first:
+            beside = {name: tensor.T for name, tensor in beside.items()}
+        y, (final,) = module(packed, **beside)
+        padded, _ = rnn.pad_packed_sequence(y)
+        assert torch.equal(padded, expected)
+        assert torch.equal(final.h, wanted.h)
+
 
 class TestMemory:
     def test_cpu_tensors_are_not_copied(self, torch, module, monkeypatch):
         seen = []
         infer = xpbptt.Net.infer
 
-        def look(net, params, x, *rest):
+        def look(net, params, x, **given):
             seen.extend([params[0].weight_hh.ctypes.data, x.ctypes.data])
-            y, state = infer(net, params, x, *rest)
+            y, state = infer(net, params, x, **given)
             seen.append(y.ctypes.data)
             return y, state
 
@@ -424,6 +495,12 @@ class TestBadInput:
             ({"mask": lambda t: t.ones(T, B)}, TypeError, "`mask` must be an array of booleans"),
             ({"mask": lambda t: t.ones(B, T).bool()}, ValueError, "`mask` has shape"),
             ({"mask": [[True]]}, TypeError, r"`mask\[0\]\[0\]` must be a dense tensor"),
+            ({"reset": lambda t: t.ones(T, B)}, TypeError, "`reset` must be an array of booleans"),
+            ({"reset": lambda t: t.ones(B, T).bool()}, ValueError, "`reset` has shape"),
+            ({"reset": np.ones((T, B), bool)}, TypeError, "`reset` must be a dense tensor"),
+            ({"initial": lambda t: (t.ones(B, H),)}, ValueError, "pass `reset` with it"),
+            ({"dt": lambda t: t.ones(T, B)}, ValueError, "`dt` is given, but LSTM"),
+            ({"dt": 1.0}, TypeError, "`dt` must be a dense tensor of torch, got float"),
             ({"state": lambda t: t.ones(B, H)}, TypeError, "`state`"),
             ({"state": lambda t: (t.ones(B, H, device="meta"),)}, ValueError, "`state.* is on dev"),
         ],

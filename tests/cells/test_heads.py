@@ -157,6 +157,13 @@ def test_what_makes_no_heads_is_refused(make, error, text):
         make()
 
 
+@pytest.mark.usefixtures("xp")
+def test_they_have_no_place_in_torch():
+    params = xpbptt.SLSTM(I, H, heads=3).init(0)
+    with pytest.raises(ValueError, match="`params` have 12 gates by the shapes of `weight_hh`"):
+        xpbptt.interop.torch.to_state_dict(params)
+
+
 def test_it_is_said_what_they_take():
     many, one = xpbptt.SLSTM(I, H, heads=3), xpbptt.SLSTM(I, H)
     assert many.cost(20, 8).bytes == one.cost(20, 8).bytes + 4 * H * H * 4

@@ -191,7 +191,7 @@ def test_modules_with_public_names_are_in_the_reference(extension):
     public = extension("public")
     rooms = {path.stem for path in public.ROOT.glob("[!_]*.py")}
     assert {f"xpbptt.{name}" for name in rooms} <= set(public.MODULES)
-    private = {"arrangement", "blocks", "files", "lists", "onnx_graph", "tensors"}
+    private = {"arrangement", "blocks", "files", "lists", "onnx_graph", "projection", "tensors"}
     interop = {path.stem for path in (public.ROOT / "interop").glob("[!_]*.py")} - private
     assert {f"xpbptt.interop.{name}" for name in interop} <= set(public.MODULES)
 
@@ -209,3 +209,16 @@ def test_dead_links_are_found(extension, tmp_path):
         "one.html: four.png",
         "one.html: #nowhere",
     ]
+
+
+def test_a_script_that_takes_long_is_a_warning(extension, monkeypatch, caplog):
+    limit = extension("limit")
+    clock = iter([100.0, 100.0, 100.0 + limit.SECONDS, 200.0, 200.1 + limit.SECONDS])
+    monkeypatch.setattr(limit.time, "process_time", lambda: next(clock))
+    limit.watch({}, None, "before")  # of a folder
+    for script in ("plot_short.py", "plot_long.py"):
+        limit.watch({}, script, "before")
+        limit.watch({}, script, "after")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("plot_long.py took 20 s of the processor, more than")
+    assert caplog.records[0].name.startswith("sphinx.")  # --fail-on-warning counts these

@@ -14,7 +14,7 @@ def run(blocks):
 
 
 def test_a_layer_of_torch(torch, examples):
-    layer, trained, shared = examples("cookbook/torch")
+    layer, trained, episodes, shared = examples("cookbook/torch")
     names = run([layer])
     assert float(names["module"].weight_hh_l0.grad.abs().max()) > 0
     theirs = torch.nn.LSTM(3, 16)
@@ -22,6 +22,8 @@ def test_a_layer_of_torch(torch, examples):
     torch.testing.assert_close(theirs(torch.ones(20, 8, 3))[0], names["y"])
     exec(trained, names)
     assert float(names["loss"].detach()) > 0
+    exec(episodes, names)
+    assert float(names["start"].grad.abs().max()) > 0
     names = run([shared])
     assert names["h"].data_ptr() == names["y"].ctypes.data
     names["features"][...] = 7
@@ -29,13 +31,15 @@ def test_a_layer_of_torch(torch, examples):
 
 
 def test_a_function_for_jax(jax, examples):
-    gradient, trained = examples("cookbook/jax")
+    gradient, episodes, trained = examples("cookbook/jax")
     names = run([gradient])
     params, x = names["net"].init(0, xp=jax.numpy), jax.numpy.ones((1000, 8, 3), dtype="float32")
     y, _, cache = names["net"].forward(params, x)
     expected = names["net"].backward(cache, 2 * y / y.size).params
     for found, wanted in zip(names["grads"][0][:4], expected[0][:4], strict=True):
         assert float(abs(found - wanted).max()) < 1e-5
+    exec(episodes, names)
+    assert all(float(abs(names[grad]).max()) > 0 for grad in ("dstart", "ddt"))
     exec(trained, names)
     assert float(names["last"]) < float(names["first"])
 

@@ -62,7 +62,7 @@ def test_without_biases(state_dict):
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"weight_hr_l0": np.ones((2, 5))}, ValueError, "unknown key 'weight_hr_l0'"),
+        ({"weight_hr_l0": np.ones((2, 5))}, ValueError, r"lacks \['weight_hr_l0_reverse'"),
         ({"head.weight": np.ones((2, 5))}, ValueError, "pass its name as `prefix`"),
         ({"weight_hh_l1": None}, ValueError, r"lacks \['weight_hh_l1'\]"),
         ({"bias_hh_l1": None}, ValueError, r"lacks \['bias_hh_l1'\]"),

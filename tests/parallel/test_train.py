@@ -56,7 +56,13 @@ def test_two_ranks_train_the_model_of_one_and_go_on_with_it(run, tmp_path):
     assert one["state.1.h"].shape == (5, 6)
     for name, tensor in one.items():
         np.testing.assert_allclose(two[name], tensor, rtol=0, atol=2e-5, err_msg=name)
-    assert {entry.name for entry in tmp_path.iterdir()} == {"text", "one", "two"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {
+        "text",
+        "one",
+        "one.jsonl",
+        "two",
+        "two.jsonl",
+    }
 
 
 FAILS = """

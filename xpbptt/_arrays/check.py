@@ -261,6 +261,12 @@ def conform(name: str, tree: Tree, expected: Tree) -> tuple[Tree, list[tuple[str
             what = "one entry a direction"
         came = f"a {_of(type(tree))}" if is_named_tuple(tree) else f"a tuple of {len(tree)}"
         message = f"`{name}` must be a tuple of {len(expected)}, {what}; got {came}"
+        if name.endswith(".extra"):
+            message = (
+                f"`{name}`, what a cell has besides its matrices and biases, must be "
+                f"{f'a {_of(kind)}' if fields else 'empty'}; got {came}: make the net to which "
+                "these parameters belong"
+            )
         raise ValueError(message)
     children, found = [], []
     for index, (child, like) in enumerate(zip(tree, expected, strict=True)):

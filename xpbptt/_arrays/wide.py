@@ -1,6 +1,5 @@
 """The dtype of sums: half precision ends at 65504, and counts exactly only to 2048."""
 
-from functools import lru_cache
 from typing import Any
 
 from xpbptt._arrays.types import AnyArray, Namespace
@@ -8,7 +7,6 @@ from xpbptt._arrays.types import AnyArray, Namespace
 SINGLE_BITS = 32
 
 
-@lru_cache
 def wide_dtype(dtype: Any, *, xp: Namespace) -> Any:
     """Return float32 for a floating-point dtype that is narrower, otherwise the dtype itself."""
     return xp.float32 if xp.finfo(dtype).bits < SINGLE_BITS else dtype

@@ -10,6 +10,7 @@ from xpbptt._arrays import check
 from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
+from xpbptt.bridges.given import Given
 from xpbptt.nets.net import Net, without_noise
 from xpbptt.nets.stack import door, signature
 
@@ -33,11 +34,12 @@ def function(
     Returns
     -------
     f : callable
-        ``f(params, x, state=None, mask=None, *, dropout_seed=None) → (y, state)``. The arguments
-        and results are those of `Net.forward`, in arrays of JAX. The loop over time is
-        ``jax.lax.scan``, and its derivative in reverse mode is `Net.backward`. Without
-        `dropout_seed` nothing is dropped; an array of JAX of one integer is taken for it, too, so
-        that a compiled function drops other elements in each call.
+        ``f(params, x, state=None, mask=None, *, dt=None, reset=None, initial=None,
+        dropout_seed=None) → (y, state)``. The arguments and results are those of `Net.forward`, in
+        arrays of JAX; `mask` and `reset` are constants, all other arrays have gradients. The loop
+        over time is ``jax.lax.scan``, and its derivative in reverse mode is `Net.backward`.
+        Without `dropout_seed` nothing is dropped; an array of JAX of one integer is taken for it,
+        too, so that a compiled function drops other elements in each call.
 
     Raises
     ------
@@ -68,41 +70,53 @@ def function(
     dropping, plain = _differentiable(net, bptt), _differentiable(without_noise(net), bptt)
 
     def f(
-        params: Tree, x: Any, state: Tree = None, mask: Any = None, *, dropout_seed: Any = None
+        params: Tree,
+        x: Any,
+        state: Tree = None,
+        mask: Any = None,
+        *,
+        dt: Any = None,
+        reset: Any = None,
+        initial: Tree = None,
+        dropout_seed: Any = None,
     ) -> tuple[Any, Tree]:
         check.array_namespace("x", x)
         check.rank("x", x, "(T, B, I)")
         params, _ = check.conform("params", params, signature.parameters(net))
+        expected = signature.states(net, x.shape[1])
         if state is not None:
-            state, _ = check.conform("state", state, signature.states(net, x.shape[1]))
+            state, _ = check.conform("state", state, expected)
+        if initial is not None:
+            initial, _ = check.conform("initial", initial, expected)
+        given = Given(state, dt, initial, mask, reset)
         if dropout_seed is None:
-            return plain(params, x, state, mask, None)
+            return plain(params, x, given, None)
         if not isinstance(dropout_seed, jax.Array):
             dropout_seed = door.Door(net).key(dropout_seed)
         key = jax.numpy.asarray(dropout_seed, dtype=jax.numpy.int32)
-        return dropping(params, x, state, mask, key)
+        return dropping(params, x, given, key)
 
     return f
 
 
 def _differentiable(net: Net, bptt: Strategy) -> Function:
-    """Return ``params, x, state, mask, key → y, state``, with the net's derivative."""
+    """Return ``params, x, given, key → y, state``, with the net's derivative."""
 
-    def run(params: Tree, x: Any, state: Tree, mask: Any, key: Any) -> tuple[Any, Tree]:
+    def run(params: Tree, x: Any, given: Given, key: Any) -> tuple[Any, Tree]:
         if key is None:
-            return net.infer(params, x, state, mask)
-        y, final, _ = net.forward(params, x, state, mask, bptt=bptt, dropout_seed=key)
+            return net.infer(params, x, **given._asdict())
+        y, final, _ = net.forward(params, x, **given._asdict(), bptt=bptt, dropout_seed=key)
         return y, final
 
-    def forward(params: Tree, x: Any, state: Tree, mask: Any, key: Any) -> tuple[Any, Any]:
-        y, final, cache = net.forward(params, x, state, mask, bptt=bptt, dropout_seed=key)
+    def forward(params: Tree, x: Any, given: Given, key: Any) -> tuple[Any, Any]:
+        y, final, cache = net.forward(params, x, **given._asdict(), bptt=bptt, dropout_seed=key)
         arrays, frame = split(cache)
-        return (y, final), (Partial(frame.filled, arrays), state)
+        return (y, final), (Partial(frame.filled, arrays), given.hollow)
 
     def backward(kept: Any, upstream: tuple[Any, Tree]) -> tuple[Any, ...]:
-        cache, state = kept
+        cache, given = kept
         grads = net.backward(cache(), *upstream)
-        return grads.params, grads.x, None if state is None else grads.state, None, None
+        return grads.params, grads.x, given.gradients(grads), None
 
     # Compiled also where the caller compiles nothing, so that the loop is always a scan.
     differentiable: Any = jax.custom_vjp(jax.jit(run))

@@ -17,6 +17,7 @@ from xpbptt._arrays.tree import leaves, map_leaves
 from xpbptt._arrays.types import Tree
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bridges.cache import split
+from xpbptt.bridges.given import Given
 from xpbptt.bridges.memory import Kept, Memory, keep, memory, unkept
 from xpbptt.nets.net import Net, without_noise
 from xpbptt.nets.stack import door, signature
@@ -30,16 +31,16 @@ SEEDS = 2**31
 class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the checker
     """A layer of torch that runs a net, forward and backward.
 
-    Its parameters have the names, shapes and order of ``torch.nn.LSTM``, ``GRU`` and ``RNN``, and
-    are drawn as those are, so state dicts go both ways. A cell's own parameters are called
-    ``extra_NAME_l0``.
+    Its parameters have the names, shapes and order of ``torch.nn.LSTM``, with `proj_size`, too,
+    ``GRU`` and ``RNN``, and are drawn as those are, so state dicts go both ways. A cell's other
+    parameters are called ``extra_NAME_l0``.
 
     Parameters
     ----------
     net : Net
         The net, of any cell.
     batch_first : bool
-        Whether ``x``, ``y`` and ``mask`` have the batch as their first axis.
+        Whether ``x``, ``y``, ``mask``, ``dt`` and ``reset`` have the batch as their first axis.
     bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
         How the backward pass pays for memory.
     device : torch.device, optional
@@ -56,10 +57,11 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
 
     Notes
     -----
-    ``module(x, state=None, mask=None)`` returns ``(y, state)`` as `Net.forward` does: the state is
-    a tuple with an entry a layer, each a named tuple of tensors (B, H), or a pair of them. ``x``
-    may be a ``PackedSequence``, in any order; then ``y`` is one, and the state is in the order of
-    the sequences that were packed.
+    ``module(x, state=None, mask=None, *, dt=None, reset=None, initial=None)`` returns
+    ``(y, state)`` as `Net.forward` does: the state is a tuple with an entry a layer, each a named
+    tuple of tensors (B, H), or a pair of them. ``x`` may be a ``PackedSequence``, in any order;
+    then ``y`` is one, and the states, ``dt`` and ``reset`` are in the order of the sequences that
+    were packed.
 
     Dropout between layers is applied in training mode only, and follows from torch's generator for
     the CPU. Where no gradient is recorded, as under ``torch.no_grad``, nothing is kept. The
@@ -103,7 +105,16 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
         """Return the net, for ``repr(module)``."""
         return f"{self.net}, batch_first=True" if self.batch_first else str(self.net)
 
-    def forward(self, x: Any, state: Tree = None, mask: Any = None) -> tuple[Any, Tree]:
+    def forward(
+        self,
+        x: Any,
+        state: Tree = None,
+        mask: Any = None,
+        *,
+        dt: Any = None,
+        reset: Any = None,
+        initial: Tree = None,
+    ) -> tuple[Any, Tree]:
         """Run over sequences.
 
         Parameters
@@ -114,6 +125,14 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
             The initial state. Default: zeros.
         mask : tensor (T, B), or (B, T) with `batch_first`, optional
             Boolean, in any pattern; see `Net.forward`. Not together with a PackedSequence.
+        dt : tensor (T, B) or (T, B, K), or (B, T) or (B, T, K) with `batch_first`, optional
+            The side input, of a net whose cell has one, as `xpbptt.CfC`. Beside a PackedSequence
+            it is padded to the longest sequence.
+        reset : tensor (T, B), or (B, T) with `batch_first`, optional
+            Boolean. Where it is True, the step begins with the initial state again. Beside a
+            PackedSequence it is padded as `dt`.
+        initial : tree of tensors (B, H), optional
+            The state that `reset` restores. Default: `state`.
 
         Returns
         -------
@@ -122,51 +141,60 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
         state : tree of tensors (B, H)
             The state after the last step of each sequence.
         """
+        if self.batch_first:
+            mask, dt, reset = map(_turned, (mask, dt, reset))
+        given = Given(state, dt, initial, mask, reset)
         if isinstance(x, PackedSequence):
             if mask is not None:
                 message = "`mask` must be None where `x` is packed: the lengths make the mask"
                 raise ValueError(message)
-            return self._packed(x, state)
+            return self._packed(x, given)
         _check_tensor("x", x)
         if x.dim() != 3:  # noqa: PLR2004 - one for each axis
             axes = "(B, T, I)" if self.batch_first else "(T, B, I)"
             message = f"`x` must have the axes {axes}, got shape {tuple(x.shape)}"
             raise ValueError(message)
         if not self.batch_first:
-            return self._run(x, state, mask)
-        y, state = self._run(x.transpose(0, 1), state, _turned(mask))
-        return y.transpose(0, 1), state
+            return self._run(x, given)
+        y, final = self._run(x.transpose(0, 1), given)
+        return y.transpose(0, 1), final
 
-    def _packed(self, x: PackedSequence, state: Tree) -> tuple[PackedSequence, Tree]:
+    def _packed(self, x: PackedSequence, given: Given) -> tuple[PackedSequence, Tree]:
         """Run over packed sequences, padded and masked."""
         padded, lengths = pad_packed_sequence(x)
         steps = torch.arange(padded.shape[0], device=padded.device)
-        y, state = self._run(padded, state, steps[:, None] < lengths.to(padded.device))
+        mask = steps[:, None] < lengths.to(padded.device)
+        y, final = self._run(padded, given._replace(mask=mask))
         if x.sorted_indices is not None:
             y = y.index_select(1, x.sorted_indices)
             lengths = lengths[x.sorted_indices.cpu()]
         data = pack_padded_sequence(y, lengths).data
-        return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+        return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), final
 
-    def _run(self, x: Any, state: Tree, mask: Any) -> tuple[Any, Tree]:
+    def _run(self, x: Any, given: Given) -> tuple[Any, Tree]:
         """Run over sequences, time first."""
         weights = [getattr(self, name) for name in self._shapes]
+        variables, flags = given.variables, {"mask": given.mask, "reset": given.reset}
         if torch.is_autocast_enabled(x.device.type):
-            x, state = map_leaves(lambda tensor: tensor.to(weights[0].dtype), (x, state))
-        given = [("x", x), *zip(self._shapes, weights, strict=True), *leaves(state, "state")]
-        for name, tensor in [*given, *leaves(mask, "mask")]:
+            x, variables = map_leaves(lambda tensor: tensor.to(weights[0].dtype), (x, variables))
+        beside = [(path[1:], tensor) for path, tensor in leaves(variables, "")]
+        named = [("x", x), *zip(self._shapes, weights, strict=True), *beside]
+        constant = [leaf for name, flag in flags.items() for leaf in leaves(flag, name)]
+        for name, tensor in [*named, *constant]:
             _check(name, tensor, x)
         net = self.net if self.training else self._without_noise
         seed = int(torch.randint(SEEDS, ())) if net.draws else None
-        how = How(net, self.bptt, seed, state, mask)
-        tensors = [tensor for _, tensor in given]
+        how = How(net, self.bptt, seed, variables._replace(**flags))
+        tensors = [tensor for _, tensor in named]
         recording = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
         y, *final = Pass.apply(how, *tensors) if recording else how.infer(tensors)
         return y, _filled(signature.states(net, x.shape[1]), final)
 
 
 class How(NamedTuple):
-    """What a pass is given beside the tensors that may have gradients: input, parameters, state.
+    """What a pass is given beside the tensors that may have gradients.
+
+    Those are the input, the parameters and the variables of `given`.
 
     Attributes
     ----------
@@ -176,34 +204,40 @@ class How(NamedTuple):
         How its backward pass pays for memory.
     seed : int or None
         What dropout follows from.
-    state : tree of tensors or None
-        The initial state, in whose structure the last of the tensors are put.
-    mask : tensor (T, B) or None
-        The mask.
+    given : Given
+        The mask and the resets, and the structure in which the last of the tensors are put.
     """
 
     net: Net
     bptt: Strategy
     seed: int | None
-    state: Tree
-    mask: Any
+    given: Given
 
     def infer(self, tensors: Sequence[Any]) -> list[Any]:
         """Return the output and the parts of the final state, keeping nothing."""
         shared, device = memory(tensors[0].device.type), tensors[0].device
         with shared.current(device):
-            given = self.arguments([shared.array(tensor) for tensor in tensors], shared)
+            arrays = [shared.array(tensor) for tensor in tensors]
             if self.seed is None:
-                y, final = self.net.infer(*given)
+                params, x, given = self.arguments(arrays, shared)
+                y, final = self.net.infer(params, x, **given._asdict())
             else:
-                y, final, _ = self.net.forward(*given, bptt=self.bptt, dropout_seed=self.seed)
+                y, final, _ = self.forward(arrays, shared)
             return [shared.tensor(array) for _, array in leaves((y, final))]
 
-    def arguments(self, arrays: Sequence[Any], shared: Memory) -> tuple[Tree, Any, Tree, Any]:
-        """Return the parameters, input, state and mask that a net takes."""
+    def forward(self, arrays: Sequence[Any], shared: Memory) -> tuple[Any, Tree, Any]:
+        """Return the output, the final state and the cache."""
+        params, x, given = self.arguments(arrays, shared)
+        return self.net.forward(
+            params, x, **given._asdict(), bptt=self.bptt, dropout_seed=self.seed
+        )
+
+    def arguments(self, arrays: Sequence[Any], shared: Memory) -> tuple[Tree, Any, Given]:
+        """Return the parameters, the input and what else a net takes."""
         x, *rest = arrays
-        params, state = _filled((signature.parameters(self.net), self.state), rest)
-        return params, x, state, None if self.mask is None else shared.array(self.mask)
+        params, given = _filled((signature.parameters(self.net), self.given.variables), rest)
+        mask, reset = map_leaves(shared.array, (self.given.mask, self.given.reset))
+        return params, x, given._replace(mask=mask, reset=reset)
 
 
 class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
@@ -215,8 +249,7 @@ class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
         shared, device = memory(tensors[0].device.type), tensors[0].device
         with shared.current(device):
             arrays = [shared.array(tensor) for tensor in tensors]
-            given = how.arguments(arrays, shared)
-            y, final, cache = how.net.forward(*given, bptt=how.bptt, dropout_seed=how.seed)
+            y, final, cache = how.forward(arrays, shared)
             parts, ctx.frame = split(cache)
             # The caller's own tensors are kept as such, so that torch sees writes into them.
             own = {id(array): Kept(tensor) for array, tensor in zip(arrays, tensors, strict=True)}
@@ -225,7 +258,7 @@ class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
             written = [outputs[0]] if any(shared.overlap(y, part) for part in parts) else []
         ctx.save_for_backward(*(each.tensor for each in kept), *written)
         ctx.turns = [each.turns for each in kept]
-        ctx.net, ctx.has_state = how.net, how.state is not None
+        ctx.net, ctx.given = how.net, how.given.hollow
         return tuple(outputs)
 
     @staticmethod
@@ -237,7 +270,7 @@ class Pass(torch.autograd.Function):  # type: ignore[misc]  # as above
             cache = ctx.frame.filled([unkept(Kept(*each), shared) for each in saved])
             dstate = _filled(signature.states(ctx.net, dy.shape[1]), map(shared.array, dfinal))
             grads = ctx.net.backward(cache, shared.array(dy), dstate)
-            found = (grads.x, grads.params, grads.state if ctx.has_state else ())
+            found = (grads.x, grads.params, ctx.given.gradients(grads))
             gradients = tuple(shared.tensor(array) for _, array in leaves(found))
         if torch.is_grad_enabled():  # with create_graph=True
             recorded = [each for each in (*ctx.saved_tensors, dy, *dfinal) if each.requires_grad]
@@ -276,12 +309,13 @@ def _filled(tree: Tree, flat: Iterable[Any]) -> Tree:
 def _name(path: str) -> str:
     """Return torch's name of a parameter: ``weight_ih_l0_reverse`` for params[0][1].weight_ih."""
     layer, direction, field = PATH.fullmatch(path).groups()  # type: ignore[union-attr]
-    return f"{field.replace('.', '_')}_l{layer}{'_reverse' if direction == '1' else ''}"
+    field = "weight_hr" if field == "extra.weight_hr" else field.replace(".", "_")
+    return f"{field}_l{layer}{'_reverse' if direction == '1' else ''}"
 
 
-def _turned(mask: Any) -> Any:
-    """Return a mask (B, T) as (T, B); the net refuses other shapes."""
-    return mask.transpose(0, 1) if getattr(mask, "ndim", 0) == 2 else mask  # noqa: PLR2004
+def _turned(tensor: Any) -> Any:
+    """Return a tensor (B, T, ...) as (T, B, ...); the net refuses other shapes."""
+    return tensor.transpose(0, 1) if getattr(tensor, "ndim", 0) > 1 else tensor
 
 
 def _check(name: str, tensor: Any, like: Any) -> None:

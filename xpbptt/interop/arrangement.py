@@ -101,13 +101,21 @@ class Layout:
 
 
 class Sizes(NamedTuple):
-    """The sizes of a net, H of each layer, and how its gates are called, in order."""
+    """The sizes of a net, H of each layer, and how its gates are called, in order.
+
+    `projected` is the size P to which the outputs of all layers are projected; 0 if they are not.
+    """
 
     inputs: int
     hidden: tuple[int, ...]
     gates: tuple[str, ...]
     directions: int
+    projected: int = 0
+
+    def output(self, layer: int) -> int:
+        """Return the size of the output of a layer in one direction."""
+        return self.projected or self.hidden[layer]
 
     def width(self, layer: int) -> int:
         """Return the size of the input of a layer."""
-        return self.directions * self.hidden[layer - 1] if layer else self.inputs
+        return self.directions * self.output(layer - 1) if layer else self.inputs

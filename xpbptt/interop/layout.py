@@ -238,7 +238,7 @@ def _shape(place: int, layout: Layout, sizes: Sizes, *, layer: int) -> tuple[int
         one = len(layout.names) == MATRICES + 1
         shapes = {"sum": (rows,), "rows": (2, rows), "halves": (2 * rows,)}
         return shapes[layout.one_bias] if one else (rows,)
-    columns = hidden if place else sizes.width(layer)
+    columns = sizes.output(layer) if place else sizes.width(layer)
     return (columns, rows) if layout.transposed else (rows, columns)
 
 

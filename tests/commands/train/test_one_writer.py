@@ -77,7 +77,7 @@ def test_two_processes_do_not_train_one_file(capsys):
         assert capsys.readouterr().err == f"xpbptt: error: {said}\n"
         other.communicate()
     assert train() == 0
-    assert {each.name for each in Path().iterdir()} == {"cats.txt", "model"}
+    assert {each.name for each in Path().iterdir()} == {"cats.txt", "model", "model.jsonl"}
 
 
 def test_the_lock_of_a_killed_process_holds_nobody():

@@ -121,7 +121,7 @@ def test_the_curve_has_the_numbers_of_the_log(numbers, capsys):
 def test_log_and_curve_without_a_name_are_beside_the_model(numbers, capsys):
     numbers(3.5, 3.25, 3.0, 3.5, 3.25, 3.0)
     Path("runs").mkdir()
-    assert train("--log", "--plot", out="runs/cats.safetensors") == 0
+    assert train("--plot", out="runs/cats.safetensors") == 0
     names = {each.name for each in Path("runs").iterdir()}
     assert names == {"cats.safetensors", "cats.jsonl", "cats.png"}
     assert [each["step"] for each in log.read(Path("runs/cats.jsonl"))[1:]] == [1, 2, 3]

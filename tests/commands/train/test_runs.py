@@ -21,7 +21,7 @@ from xpbptt._arrays.tree import map_leaves
 from xpbptt.commands.base.errors import NotFiniteError, TrainingError
 from xpbptt.commands.base.terminal import Lossy, one_line, plain, shown
 from xpbptt.commands.main import main
-from xpbptt.commands.train import checkpoint, keeper, loop
+from xpbptt.commands.train import checkpoint, keeper, log, loop
 from xpbptt.commands.train.display import Display
 from xpbptt.commands.train.keeper import Keeper
 from xpbptt.commands.train.loop import Budget, Report
@@ -114,7 +114,7 @@ def test_a_run_that_crashes_has_been_saved_on_the_way(each_step, monkeypatch):
         with pytest.raises(CrashError):
             train(steps=40)
     assert step_of() == 11
-    assert names() == {"cats.txt", "model"}
+    assert names() == {"cats.txt", "model", "model.jsonl"}
     assert resume(29) == 0
     assert step_of() == 40
     assert_same_as_straight()
@@ -272,7 +272,10 @@ def test_a_process_that_gets_a_signal_leaves_a_whole_file(number, code):
     assert step_of() > 2
     assert_same_as_straight()
     assert resume(1) == 0
-    assert names() == {"cats.txt", "model", "straight"}
+    assert names() == {"cats.txt", "model", "model.jsonl", "straight", "straight.jsonl"}
+    steps = [entry["step"] for entry in log.read(Path("model.jsonl"))[1:]]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == step_of()
 
 
 # Kills while a file is written
@@ -332,7 +335,7 @@ def test_the_next_run_removes_the_temporary_files_of_those_that_were_killed(work
     (workplace / ".model.00000000.tmp").symlink_to("cats.txt")
     (workplace / ".model.11111111.tmp").mkdir()
     assert train() == 0
-    stay = {"cats.txt", "model", ".model.00000000.tmp", ".model.11111111.tmp"}
+    stay = {"cats.txt", "model", "model.jsonl", ".model.00000000.tmp", ".model.11111111.tmp"}
     assert names() == others | stay
 
 

@@ -4,6 +4,20 @@ from mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
+        "the layer above a projection reads as many columns as there are units",
+        "interop/arrangement.py",
+        "self.directions * self.output(layer - 1)",
+        "self.directions * self.hidden[layer - 1]",
+        "tests/interop/test_projection.py::test_there_and_back",
+    ),
+    Mutant(
+        "the gradient of the state that resets restore is that of the first one",
+        "bridges/given.py",
+        "getattr(grads, name) for name in names",
+        'getattr(grads, name.replace("initial", "state")) for name in names',
+        "tests/bridges/test_torch.py::test_gradients_with_resets_are_those_of_the_parts_alone",
+    ),
+    Mutant(
         "a gate that is 1 - ours keeps its sign",
         "interop/blocks.py",
         "-found[gate] if gate in complement else found[gate]",

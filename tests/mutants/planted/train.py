@@ -4,6 +4,14 @@ from mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
+        "a run that saves nothing replaces the log of the model that is there",
+        "commands/train/log.py",
+        "        else:\n            self._waiting += _line(entry)",
+        "        else:\n            self.begin()",
+        "tests/commands/train/test_log.py"
+        "::test_a_run_that_saves_nothing_leaves_the_log_of_the_model_that_is_there",
+    ),
+    Mutant(
         "a text takes four bytes a character",
         "commands/train/encode.py",
         '("uint8", "uint16", "int32")',
@@ -49,8 +57,8 @@ MUTANTS = [
     Mutant(
         "the log of a model with the log's suffix is written over the model",
         "commands/train/command.py",
-        "out.with_name(out.name + suffix) if beside == out else beside",
-        "beside",
+        'out.with_name(out.name.removesuffix(".safetensors") + suffix)',
+        "out.with_suffix(suffix)",
         "tests/commands/train/test_options.py::"
         "test_log_and_curve_without_a_name_are_beside_the_model",
     ),

@@ -121,7 +121,7 @@ def rewind(
         made, dbefore = _step_back(
             recurrence, params, at(residuals, t), around, zones.at(zoned, t), noise, xp=xp
         )
-        records.write(t, made)
+        records.write(t, counted(made, None if mask is None else mask[t, ...], xp=xp))
         if back.watch.trace:
             norms.write(t, tuple(norm([part], xp=xp) for part in dnew))
         if back.watch.clip is not None:
@@ -135,7 +135,7 @@ def rewind(
             dstate = recurrence.state(*(xp.zeros_like(part) for part in dstate))
         after = last
     before_each = inputs.multiplied(recurrence, before_each, xp=xp)
-    every = counted(records.stacked(), mask, xp=xp)
+    every = records.stacked()
     dparams, dx = accumulate(recurrence, back.watch, params, x, before_each, every, xp=xp)
     dparams = map_leaves(partial(narrowed, dtype=dy.dtype, xp=xp), dparams)  # no scalars
     trace = None

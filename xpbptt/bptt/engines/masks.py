@@ -14,10 +14,10 @@ from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 
 
 def blank(array: AnyArray, mask: AnyArray | None, *, xp: Namespace) -> AnyArray:
-    """Return `array` (T, B, …) with zeros where the mask (T, B) is False."""
+    """Return `array` (T, B, …) with zeros where the mask (T, B) is False; or both without T."""
     if mask is None:
         return array
-    for _ in array.shape[2:]:
+    for _ in array.shape[len(mask.shape) :]:
         mask = mask[..., None]
     return xp.where(mask, array, _zero(array, xp=xp))
 
@@ -47,7 +47,7 @@ def taken(column: AnyArray | None, dnew: Any, *, xp: Namespace) -> Any:
 
 
 def counted(records: Arrays, mask: AnyArray | None, *, xp: Namespace) -> Arrays:
-    """Return the records (T, B, …) of steps with zeros for those that are masked.
+    """Return the records of a step (B, …), or of all (T, B, …), with zeros where it is masked.
 
     A cell may have made NaN of the zeros that arrive there, as where it divides by a state.
     """

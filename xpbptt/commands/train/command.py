@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ from xpbptt.commands.train.host import to_device
 from xpbptt.commands.train.interrupt import Interrupt
 from xpbptt.commands.train.job import Job, prepare
 from xpbptt.commands.train.keeper import Keeper
-from xpbptt.commands.train.log import Log, read
+from xpbptt.commands.train.log import Log, check_place, read
 from xpbptt.commands.train.ranks import Ranks
 from xpbptt.commands.train.settings import NAMES
 from xpbptt.commands.train.train import TrainState
@@ -125,11 +126,18 @@ def _check_and_run(job: Job, chosen: argparse.Namespace, out: Path, together: Ra
     if best is not None:
         checkpoint.check_writable(best, overwrite=chosen.overwrite or chosen.resume is not None)
     log_path, picture = _beside(chosen.log, out, ".jsonl"), _beside(chosen.plot, out, ".png")
+    # A log without a name belongs to the model beside it.
+    goes_on = chosen.resume is not None and (bool(chosen.log) or _same(chosen.resume or out, out))
+    if log_path is not None:
+        check_place(log_path, goes_on=goes_on, overwrite=chosen.overwrite)
+        if _same(log_path, out):
+            message = f"--log {log_path} is the file of the model: give another one"
+            raise UserError(message)
     if picture is not None:
         curve.check(picture)
     compared = {"bigram": baselines.bigram(job.corpus), "unigram": baselines.unigram(job.corpus)}
     complain = partial(print, file=sys.stderr, flush=True)
-    log = Log(log_path, compared, goes_on=chosen.resume is not None, complain=complain)
+    log = Log(log_path, compared, goes_on=goes_on, complain=complain)
     beside = _introduce(job, compared, together)
     job, reason = job.with_threads(chosen.threads)
     if reason:
@@ -148,8 +156,12 @@ def _beside(given: str | None, out: Path, suffix: str) -> Path | None:
         return None
     if given:
         return Path(given)
-    beside = out.with_suffix(suffix)
-    return out.with_name(out.name + suffix) if beside == out else beside
+    return out.with_name(out.name.removesuffix(".safetensors") + suffix)
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    """Tell whether two paths lead to one file."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _run(
@@ -169,7 +181,7 @@ def _run(
         Display(sys.stderr, budget, beside) as display,
         Interrupt(display.acknowledge) as interrupt,
     ):
-        keeper = Keeper(job, out, complain=display.say, best=best, before=before)
+        keeper = Keeper(job, out, complain=display.say, best=best, before=before, saved=log.begin)
 
         def keep(progress: TrainState, bits: float | None) -> None:
             keeper.offer(progress, bits)

@@ -30,6 +30,8 @@ class Keeper:
         Where the model with the best number on the held-out text is kept, beside the last one.
     before : float, optional
         The number of the model that is there.
+    saved : callable, optional
+        Called after each saving.
 
     Attributes
     ----------
@@ -45,8 +47,10 @@ class Keeper:
         complain: Callable[[str], None],
         best: Path | None = None,
         before: float = math.inf,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         self.waited = 0
+        self._on_saved = saved
         self._best_path = best
         self._job = job
         self._path = path
@@ -93,6 +97,7 @@ class Keeper:
         stored = self._job.stored(progress, bits)
         checkpoint.save(self._path, stored)
         self._saved = progress.moments.step
+        self._on_saved()
         if is_best and self._best_path is not None:
             checkpoint.save(self._best_path, stored)
         return stored

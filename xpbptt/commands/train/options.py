@@ -53,10 +53,11 @@ def add_train(commands: Any, run: Command) -> None:
     about = "threads of matrix products (default: the faster of one and all; as before on --resume)"
     add("--threads", type=number(int, 1), metavar="N", help=about)
     about = (
-        "write a line of JSON for each report to this file; `xpbptt plot` draws it (default FILE: "
+        "write a line of JSON for each report to this file; `xpbptt plot` draws it (default: "
         "beside the model, as model.jsonl)"
     )
-    add("--log", nargs="?", const="", metavar="FILE", help=about)
+    add("--log", nargs="?", const="", default="", metavar="FILE", help=about)
+    add("--no-log", dest="log", action="store_const", const=None, help="write no log")
     about = (
         f"draw the curve to this file at the end: {', '.join(curve.SUFFIXES)} (default FILE: "
         "beside the model, as model.png)"
@@ -67,7 +68,7 @@ def add_train(commands: Any, run: Command) -> None:
     add(
         "--prompt", default="", metavar="TEXT", help="the text that the sample at the end continues"
     )
-    about = "replace the model that is there"
+    about = "replace the model that is there, and its log"
     add("--overwrite", action="store_true", help=about)
     about = "go on with a saved model and its settings (default FILE: that of --out)"
     add("--resume", nargs="?", const="", metavar="FILE", help=about)
@@ -125,6 +126,6 @@ def add_plot(commands: Any, run: Command) -> None:
     about = "draw the curve of a training run from its log"
     plot = commands.add_parser("plot", help=about, description=about, epilog=EPILOG)
     plot.set_defaults(run=run)
-    plot.add_argument("log", metavar="LOG", help="what `xpbptt train --log LOG` wrote")
+    plot.add_argument("log", metavar="LOG", help="what `xpbptt train` wrote beside a model")
     about = f"where to: {', '.join(curve.SUFFIXES)} (default: LOG{curve.SUFFIXES[0]})"
     plot.add_argument("--out", metavar="FILE", help=about)
