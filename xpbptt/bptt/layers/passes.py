@@ -44,8 +44,14 @@ def steps(function: Callable[..., Any]) -> Callable[..., Steps[Any]]:
 
 def alone(generator: Steps[ResultT]) -> ResultT:
     """Run a pass to its end and return what it returns."""
-    result: ResultT = _Running(generator).end()
-    return result
+    while True:
+        try:
+            call = next(generator)
+        except StopIteration as end:
+            result: ResultT = end.value
+            return result
+        call.run(*call.given)
+        del call  # or its arrays are still there when the next ones are made
 
 
 def together(one: Steps[Any], other: Steps[Any]) -> tuple[Any, Any]:
