@@ -38,7 +38,7 @@ BACKENDS = [
 # Of the tests that run once on each library one in so many is run, always the same ones: JAX
 # compiles most of what a test computes anew, a second and more, and array-api-strict is slow.
 # `nox -s "tests(jax)" -- --share 1` runs all.
-SHARES = {"array-api-strict": 4, "jax": 4}
+SHARES = {"array-api-strict": 4, "jax": 6}
 # In a process each: the session `commands` runs them, and the quick one does not.
 COMMANDS = ("tests/commands", "tests/mutants")
 
