@@ -494,7 +494,7 @@ class TestBadInput:
             ({"x": lambda t: t.ones(T, B, I, device="meta")}, ValueError, "`x` is on device meta"),
             ({"mask": lambda t: t.ones(T, B)}, TypeError, "`mask` must be an array of booleans"),
             ({"mask": lambda t: t.ones(B, T).bool()}, ValueError, "`mask` has shape"),
-            ({"mask": [[True]]}, TypeError, r"`mask\[0\]\[0\]` must be a dense tensor"),
+            ({"mask": [[True]]}, TypeError, r"`mask` must be a dense tensor"),
             ({"reset": lambda t: t.ones(T, B)}, TypeError, "`reset` must be an array of booleans"),
             ({"reset": lambda t: t.ones(B, T).bool()}, ValueError, "`reset` has shape"),
             ({"reset": np.ones((T, B), bool)}, TypeError, "`reset` must be a dense tensor"),

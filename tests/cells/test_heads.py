@@ -157,6 +157,22 @@ def test_what_makes_no_heads_is_refused(make, error, text):
         make()
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_of_no_sequences(xp, make_case, both):
+    case = make_case(xpbptt.SLSTM(I, H, heads=3, bidirectional=both), batch=0)
+    *_, cache = case.net.forward(case.params, case.x, case.state)
+    for each, lead in (({}, ()), ({"per_sample": True}, (0,))):
+        grads = case.net.backward(cache, case.dy, case.dstate, **each)
+        for found, param in zip(flatten(grads.params), flatten(case.params), strict=True):
+            assert found.shape == (*lead, *param.shape)
+
+
+def test_a_rule_of_w_hh_draws_each_head(xp):
+    (weights,) = xpbptt.SLSTM(I, H, heads=3).init(0, xp=xp, dtype="float64", recurrent="orthogonal")
+    for block in np.split(host(weights.weight_hh), 4 * 3):
+        np.testing.assert_allclose(block.T @ block, np.eye(2), atol=1e-12)
+
+
 @pytest.mark.usefixtures("xp")
 def test_they_have_no_place_in_torch():
     params = xpbptt.SLSTM(I, H, heads=3).init(0)

@@ -7,7 +7,7 @@ import pytest
 from helpers import cover, host
 
 import xpbptt
-from xpbptt._arrays.tree import leaves
+from xpbptt._arrays.tree import leaves, map_leaves
 
 T, B, I, H = 6, 4, 3, 5
 
@@ -180,3 +180,16 @@ def test_a_cell_that_returns_no_gradient_of_it_is_refused():
     params, x, _, dt, _ = arrays(xpbptt.Net(TWO, I, H), np, 2)
     with pytest.raises(TypeError, match="must return `ddt` as a tuple of 2 arrays"):
         net.infer(params, x, dt=dt)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_all_that_is_returned_is_in_the_byte_order_of_the_input(both):
+    net, swapped = xpbptt.CfC(I, H, bidirectional=both), np.dtype("float64").newbyteorder()
+    params = map_leaves(lambda p: p.astype(swapped), net.init(0, dtype="float64"))
+    x, dt = np.ones((T, B, I), swapped), np.ones((T, B), swapped)
+    y, state, cache = net.forward(params, x, dt=dt)
+    returned = [y, state, tuple(net.backward(cache, y))[:4], net.infer(params, x, dt=dt)]
+    if not both:
+        returned.append(net.step(params, x[0], dt=dt[0]))
+    for path, array in leaves(tuple(returned)):
+        assert array.dtype == swapped, path

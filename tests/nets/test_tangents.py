@@ -272,6 +272,8 @@ def test_a_side_input_is_needed(xp):
     params, x = net.init(0, xp=xp, dtype=xp.float64), xp.ones((T, B, I), dtype=xp.float64)
     with pytest.raises(ValueError, match="`dt` is needed by CfC"):
         net.jvp(params, x, tangents=(None, x, None))
+    with pytest.raises(TypeError, match="`dt` must be an array of an Array API library, got list"):
+        net.jvp(params, x, tangents=(None, x, None), dt=[1])
 
 
 def test_a_tangent_of_what_is_not_given_is_refused(make_case):

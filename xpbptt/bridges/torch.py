@@ -141,6 +141,9 @@ class Module(torch.nn.Module):  # type: ignore[misc]  # torch is not seen by the
         state : tree of tensors (B, H)
             The state after the last step of each sequence.
         """
+        for name, tensor in (("mask", mask), ("dt", dt), ("reset", reset)):
+            if tensor is not None:
+                _check_tensor(name, tensor)
         if self.batch_first:
             mask, dt, reset = map(_turned, (mask, dt, reset))
         given = Given(state, dt, initial, mask, reset)

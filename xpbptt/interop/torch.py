@@ -131,6 +131,9 @@ def to_state_dict(
 
     Notes
     -----
+    A net with heads has no place in torch; it is refused unless its gates and heads together look
+    like the gates of a cell of torch, as one gate with three heads does.
+
     ``torch.nn.GRU`` resets after the product. The parameters of a GRU with the reset before it
     have the same names and shapes, so they cannot be told apart here, but give other outputs there.
     """

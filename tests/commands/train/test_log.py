@@ -138,6 +138,31 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_training(given, sai
     assert names() == {"cats.txt"}
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--log", "model.best.safetensors"),
+            "--log model.best.safetensors is the file of the best",
+        ),
+        (("--log", "a.svg", "--plot", "a.svg"), "--plot a.svg is the file of --log"),
+    ],
+)
+def test_two_things_in_one_file_are_refused(options, said, capsys):
+    assert train("--keep-best", *options) == 2
+    assert said in capsys.readouterr().err
+    assert names() == {"cats.txt"}
+
+
+def test_the_log_of_a_model_that_is_replaced_without_one_goes():
+    assert train() == 0
+    assert train("--overwrite", "--no-log") == 0
+    assert not LOG.exists()
+    LOG.write_text("mine")
+    assert train("--overwrite", "--no-log") == 0
+    assert LOG.read_text() == "mine"
+
+
 def test_a_folder_without_leave_is_refused(monkeypatch):
     """As by a probe that fails, because the superuser may write everywhere."""
 

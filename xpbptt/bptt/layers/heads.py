@@ -2,7 +2,8 @@
 
 W_hh is kept as the blocks on the diagonal, (G·H, H/heads): a row has the weights of the units of
 its own head. The layer inside multiplies by the whole matrix, with zeros between the heads, so that
-any engine runs it; of the gradient of that matrix the blocks are taken.
+any engine runs it; of the gradient of that matrix the blocks are taken. A NaN or infinity of one
+head therefore reaches the others, as zero times NaN is NaN.
 """
 
 from typing import Any
@@ -91,7 +92,7 @@ def _blocks(matrix: AnyArray, heads: int, *, xp: Namespace) -> AnyArray:
     """Return the blocks (…, G·H, H/heads) on the diagonal of matrices (…, G·H, H)."""
     *lead, rows, columns = matrix.shape
     size = columns // heads
-    parts = xp.reshape(matrix, (*lead, -1, heads, size, heads, size))
+    parts = xp.reshape(matrix, (*lead, rows // columns, heads, size, heads, size))
     kept = xp.where(_same(heads, matrix, xp=xp), parts, xp.zeros_like(parts))
     return xp.reshape(xp.sum(kept, axis=-2), (*lead, rows, size))
 

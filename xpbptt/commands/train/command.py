@@ -130,14 +130,14 @@ def _check_and_run(job: Job, chosen: argparse.Namespace, out: Path, together: Ra
     goes_on = chosen.resume is not None and (bool(chosen.log) or _same(chosen.resume or out, out))
     if log_path is not None:
         check_place(log_path, goes_on=goes_on, overwrite=chosen.overwrite)
-        if _same(log_path, out):
-            message = f"--log {log_path} is the file of the model: give another one"
-            raise UserError(message)
     if picture is not None:
         curve.check(picture)
+    _check_apart({"--log": log_path, "--plot": picture}, out, best)
     compared = {"bigram": baselines.bigram(job.corpus), "unigram": baselines.unigram(job.corpus)}
     complain = partial(print, file=sys.stderr, flush=True)
-    log = Log(log_path, compared, goes_on=goes_on, complain=complain)
+    # Without a log of this run, that of the model it replaces would go on with the next one.
+    stale = _beside("", out, ".jsonl") if chosen.overwrite and log_path is None else None
+    log = Log(log_path, compared, goes_on=goes_on, complain=complain, stale=stale)
     beside = _introduce(job, compared, together)
     job, reason = job.with_threads(chosen.threads)
     if reason:
@@ -157,6 +157,21 @@ def _beside(given: str | None, out: Path, suffix: str) -> Path | None:
     if given:
         return Path(given)
     return out.with_name(out.name.removesuffix(".safetensors") + suffix)
+
+
+def _check_apart(files: dict[str, Path | None], out: Path, best: Path | None) -> None:
+    """Refuse a file of an option that is the model's, the best model's or another option's."""
+    taken = [(out, "the file of the model")]
+    if best is not None:
+        taken.append((best, "the file of the best model"))
+    for option, path in files.items():
+        if path is None:
+            continue
+        for other, name in taken:
+            if _same(path, other):
+                message = f"{option} {path} is {name}: give another one"
+                raise UserError(message)
+        taken.append((path, f"the file of {option}"))
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

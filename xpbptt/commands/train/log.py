@@ -30,6 +30,9 @@ class Log:
         Whether the file is continued, of a run that is resumed.
     complain : callable
         Called with a line where the file cannot be written; the run goes on without it.
+    stale : Path, optional
+        The log of a model that is replaced, to be removed when this run has begun; a file that is
+        no log stays.
 
     Attributes
     ----------
@@ -44,6 +47,7 @@ class Log:
         *,
         goes_on: bool,
         complain: Callable[[str], None],
+        stale: Path | None = None,
     ) -> None:
         found = _found(path) if path and goes_on else []
         self.entries: list[Entry] = found or [{"baselines": dict(baselines)}]
@@ -52,12 +56,14 @@ class Log:
         self._path = path
         self._complain = complain
         self._last: Report | None = None
+        self._stale = stale
 
     def begin(self) -> None:
         """Write what there is, and from now on each entry at once."""
         if self._waiting is not None:
             self._write(self._waiting, self._mode)
             self._waiting = None
+            self._remove_stale()
 
     def add(self, report: Report) -> None:
         """Add a report, in place of any of the same step or of later ones."""
@@ -77,6 +83,15 @@ class Log:
         """Add what was measured of the finished model to the last report."""
         if self._last is not None:
             self.add(self._last._replace(held_out=held_out, held_out_is_new=True))
+
+    def _remove_stale(self) -> None:
+        try:
+            if self._stale is not None and _found(self._stale):
+                self._stale.unlink()
+        except UserError:  # it is no log
+            return
+        except OSError as error:
+            self._complain(f"{self._stale}, of the model before, stays: {error.strerror}")
 
     def _write(self, text: str, mode: str) -> None:
         if self._path is None:

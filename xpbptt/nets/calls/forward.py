@@ -149,7 +149,7 @@ class Forward(Base[WeightsT, StateT, TraceT]):
         memory = self._memory(x.shape[0], x.shape[1], size, form)
         run = Run(mask, bptt.plan(x.shape[0], memory), key, reset, states)
         y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
-        y, final = door.in_order((y, final), x)
+        y, final = door.in_order((y, final), given)
         cache = Cache(self, given, layers, initial is not None, dt is None or len(dt.shape) == 2)  # noqa: PLR2004 - (T, B)
         if not states:
             return y, final, cache

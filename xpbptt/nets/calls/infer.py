@@ -116,9 +116,10 @@ class Infer(Base[WeightsT, StateT, TraceT]):
         """
         check.true_or_false("states", states)
         xp, params, start = self._door.infer(params, x, state, mask, reset, initial)
+        wide = x
         if dt is not None or self.recurrence.side:
-            x = beside(self, x, dt, xp=xp)
+            wide = beside(self, x, dt, xp=xp)
         run = Run(mask, reset=reset, states=states)
-        y, final = self._layer.infer(params, x, start, run, xp=xp)
+        y, final = self._layer.infer(params, wide, start, run, xp=xp)
         y, final = door.in_order((y, final), x)
         return (y, *apart(final)) if states else (y, final)

@@ -47,8 +47,8 @@ class Init(Base[WeightsT, StateT, TraceT]):
             The bias of the forget gate f, the sum of `bias_ih` and `bias_hh`; 1.0 lets an LSTM
             remember from the start [1]_.
         recurrent, input : {"orthogonal", "glorot"} or callable, optional
-            How W_hh and W_ih are drawn, each gate's block by itself. A callable takes a
-            ``numpy.random.Generator`` and a shape, and returns the numbers.
+            How W_hh and W_ih are drawn, each gate's block by itself, of W_hh each head's, too. A
+            callable takes a ``numpy.random.Generator`` and a shape, and returns the numbers.
         parameters : dict of str to callable, optional
             The same for whole parameters by their names, as ``{"bias_ih": f}`` or ``"extra.decay"``
             of a cell's own, in every layer and direction.

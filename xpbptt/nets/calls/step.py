@@ -65,10 +65,11 @@ class Step(Base[WeightsT, StateT, TraceT]):
         (2, 5)
         """
         xp, params, before = self._door.step(params, x_t, state, reset, initial)
+        wide = x_t
         if dt is not None or self.recurrence.side:
-            x_t = beside(self, x_t, dt, xp=xp)
+            wide = beside(self, x_t, dt, xp=xp)
         step: Any = self._layer.step  # the door has refused a net without one
-        y_t, after = step(params, x_t, before, xp=xp)
+        y_t, after = step(params, wide, before, xp=xp)
         return door.in_order((y_t, after), x_t)  # type: ignore[no-any-return]
 
     def stream(

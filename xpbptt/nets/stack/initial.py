@@ -122,7 +122,8 @@ def _changed(
         rule = getattr(rules, name)
         if rule is not None:
             weight = getattr(params, field)
-            params = params._replace(**{field: _blocks(name, weight, hidden, random, rule)})
+            rows = hidden // net.heads if field == "weight_hh" else hidden
+            params = params._replace(**{field: _blocks(name, weight, rows, random, rule)})
     if rules.forget_bias is not None:
         params = _with_forget_bias(net, params, hidden, float(rules.forget_bias))
     for path, function in (rules.parameters or {}).items():
@@ -131,12 +132,12 @@ def _changed(
 
 
 def _blocks(
-    name: str, weight: Any, hidden: int, random: np.random.Generator, rule: str | Draw
+    name: str, weight: Any, rows: int, random: np.random.Generator, rule: str | Draw
 ) -> Any:
-    """Return a weight whose gates are drawn one by one."""
+    """Return a weight that is drawn in blocks of so many rows: its gates, and of W_hh the heads."""
     function = NAMED[rule] if isinstance(rule, str) else rule
-    count = weight.shape[0] // hidden
-    shape = (hidden, *weight.shape[1:])
+    count = weight.shape[0] // rows
+    shape = (rows, *weight.shape[1:])
     return np.concatenate([_drawn(name, function, random, shape) for _ in range(count)])
 
 

@@ -74,7 +74,7 @@ def begun(
         The side input.
     """
     xp, params, start, key = given
-    along = _direction(tangents)
+    along, wide = _direction(tangents), beside(net, x, dt, xp=xp)
     state, initial = apart(start) if _has_initial(start) else (start, None)
     shapes = signature.states(net, x.shape[1])
     expected = {
@@ -89,7 +89,7 @@ def begun(
     if initial is not None:
         begin = paired(Start, begin, lifted(initial, checked["initial"], xp=xp))
     run = run._replace(plan=KeepAll().plan(x.shape[0], UNASKED), key=key)
-    wide, of_x = beside(net, x, dt, xp=xp), checked["x"]
+    of_x = checked["x"]
     if dt is not None and (of_x is not None or checked["dt"] is not None):
         of_x = xp.zeros_like(x) if of_x is None else of_x
         of_dt = xp.zeros_like(dt) if checked["dt"] is None else checked["dt"]
