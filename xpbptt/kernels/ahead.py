@@ -45,7 +45,7 @@ class Forward(NamedTuple):
 @once
 def forward(cell: Cell, form: Form = PLAIN) -> Forward:
     """Trace the step forward."""
-    form = form._replace(states=False)  # they make no difference here
+    form = form._replace(states=False, adds=False)  # they make no difference here
     graph = Graph()
     before = state_before(cell, graph, places.states(cell), form)
     new, kept = _forward(cell, graph, places.products(cell), before)

@@ -23,7 +23,7 @@ class Backward(NamedTuple):
         The step; the same that also writes the gradient that arrives at each step.
     records : tuple of Buffer
         The record of every step: du; dv, where it differs from du; the gradients of the cell's
-        own parameters for each sequence.
+        own parameters for each sequence, if the form adds them up those of all steps so far.
     direct : bool
         Whether the gradient of the part that the product reads has a part that is not a product.
     carried : tuple of Buffer
@@ -98,11 +98,12 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
         for block, gates in zip(blocks, records.values(), strict=True)
         for k, gate in enumerate(gates)
     ]
-    own = places.extras(cell, gradient=True)
+    own = places.dextras(cell, added=form.adds)
+    so_far = [load(graph, part.at()) if form.adds else None for part in own]
     writes += [
-        (part.at(), chosen(value))
+        (part.at(), _total(chosen(value), before))
         for named in dextra
-        for part, value in zip(own, named, strict=True)
+        for part, value, before in zip(own, named, so_far, strict=True)
     ]
     sides = places.side(cell, gradient=True)
     writes += [(part.at(), chosen(value)) for part, value in zip(sides, ddt, strict=True)]

@@ -108,6 +108,7 @@ def _compiled(
     if loop is None or dtype not in target.dtypes:
         what = f"the engine {name}" if loop is None else str(dtype)
         return f"{what} is not compiled on this library"
+    form = form._replace(adds=target.adds and cell.extra is not None)
     try:
         forward = programs.forward(cell, form)
         backward = programs.backward(cell, form)

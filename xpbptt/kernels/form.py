@@ -18,6 +18,9 @@ class Form(NamedTuple):
         Whether what W_hh reads is multiplied by factors, as in recurrent dropout.
     zoned : tuple of bool
         Which parts of the state are left what they were here and there, as by zoneout.
+    adds : bool
+        Whether the steps back add up the gradients of the cell's own parameters, (B, …), instead
+        of recording them at each step.
     """
 
     masked: bool = False
@@ -25,6 +28,7 @@ class Form(NamedTuple):
     states: bool = False
     drops: bool = False
     zoned: tuple[bool, ...] = ()
+    adds: bool = False
 
     @property
     def label(self) -> str:

@@ -1,14 +1,14 @@
 """The phases of a program with sums over the hidden units: each goes over all units of a sequence.
 
 A sum is complete only after all units, so what depends on it is computed in a later phase. What an
-earlier phase has computed is computed again, or kept where that would take long. A buffer that is
-also read is written in the last phase, the others as soon as their values are known.
+earlier phase has computed is computed again, or kept where that would take long. A buffer is
+written as soon as its value is known and it is no longer read.
 """
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from xpbptt.kernels.program import LEAVES, LOADS, Program, Store, live
+from xpbptt.kernels.program import LEAVES, LOADS, Buffer, Program, Store, live
 from xpbptt.kernels.symbols import SUMS, UNARY, Node
 
 LONG = UNARY - {"abs", "floor"} | {"sigmoid", "pow", "divide"}
@@ -49,18 +49,21 @@ def phases(program: Program, keep: Collection[str] = LONG) -> tuple[Phase, ...]:
         level[place] = max(under, default=0) + (operation in SUMS)
     last = max(level.values(), default=0)
     sums = {place for place in level if nodes[place].operation in SUMS}
-    read = {nodes[place].operands[0].buffer for place in level if nodes[place].operation in LOADS}
-    stores = [
-        (last if store.access.buffer in read else level[store.place], store)
-        for store in program.stores
-        if "j" in store.access.buffer.axes
-    ]
+    stores = [store for store in program.stores if "j" in store.access.buffer.axes]
+    when = {store: level[store.place] for store in stores}
 
     def needed(phase: int, stop: set[int]) -> list[int]:
         roots = [nodes[s].operands[0] for s in sums if level[s] == phase + 1]
-        roots += [store.place for when, store in stores if when == phase]
+        roots += [store.place for store in stores if when[store] == phase]
         return [place for place in live(nodes, roots, stop) if place not in sums]
 
+    def read(phase: int) -> set[Buffer]:
+        loads = (nodes[place] for place in needed(phase, sums))
+        return {node.operands[0].buffer for node in loads if node.operation in LOADS}
+
+    for phase in range(last, 0, -1):
+        while early := [s for s in stores if when[s] < phase and s.access.buffer in read(phase)]:
+            when |= dict.fromkeys(early, phase)
     wanted = [set(needed(phase, sums)) for phase in range(last + 1)]
     found, at_hand = [], set[int]()
     for phase in range(last + 1):
@@ -71,7 +74,7 @@ def phases(program: Program, keep: Collection[str] = LONG) -> tuple[Phase, ...]:
         kept = tuple(p for p in fresh if p in later and nodes[p].operation in keep)
         at_hand |= set(kept)
         taken = tuple(sorted(s for s in sums if level[s] == phase + 1))
-        written = tuple(store for when, store in stores if when == phase)
+        written = tuple(store for store in stores if when[store] == phase)
         found.append(Phase(fresh, known, kept, taken, written))
     return tuple(found)
 

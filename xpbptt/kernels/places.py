@@ -88,8 +88,8 @@ def side(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
     return [Buffer(f"{letter}side_{k}", "tb1") for k in range(cell.side)]
 
 
-def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
-    """Return the buffers of the cell's own parameters, or of their gradients for each sequence."""
+def extras(cell: Cell) -> list[Buffer]:
+    """Return the buffers of the cell's own parameters."""
     if cell.extra is None:
         return []
     shapes = cell.extra(SIZE)  # noqa: S610 - not a query
@@ -99,7 +99,11 @@ def extras(cell: Cell, *, gradient: bool = False) -> list[Buffer]:
         if axes not in {"", "1", "j", "11", "1j"} or {*shape} - {1, SIZE}:
             message = f"its own parameter `{field}` has a shape that (B, H) is not broadcast with"
             raise Untraceable(message)
-        found.append(
-            Buffer(f"dextra_{field}", f"tb{axes}") if gradient else Buffer(f"extra_{field}", axes)
-        )
+        found.append(Buffer(f"extra_{field}", axes))
     return found
+
+
+def dextras(cell: Cell, *, added: bool) -> list[Buffer]:
+    """Return the buffers of their gradients for each sequence, of every step or added up."""
+    rows = "b" if added else "tb"
+    return [Buffer(f"d{each.name}", f"{rows}{each.axes}") for each in extras(cell)]

@@ -145,6 +145,8 @@ class Target(NamedTuple):
         the products over all steps, with the part of the state that the product reads before each.
         They are added to `sums`, which is returned, if it is not None. Default: the products of
         the recurrence.
+    adds : bool
+        Whether its programs add up the gradients of a cell's own parameters over the steps.
     stream : callable or None
         ``stream(kernel, params, state) → stepper`` for the step of all layers: `step()` reads its
         `x` and returns one of its `outputs`, `state` is a copy of the state and can be set.
@@ -160,4 +162,5 @@ class Target(NamedTuple):
     plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None
     accumulate: Callable[..., tuple[Any, AnyArray]] | None = None
+    adds: bool = False
     stream: Callable[..., Any] | None = None

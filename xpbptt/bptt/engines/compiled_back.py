@@ -63,7 +63,7 @@ def _backward(
         every = segment.residuals is None or target.accumulate is None or watch.per_sample
         only = None if every else part_read
         before_each = inputs.resets.all_starts(before_each, only, xp=xp)
-    records = empty(target, made.records, inputs, size, xp=xp)
+    records = _records(compiled, inputs, size, xp=xp)
     arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(target, made.carried, inputs, size, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs)
@@ -85,19 +85,7 @@ def _backward(
     arguments = kernel, inputs.params, buffers, back.hand_back
     yield Call(compiled.loop.backward, arguments, compiled.loop.pair)
 
-    x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
-    made_records = tuple(records.values())
-    if inputs.noise is not None:
-        before_each = inputs.multiplied(of, before_each, xp=xp)
-    if target.accumulate is None or watch.per_sample:
-        dparams, dx = accumulate(of, watch, inputs.params, x, before_each, made_records, xp=xp)
-    else:
-        end = len(made_records) - compiled.cell.side
-        given_x, of_gates = multiplied(compiled, x), made_records[:end]
-        given_states = before_each[part_read]
-        dparams, dx = target.accumulate(inputs.params, given_x, given_states, of_gates, back.sums)
-        if compiled.cell.side:
-            dx = xp.concat((dx, *made_records[end:]), axis=-1)
+    dparams, dx = _of_parameters(of, compiled, inputs, back, before_each, records, xp=xp)
     if kernel.task.recurrent:
         parts[part_read] = dh + direct
     trace, initial = None, of.state(*returned.values()) if returned else None
@@ -105,6 +93,43 @@ def _backward(
         norms = (norm([part], (1, 2), xp=xp)[:, 0, 0] for part in arrivals.values())
         trace = Trace(of.state(*norms), gate_norms(of, (records["du"],), xp=xp))
     return Rewound(dparams, dx, of.state(*parts), trace, initial)
+
+
+def _records(compiled: Compiled, inputs: Inputs, size: int, *, xp: Namespace) -> Buffers:
+    """Make the buffers of the records, with zeros where steps add to them."""
+    places = compiled.backward.records
+    records = empty(compiled.target, places, inputs, size, xp=xp)
+    for each in places:
+        if "t" not in each.axes:
+            records[each.name][...] = 0
+    return records
+
+
+def _of_parameters(
+    of: Recurrence,
+    compiled: Compiled,
+    inputs: Inputs,
+    back: Back,
+    before_each: tuple[AnyArray, ...],
+    made: Buffers,
+    *,
+    xp: Namespace,
+) -> tuple[Tree, AnyArray]:
+    """Return the gradients of the parameters, and of the input, from the records."""
+    target, watch = compiled.target, back.watch
+    x = inputs.x if inputs.mask is None else blank(inputs.x, inputs.mask, xp=xp)
+    if inputs.noise is not None:
+        before_each = inputs.multiplied(of, before_each, xp=xp)
+    places = compiled.backward.records
+    records = tuple(
+        made[each.name] if "t" in each.axes else made[each.name][None, ...] for each in places
+    )
+    if target.accumulate is None or watch.per_sample:
+        return accumulate(of, watch, inputs.params, x, before_each, records, xp=xp)
+    end, of_state = len(records) - compiled.cell.side, before_each[read(compiled.cell)]
+    given_x = multiplied(compiled, x)
+    dparams, dx = target.accumulate(inputs.params, given_x, of_state, records[:end], back.sums)
+    return dparams, xp.concat((dx, *records[end:]), axis=-1) if compiled.cell.side else dx
 
 
 def _residuals(

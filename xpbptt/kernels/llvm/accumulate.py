@@ -28,8 +28,8 @@ def accumulate(
     before : array (T, B, H)
         The part of the state that the product reads, before each step.
     records : tuple of arrays
-        du and, where it differs, dv (T, B, G·H); then the gradients (T, B, H) of the cell's own
-        parameters.
+        du and, where it differs, dv (T, B, G·H); then the gradients of the cell's own parameters
+        for each sequence, (1, B, …).
     sums : Weights or None
         Gradients of the parameters that these are added to.
     """

@@ -1,4 +1,4 @@
-"""Sums of columns: the gradients of a cell's own parameters, of all steps and sequences."""
+"""Sums of columns: the gradients of a cell's own parameters, of all sequences."""
 
 import math
 from typing import Any

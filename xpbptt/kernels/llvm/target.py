@@ -49,5 +49,6 @@ TARGET = Target(
     plain=plain,
     at_once=AT_ONCE,
     accumulate=accumulate,
+    adds=True,
     stream=Stepper,
 )
