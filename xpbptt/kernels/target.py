@@ -145,6 +145,9 @@ class Target(NamedTuple):
         the products over all steps, with the part of the state that the product reads before each.
         They are added to `sums`, which is returned, if it is not None. Default: the products of
         the recurrence.
+    choose : callable or None
+        ``choose(where, initial, states)``: (T, B, H), the rows of `initial` (B, H) where `where`
+        (T, B, 1) is True, elsewhere those of `states`. Default: `where` of the namespace.
     adds : bool
         Whether its programs add up the gradients of a cell's own parameters over the steps.
     stream : callable or None
@@ -162,5 +165,6 @@ class Target(NamedTuple):
     plain: Callable[[AnyArray], AnyArray]
     at_once: int | None = None
     accumulate: Callable[..., tuple[Any, AnyArray]] | None = None
+    choose: Callable[..., AnyArray] | None = None
     adds: bool = False
     stream: Callable[..., Any] | None = None

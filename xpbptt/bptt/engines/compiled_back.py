@@ -62,7 +62,8 @@ def _backward(
     if inputs.resets is not None:
         every = segment.residuals is None or target.accumulate is None or watch.per_sample
         only = None if every else part_read
-        before_each = inputs.resets.all_starts(before_each, only, xp=xp)
+        choose = target.choose or xp.where
+        before_each = inputs.resets.all_starts(before_each, only, choose=choose)
     records = _records(compiled, inputs, size, xp=xp)
     arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(target, made.carried, inputs, size, xp=xp)

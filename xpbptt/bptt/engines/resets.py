@@ -6,6 +6,7 @@ the gradient of that state goes to the initial state instead of to the step befo
 reset like any other: the state that passes it is the initial one then.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from xpbptt._arrays.tree import map_leaves
@@ -30,16 +31,19 @@ class Resets(NamedTuple):
         """Return those of some of the steps."""
         return self._replace(where=self.where[steps, ...])
 
-    def all_starts(self, states: Arrays, only: int | None = None, *, xp: Namespace) -> Arrays:
+    def all_starts(
+        self, states: Arrays, only: int | None = None, *, choose: Callable[..., AnyArray]
+    ) -> Arrays:
         """Return the states (T, B, H) that steps start from, after the states `states`.
 
         With `only` a number, that is done of one part, and the others are left as they are.
+        `choose` is ``xp.where``, or takes what it takes.
         """
         column = self.where[..., None]
-        if only is None:
-            return chosen(column, self.initial, states, xp=xp)
-        part = xp.where(column, self.initial[only], states[only])
-        return (*states[:only], part, *states[only + 1 :])
+        return tuple(
+            choose(column, first, part) if only in {None, k} else part
+            for k, (first, part) in enumerate(zip(self.initial, states, strict=True))
+        )
 
 
 def chosen(column: AnyArray, initial: Tree, states: Tree, *, xp: Namespace) -> Arrays:
@@ -68,4 +72,4 @@ def start(resets: Resets | None, t: int, state: Tree, *, xp: Namespace) -> Tree:
 
 def starts(resets: Resets | None, states: Arrays, *, xp: Namespace) -> Arrays:
     """Return the states (T, B, H) that steps start from; `states` where nothing is reset."""
-    return states if resets is None else resets.all_starts(states, xp=xp)
+    return states if resets is None else resets.all_starts(states, choose=xp.where)

@@ -41,7 +41,9 @@ def marked(loop: Any, t: Value, b: Value) -> str:
 
 
 def started(loop: Any, t: Value, before: str) -> str:
-    """Copy the rows that the product of step `t` reads; return the address of the copy.
+    """Return the address of the rows that the product of step `t` reads.
+
+    They are copied where dropout or a reset makes them others than the state before the step.
 
     Parameters
     ----------
@@ -52,6 +54,25 @@ def started(loop: Any, t: Value, before: str) -> str:
     before : str
         The address of the state before it.
     """
+    code: Code = loop.code
+    if loop.task.drops:
+        _copy(loop, t, before)
+        copy: str = loop.frame["started"]
+        return copy
+    some, rows = code.slot("i1"), code.slot("ptr")
+    code.store("i1", 0, some)
+    code.store("ptr", before, rows)
+    with code.loop(0, loop.frame["rows"]) as b:
+        so_far = code.load("i1", some)
+        code.store("i1", code.let(f"or i1 {so_far}, {marked(loop, t, b)}"), some)
+    with code.when(code.load("i1", some)):
+        _copy(loop, t, before)
+        code.store("ptr", loop.frame["started"], rows)
+    return code.load("ptr", rows)
+
+
+def _copy(loop: Any, t: Value, before: str) -> None:
+    """Copy the rows of the state before a step, as the product reads them."""
     code: Code = loop.code
     frame, vector = loop.frame, loop.vector
     number, hidden = vector.number, frame["hidden"]
@@ -70,8 +91,6 @@ def started(loop: Any, t: Value, before: str) -> str:
                 factor = vector.load_some(code, factors, inside)
                 value = code.let(f"fmul {vector.type} {value}, {factor}")
             vector.store_some(code, value, code.at(number, target, j), inside)
-    copy: str = frame["started"]
-    return copy
 
 
 def dropped(loop: Any) -> None:

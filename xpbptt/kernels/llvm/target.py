@@ -39,6 +39,13 @@ def multiply(left: AnyArray, right: AnyArray, out: AnyArray) -> None:
     left.dot(right, out=out)
 
 
+def choose(where: AnyArray, initial: AnyArray, states: AnyArray) -> AnyArray:
+    """Choose rows; few are exchanged, which takes a third of the time of `numpy.where`."""
+    rows, found = where[..., 0], states.copy()
+    found[rows] = np.broadcast_to(initial, states.shape)[rows]
+    return found
+
+
 TARGET = Target(
     name="LLVM",
     dtypes=(np.dtype(np.float32), np.dtype(np.float64)),
@@ -49,6 +56,7 @@ TARGET = Target(
     plain=plain,
     at_once=AT_ONCE,
     accumulate=accumulate,
+    choose=choose,
     adds=True,
     stream=Stepper,
 )
