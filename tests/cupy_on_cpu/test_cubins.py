@@ -12,7 +12,7 @@ from cupy_on_cpu import ARCHITECTURES, Kernel
 from cupy_on_cpu.cubins import blocks, headers, instructions, resources
 from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt.kernels import programs
-from xpbptt.kernels.cuda import free, group
+from xpbptt.kernels.cuda import free, group, nodes
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans
 from xpbptt.kernels.cuda.sequence import TRIES
 from xpbptt.kernels.cuda.tile import THREADS
@@ -87,3 +87,18 @@ def test_a_kernel_without_the_product_fits(kind, dtype, arch, directions):
     registers, stack, local = resources(compiled(free.source(task, dtype, directions), arch))
     assert (stack, local) == (0, 0)
     assert 2 * free.THREADS * registers <= 65536  # a multiprocessor holds two blocks at least
+
+
+@cover(
+    ("cell", "kind", "dtype", "masked", "arch"),
+    ("lstm", "gru", "own", "free", "norm"),
+    ("record", "advance", "back", "watch"),
+    ("float16", "float32", "float64"),
+    (False, True),
+    ARCHITECTURES,
+)
+def test_the_kernels_of_a_graph_are_built_and_nothing_spills(cell, kind, dtype, masked, arch):
+    task = programs.task(CELLS[cell], kind, Form(masked=masked))
+    found = instructions(compiled(nodes.source(task, dtype, "steps"), arch))
+    assert not SPILLS.search(found)
+    assert all(f"steps_{end}" in found for end in (nodes.NODE, nodes.BEGIN, nodes.ADVANCE))

@@ -61,7 +61,7 @@ class Loop(NamedTuple):
     Attributes
     ----------
     name : str
-        The name of the engine that it makes: ``"sequence"`` or ``"stepwise"``.
+        The name of the engine that it makes: ``"sequence"``, ``"stepwise"`` or ``"graph"``.
     compile : callable
         ``compile(task, dtype) → run``, with the dtype's name. Of the kinds "recompute" and "single"
         ``run(t, *buffers)`` computes step t of the buffers, in the order of `Program.names`; of the
@@ -128,7 +128,7 @@ class Target(NamedTuple):
     dtypes : tuple of dtype
         The dtypes that it compiles for.
     loops : tuple of Loop
-        How steps are run, the fastest first.
+        How steps are run, the fastest first, then those that are chosen by hand only.
     single : callable
         ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state
         after the step to `new`.

@@ -1,8 +1,9 @@
 """Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
 
 An engine is a value, chosen once for a pass by `choose`. `sequence` runs all steps in one compiled
-call, `stepwise` a product and a compiled kernel a step; `scan` compiles the loop for arrays of JAX;
-`eager` runs the cell's own functions.
+call, `stepwise` a product and a compiled kernel a step; `graph`, on CuPy and chosen by hand only,
+launches those of some steps as one CUDA graph; `scan` compiles the loop for arrays of JAX; `eager`
+runs the cell's own functions.
 """
 
 import os
@@ -20,7 +21,12 @@ from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import PLAIN, TARGETS, VARIABLE, Compiled, Form, Kind, find
 
 ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
-LOOPS = ("sequence", "stepwise")  # the fastest first
+LOOPS = {  # the loops of a target to try, in this order, by what is chosen by hand
+    "": ("sequence", "stepwise"),
+    "sequence": ("sequence", "stepwise"),
+    "graph": ("graph", "stepwise"),
+    "stepwise": ("stepwise",),
+}
 
 
 class Answer(NamedTuple):
@@ -29,7 +35,7 @@ class Answer(NamedTuple):
     Attributes
     ----------
     name : str
-        ``"sequence"``, ``"stepwise"``, ``"scan"`` or ``"eager"``.
+        ``"sequence"``, ``"stepwise"``, ``"graph"``, ``"scan"`` or ``"eager"``.
     reason : str
         Why it is no faster one; empty for the fastest.
     """
@@ -133,7 +139,7 @@ def _fastest(
 ) -> Engine:
     """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
     reasons: list[str] = []
-    for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
+    for loop in LOOPS[wanted]:
         found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
         reason = found if isinstance(found, str) else found.refusal(hidden, batch)
         if not isinstance(found, str) and not reason:
@@ -159,8 +165,11 @@ def chosen() -> str:
     if os.environ.get(VARIABLE) == "0":
         return "eager"
     wanted = os.environ.get(ENGINE, "")
-    if wanted and wanted not in ("eager", *LOOPS):
-        message = f"{ENGINE}={wanted} names no engine: set it to eager, stepwise or sequence"
+    if wanted not in ("eager", *LOOPS):
+        message = (
+            f"{ENGINE}={wanted} names no engine: set it to eager, stepwise, sequence or, on CuPy, "
+            "graph"
+        )
         raise ValueError(message)
     return wanted
 

@@ -17,7 +17,11 @@ FORMS: dict[
     str, dict[str, tuple[Form, ...]]
 ] = {  # of each loop; on CUDA resets are run step by step
     "numpy": {"": (PLAIN, MASKED, RESETS)},
-    "cupy": {"sequence": (PLAIN, MASKED), "stepwise": (PLAIN, MASKED, RESETS)},
+    "cupy": {
+        "sequence": (PLAIN, MASKED),
+        "stepwise": (PLAIN, MASKED, RESETS),
+        "graph": (PLAIN, MASKED),
+    },
 }
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 

@@ -14,6 +14,7 @@ from xpbptt.kernels.cuda.source import (
     language,
     name,
     number,
+    own_type,
     place,
     pointers,
     stored,
@@ -68,9 +69,8 @@ def source(task: Task, dtype: str, directions: int = 1) -> str:
         return line if back else f"{line} {access.buffer.name}[{place(access)}] = {value};"
 
     parameters = ["const long long T, const long long batch, const long long size"]
-    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
     parameters += ["const int first, const int truncate"] if back else []
-    arrays = [(f"{own_type}*", "dh")] if back and task.recurrent else []
+    arrays = [(f"{own_type(dtype)}*", "dh")] if back and task.recurrent else []
     arrays += [
         (f"const {stored(each, dtype)}* __restrict__", each.name)
         for each in read

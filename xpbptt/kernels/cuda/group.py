@@ -19,6 +19,7 @@ from xpbptt.kernels.cuda.source import (
     language,
     name,
     number,
+    own_type,
     place,
     pointers,
     stored,
@@ -108,14 +109,14 @@ def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
     Its parameters are numbers, what is made for the launch, and the arrays of each direction.
     """
     kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
-    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    element = own_type(dtype)
     forward = task.kind in FORWARD
     read, written = task.program.buffers()
     own = set(arguments(task))
     parameters = [f"const {each}" for each in (*NUMBERS, *(() if forward else BACK))]
     parameters += ["unsigned* counters", *([] if forward else [f"{kind}* parts"])]
-    arrays = [(f"const {own_type}* __restrict__", "weight")]
-    arrays += [] if forward else [(f"{own_type}*", "dh")]
+    arrays = [(f"const {element}* __restrict__", "weight")]
+    arrays += [] if forward else [(f"{element}*", "dh")]
     arrays += [
         (f"const {stored(each, dtype)}* __restrict__", each.name)
         for each in read
@@ -124,7 +125,7 @@ def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
     arrays += [(f"{stored(each, dtype)}*", each.name) for each in written if each.name in own]
     given, chosen = pointers(arrays, directions)
     body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
-    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[own_type]}
+    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[element]}
 extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
     {", ".join([*parameters, *given])}) {{
   {_joined(chosen, 2)}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from xpbptt.kernels.emit import INFIX, Language
 from xpbptt.kernels.program import Access, Buffer
@@ -31,9 +32,9 @@ template <typename T> __device__ T sigmoid(T x) {
 FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
 
 
-def name(task: Task) -> str:
-    """Return the name of the kernel that runs a program over all steps."""
-    return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
+def name(task: Task, loop: str = "sequence") -> str:
+    """Return the name of the kernel that runs a program in a loop over time."""
+    return f"xpbptt_{task.program.name.removesuffix(task.kind)}{loop}_{task.kind}"
 
 
 def header(dtype: str) -> str:
@@ -46,9 +47,14 @@ def number(dtype: str) -> str:
     return "double" if dtype == "float64" else "float"
 
 
+def own_type(dtype: str) -> str:
+    """Return the type of the elements of a dtype."""
+    return {"float32": "float", "float64": "double"}.get(dtype, dtype)
+
+
 def stored(buffer: Buffer, dtype: str) -> str:
     """Return the type of a buffer's elements."""
-    return "bool" if buffer.logical else {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    return "bool" if buffer.logical else own_type(dtype)
 
 
 def pointers(given: Sequence[tuple[str, str]], directions: int) -> tuple[list[str], list[str]]:
@@ -80,6 +86,33 @@ def place(access: Access) -> str:
     for axis, each in zip(buffer.axes.replace("1", "")[1:], rest, strict=True):
         found = f"({found}) * {lengths[axis]} + {each}"
     return found
+
+
+def element(access: Access) -> str:
+    """Return the expression of an element of a buffer that the structure `frame` points to."""
+    return f"frame.{access.buffer.name}[{place(access)}]"
+
+
+class Entry(NamedTuple):
+    """How the kernel of a step is told what to work on, in a structure ``Frame frame``.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        What the structure holds before the addresses of the program's buffers.
+    parameters : str
+        What the kernel takes.
+    begin : str
+        The lines that make `frame`, if it is no parameter, and the number of the step `t`.
+    load, store : callable
+        The expression of an element; the line that writes an expression there.
+    """
+
+    fields: tuple[str, ...]
+    parameters: str
+    begin: str
+    load: Callable[[Access], str]
+    store: Callable[[Access, str], str]
 
 
 def language(
