@@ -81,6 +81,9 @@ class Loop(NamedTuple):
         The largest buffer of the gates, in elements, of which `forward` makes good use.
     alternates : bool
         Whether `forward` can do with the states of two steps.
+    parts : int or None
+        The most chunks of a pass that keeps nothing, where a call costs more than the memory
+        of a longer chunk. Default: there are as many as it takes for a chunk to stay in the cache.
     refuse : callable or None
         ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
         over so many units and sequences, empty where they can. Default: they can run every pass.
@@ -96,6 +99,7 @@ class Loop(NamedTuple):
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
     alternates: bool = False
+    parts: int | None = None
     refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
     pair: Callable[["Call", "Call"], bool] | None = None
 

@@ -56,6 +56,8 @@ class Engine(NamedTuple):
         Its name.
     reason : str
         Why no faster engine was taken; empty for the fastest.
+    parts : int or None
+        The most chunks of a pass that keeps nothing; see `Loop`.
     prepare : callable
         ``prepare(params, steps) → weights``: the form of the parameters that `advance` and `record`
         read as ``inputs.weights``, if so many steps are to be run.
@@ -77,6 +79,7 @@ class Engine(NamedTuple):
 
     name: str
     reason: str
+    parts: int | None
     prepare: Callable[..., Any]
     advance: Callable[..., Any]
     record: Callable[..., Any]
@@ -151,7 +154,7 @@ def _fastest(
 
 @lru_cache
 def _eager(of: Recurrence, reason: str) -> Engine:
-    return Engine("eager", reason, *_functions(eager, of))
+    return Engine("eager", reason, None, *_functions(eager, of))
 
 
 def chosen() -> str:
@@ -186,7 +189,7 @@ def _scanned(of: Recurrence, params: Tree, x: AnyArray) -> Engine:
 
 @lru_cache
 def _scan(of: Recurrence) -> Engine:
-    return Engine("scan", "", *_functions(scan, of))
+    return Engine("scan", "", None, *_functions(scan, of))
 
 
 def _functions(module: Any, of: Recurrence) -> Iterator[Callable[..., Any]]:
@@ -199,6 +202,5 @@ def _functions(module: Any, of: Recurrence) -> Iterator[Callable[..., Any]]:
 def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine(
-        found.loop.name, reason, *(partial(function, of, found) for function in functions)
-    )
+    runs = (partial(function, of, found) for function in functions)
+    return Engine(found.loop.name, reason, found.loop.parts, *runs)

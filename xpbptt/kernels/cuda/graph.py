@@ -123,4 +123,6 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
             part[...] = 0
 
 
-GRAPH = Loop("graph", compile_, stepwise.pack, forward, backward, refuse=refuse)
+GRAPH = Loop(
+    "graph", compile_, stepwise.pack, forward, backward, parts=stepwise.PARTS, refuse=refuse
+)

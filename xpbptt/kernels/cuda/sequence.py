@@ -293,4 +293,13 @@ def _back(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) ->
     return Sweep(run, (steps, batch, hidden), truncation, hand_back.clip, arrays)
 
 
-SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse, pair=pair)
+SEQUENCE = Loop(
+    "sequence",
+    compile_,
+    stepwise.pack,
+    forward,
+    backward,
+    parts=stepwise.PARTS,
+    refuse=refuse,
+    pair=pair,
+)
