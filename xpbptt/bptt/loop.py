@@ -14,6 +14,7 @@ from xpbptt._arrays.dual import writable
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
+from xpbptt.bptt.engines.besides import besides
 from xpbptt.bptt.engines.chunks import advancing, chunks, inference
 from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
@@ -277,7 +278,8 @@ def _infer(
     engine = choose(cell, INFER, params, x, form=_form(inputs), xp=xp)
     outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
     inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
-    most = inference(x.shape[0], x.shape[1], state, engine.parts)
+    parts = engine.compiled.loop.parts if engine.compiled else None
+    most = inference(x.shape[0], x.shape[1], state, parts)
     _, state = yield from engine.advance(inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
     after = outputs.stacked(1)
@@ -297,6 +299,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     of = recurrence(cell) if isinstance(cell, Cell) else cell
     one = needs.footprint(of, sizes.inputs, sizes.hidden)
     weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
+    more = besides(cell, rates, sizes)
     one = needs.noisy(one, rates, sizes)
     kept = (len(plan.snapshots) + tail + 1) * one.state
     if plan.residuals:
@@ -307,7 +310,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     blanked = y if sizes.masked else 0
     running = batch * _running(one, sizes, plan)
     ahead = max(taped + running, blanked) if sizes.inner else running
-    back = batch * _coming_back(one, sizes, plan)
+    back = batch * _coming_back(one, sizes, plan) + more.scratch
     if plan.again:
         back += weights
     if plan.longest < sizes.length:
@@ -322,6 +325,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
         step=sum(one),
         state=one.state,
         runs=1,
+        pairs=more.pairs,
     )
 
 

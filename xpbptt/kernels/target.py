@@ -87,6 +87,9 @@ class Loop(NamedTuple):
     refuse : callable or None
         ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
         over so many units and sequences, empty where they can. Default: they can run every pass.
+    scratch : callable or None
+        ``scratch(kernels, hidden, batch, directions) → bytes`` that the largest of these kernels
+        takes for itself, for one of so many directions. Default: none.
     pair : callable or None
         ``pair(one, other) → whether it has``: run two calls at once, both forward or both back, if
         it can; neither reads what the other writes. Default: they are run one after the other.
@@ -101,6 +104,7 @@ class Loop(NamedTuple):
     alternates: bool = False
     parts: int | None = None
     refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
+    scratch: Callable[[Mapping[Any, Kernel], int, int, int], int] | None = None
     pair: Callable[["Call", "Call"], bool] | None = None
 
 

@@ -56,8 +56,8 @@ class Engine(NamedTuple):
         Its name.
     reason : str
         Why no faster engine was taken; empty for the fastest.
-    parts : int or None
-        The most chunks of a pass that keeps nothing; see `Loop`.
+    compiled : Compiled or None
+        The compiled programs that it runs.
     prepare : callable
         ``prepare(params, steps) → weights``: the form of the parameters that `advance` and `record`
         read as ``inputs.weights``, if so many steps are to be run.
@@ -79,7 +79,7 @@ class Engine(NamedTuple):
 
     name: str
     reason: str
-    parts: int | None
+    compiled: Compiled | None
     prepare: Callable[..., Any]
     advance: Callable[..., Any]
     record: Callable[..., Any]
@@ -121,12 +121,29 @@ def choose(
         return _eager(recurrence(cell), "there is nothing to compute")
     if getattr(xp, "__name__", "") not in TARGETS:  # its dtypes may have no hash
         return _eager(recurrence(cell), "cells are compiled for NumPy and CuPy only")
+    # Above the first layer x may be in another byte order than the parameters.
+    dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
+    return fastest(cell, kinds, dtype, hidden, x.shape[-2], form=form, xp=xp)
+
+
+def fastest(
+    cell: Cell,
+    kinds: tuple[Kind, ...],
+    dtype: Any,
+    hidden: int,
+    batch: int,
+    *,
+    form: Form,
+    xp: Namespace,
+) -> Engine:
+    """Return the fastest engine of a cell for a library on which cells are compiled.
+
+    The arguments are those of `choose`, with the dtype, H and B in place of the arrays.
+    """
     wanted = chosen()
     if wanted == "eager":
         return _eager(recurrence(cell), "it was chosen by hand")
-    # Above the first layer x may be in another byte order than the parameters.
-    dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
-    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, x.shape[-2])
+    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, batch)
 
 
 @lru_cache(maxsize=4096)
@@ -140,7 +157,7 @@ def _fastest(
     hidden: int,
     batch: int,
 ) -> Engine:
-    """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
+    """Return the engine, the same when it is asked for again; `wanted` was chosen by hand."""
     reasons: list[str] = []
     for loop in LOOPS[wanted]:
         found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
@@ -203,4 +220,4 @@ def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
     runs = (partial(function, of, found) for function in functions)
-    return Engine(found.loop.name, reason, found.loop.parts, *runs)
+    return Engine(found.loop.name, reason, found, *runs)

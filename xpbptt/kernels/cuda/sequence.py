@@ -15,7 +15,7 @@ from cupy_backends.cuda.api import driver, runtime
 
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
-from xpbptt.kernels.cuda.plan import Device, Plan, Sizes, plans, refusal
+from xpbptt.kernels.cuda.plan import BYTES, Device, Plan, Sizes, plans, refusal
 from xpbptt.kernels.cuda.product import refuse_capture
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
@@ -56,9 +56,9 @@ class Planned(NamedTuple):
         """Launch it with the arrays of each direction; what a launch needs besides is made here."""
         plan, hidden, directions = self.plan, sizes[2], len(given)
         made = [cupy.zeros(directions * plan.groups * COUNTERS, dtype=np.uint32)]
-        if back:  # the parts of dh of two steps
-            parts = 2 * directions * plan.groups * plan.blocks * plan.rows * hidden
-            made.append(cupy.empty(parts, np.promote_types(given[0][0].dtype, np.float32)))
+        if back:
+            kind = np.promote_types(given[0][0].dtype, np.float32)
+            made.append(cupy.empty(directions * plan.parts(hidden), kind))
         numbers = (*sizes, plan.rows, *back)
         arguments = [np.int32(each) for each in numbers]
         arguments += [each.data.ptr for each in made + _in_turn(given)]
@@ -203,6 +203,20 @@ def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
     return next((each for each in found if isinstance(each, str)), "")
 
 
+def scratch(kernels: Mapping[Any, Kernel], hidden: int, batch: int, directions: int) -> int:
+    """Return the bytes of the parts of dh; see `Loop`."""
+    most = 0
+    for kernel in kernels.values():
+        run: Any = kernel.run
+        if isinstance(run, Sequence) and run.back:
+            found = run.planned(hidden, batch, directions)
+            if isinstance(found, str):  # one direction after the other
+                found = run.planned(hidden, batch)
+            if not isinstance(found, str):
+                most = max(most, BYTES[kernel.dtype] * found.plan.parts(hidden))
+    return most
+
+
 class Sweep(NamedTuple):
     """What a call launches, once it is known whether another one goes with it.
 
@@ -301,5 +315,6 @@ SEQUENCE = Loop(
     backward,
     parts=stepwise.PARTS,
     refuse=refuse,
+    scratch=scratch,
     pair=pair,
 )
