@@ -18,7 +18,8 @@ class Budget:
     """Pick the fastest of the strategies above that fits into so much memory.
 
     Which one it is, ``net.cost(T, B, dtype, bptt=Budget(...)).strategy`` tells beforehand, on CuPy
-    with ``xp=cupy``. Where none fits, `Net.forward` raises, with the least possible figure, before any work.
+    with ``xp=cupy``. Where none fits, `Net.forward` raises, with the least possible figure, before
+    any work.
 
     Parameters
     ----------
