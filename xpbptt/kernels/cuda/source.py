@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from xpbptt.kernels.emit import INFIX, Language
+from xpbptt.kernels.places import FACTORS, RESET
 from xpbptt.kernels.program import Access, Buffer
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.symbols import UNARY
@@ -35,6 +36,24 @@ FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
 def name(task: Task, loop: str = "sequence") -> str:
     """Return the name of the kernel that runs a program in a loop over time."""
     return f"xpbptt_{task.program.name.removesuffix(task.kind)}{loop}_{task.kind}"
+
+
+def buffers(task: Task) -> tuple[list[Buffer], list[Buffer]]:
+    """Return the buffers that a loop over all steps only reads, and those that it writes.
+
+    They are the program's, and those of resets and recurrent dropout, which are done between two
+    steps: what W_hh multiplies forward, and what is handed back.
+    """
+    read, written = task.program.buffers()
+    forward = task.kind in FORWARD
+    between = _named(task.given if forward else task.given_back)
+    returned = [] if forward else _named(task.returned)
+    return list(dict.fromkeys((*read, *between))), list(dict.fromkeys((*written, *returned)))
+
+
+def _named(names: tuple[str, ...]) -> list[Buffer]:
+    known = {each.name: each for each in (RESET, FACTORS)}
+    return [known.get(name, Buffer(name, "bj")) for name in names]
 
 
 def header(dtype: str) -> str:

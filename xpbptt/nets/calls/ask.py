@@ -42,7 +42,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             The mask.
         reset : array (T, B), optional
-            The resets. On CuPy they go step by step, as recurrent dropout does.
+            The resets.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             What `forward` is to keep.
 
