@@ -292,22 +292,46 @@ def test_another_compute_type_has_a_graph_of_its_own(lstm, monkeypatch):
     assert max(map(len, graphs)) > 1
 
 
-def test_on_another_stream_it_waits_for_its_last_use(lstm, monkeypatch):
-    """The simulator does everything at once, so the calls themselves are looked at."""
-    arrays, calls = given(lstm, 40, 4, "float32"), []
-    lstm.infer(*arrays[:2])
+@pytest.fixture
+def calls(monkeypatch):
+    """Note what streams wait for and record, and the captures: everything is done at once here."""
+    found = []
 
     def noted(name):
         real = getattr(cupy.cuda.Stream, name)
 
-        def call(stream, event):
-            calls.append((name, stream.ptr, event.ptr))
-            return real(stream, event)
+        def call(stream, *event):
+            found.append((name, stream.ptr, *(each.ptr for each in event)))
+            return real(stream, *event)
 
         monkeypatch.setattr(cupy.cuda.Stream, name, call)
 
-    noted("wait_event")
-    noted("record")
+    for name in ("wait_event", "record", "begin_capture", "end_capture"):
+        noted(name)
+    return found
+
+
+def test_a_capture_waits_for_the_graphs_that_work_in_the_same_memory(lstm, calls, fresh):
+    arrays = given(lstm, 3, 4, "float32")
+    fresh()
+    calls.clear()
+    lstm.infer(*arrays[:2])
+    shared, here = blas.recorder(0), cupy.cuda.get_current_stream().ptr
+    there, done = shared.stream.ptr, shared.done.ptr
+    assert calls == [
+        ("wait_event", there, done),
+        ("begin_capture", there),
+        ("end_capture", there),
+        ("record", there, done),
+        ("wait_event", here, done),
+        ("record", here, done),
+    ]
+
+
+def test_on_another_stream_it_waits_for_its_last_use(lstm, calls):
+    arrays = given(lstm, 40, 4, "float32")
+    lstm.infer(*arrays[:2])
+    calls.clear()
     streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
     for stream in streams:
         with stream, count_device() as count:

@@ -114,7 +114,7 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         width, kept, outputs = one.width + two.width, one.kept + two.kept, one.y + two.y
         y, dx = sizes.states(width), sizes.steps(sizes.inputs)
         joining = kept + outputs + (y if sizes.inner else 0)
-        if one.pairs:
+        if one.pairs:  # what both need on their way is there at once
             forward, backward = one.forward + two.forward, one.backward + dx + two.backward
         else:
             forward = max(one.forward, one.kept + one.y + two.forward)

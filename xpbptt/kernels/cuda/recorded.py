@@ -119,6 +119,7 @@ def capture(
                 multiply()
         advance(*ONE, (frame.ptr, STEPS), stream=stream)
 
+    stream.wait_event(to.done)  # a graph may be at work in the same workspace
     begin(*ONE, (frame.ptr, zeros), stream=stream)
     nodes()  # of no steps: what CUDA and cuBLAS load on first use is not loaded during the capture
     stream.begin_capture()
