@@ -30,8 +30,9 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
     ) -> Engines:
         """Return which engine runs the time steps of a call, and why it is not a faster one.
 
-        The environment variable ``XPBPTT_ENGINE`` chooses one by hand: ``sequence``, ``stepwise``
-        or ``eager``. On CuPy `backward` with `clip_step` goes step by step whatever is said here.
+        The environment variable ``XPBPTT_ENGINE`` chooses one by hand: ``sequence``, ``stepwise``,
+        ``eager`` or, on CuPy, ``graph``. There `backward` with `clip_step` goes step by step
+        whatever is said here.
 
         Parameters
         ----------
