@@ -8,7 +8,7 @@
 import os
 import sys
 
-from . import build, canaries, capsules, compiler, cublas, driver, refusals, runtime
+from . import build, canaries, capsules, compiler, cublas, driver, libcublas, refusals, runtime
 from .counters import Count, Kernel, counting
 from .driver import Hang
 from .nvrtc import ARCHITECTURES, cubin
@@ -63,6 +63,7 @@ def install() -> None:
     simulated = driver.Driver(compiler.kernel_of, compiler.can_run_at_once)
     capsules.replace(cuda_driver, simulated.functions())
     cublas.install()
+    libcublas.install()
     refusals.install_before()
     import cupy.cuda.compiler  # noqa: PLC0415
 

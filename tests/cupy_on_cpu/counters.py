@@ -41,6 +41,11 @@ class Count:
         Copies, by direction. A kernel that copies is a launch.
     synchronisations : int
         Waits of the host for the device, a blocking copy to the host among them.
+    graphs : int
+        Graphs that were launched.
+    nodes : Counter of str
+        What the launched graphs did, by name: their kernels, ``"product"``, ``"copy"`` and
+        ``"fill"``. It is counted nowhere else.
     fills : int
         Stretches of memory set to one byte, as by `zeros`. A kernel that fills is a launch.
     allocations : int
@@ -58,6 +63,8 @@ class Count:
     launches: Counter[str] = field(default_factory=Counter)
     cooperative: int = 0
     products: int = 0
+    graphs: int = 0
+    nodes: Counter[str] = field(default_factory=Counter)
     to_device: int = 0
     to_host: int = 0
     on_device: int = 0
@@ -97,6 +104,12 @@ def launch(name: str, kernel: Kernel, stream: int) -> None:
     for count in _counting:
         count.launches[name] += 1
         count.kernels.setdefault(name, set()).add(kernel)
+
+
+def node(name: str) -> None:
+    """Count what a graph does."""
+    for count in _counting:
+        count.nodes[name] += 1
 
 
 def add(what: str, stream: int | None = None) -> None:

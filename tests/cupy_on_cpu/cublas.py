@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import counters
+from . import capture, counters
 
 CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
 CUBLAS_POINTER_MODE_HOST, CUBLAS_POINTER_MODE_DEVICE = 0, 1
@@ -87,9 +87,17 @@ def gemmEx(
     handle, ta, tb, m, n, k, alpha, A, A_type, lda, B, B_type, ldb, beta, C, C_type, ldc, compute, _
 ):
     """Set C to alpha op(A) op(B) + beta C."""
+    _gemm(*arguments(ta, tb, m, n, k, alpha, A, A_type, lda, B, B_type, ldb, beta, C, C_type, ldc,
+                     compute))  # fmt: skip
+
+
+def arguments(
+    ta, tb, m, n, k, alpha, A, A_type, lda, B, B_type, ldb, beta, C, C_type, ldc, compute
+) -> tuple[Any, ...]:
+    """Return what `multiply` takes; alpha and beta are read here, as cuBLAS does on the host."""
     a, b = Matrix(A, TYPES[A_type], lda, ta), Matrix(B, TYPES[B_type], ldb, tb)
-    scalar = _scalar_type(TYPES[C_type], compute)
-    _gemm(m, n, k, _read(alpha, scalar), a, b, _read(beta, scalar), Matrix(C, TYPES[C_type], ldc))
+    c, scalar = Matrix(C, TYPES[C_type], ldc), _scalar_type(TYPES[C_type], compute)
+    return m, n, k, _read(alpha, scalar), a, b, _read(beta, scalar), c
 
 
 def gemmStridedBatchedEx(
@@ -153,10 +161,21 @@ def _read(pointer: int, dtype: Any) -> Any:
     return np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(pointer), dtype)[0]
 
 
-def _gemm(m, n, k, alpha, a, b, beta, c):
+def _gemm(*given):
+    """Multiply on the current stream, which must not be captured: CuPy refuses that."""
     from cupy.cuda import get_current_stream  # noqa: PLC0415
 
-    counters.add("products", get_current_stream().ptr)
+    stream = get_current_stream().ptr
+    if capture.capturing(stream):
+        message = "calling cuBLAS API during stream capture is currently unsupported"
+        raise NotImplementedError(message)
+    capture.check_legacy(stream)
+    counters.add("products", stream)
+    multiply(*given)
+
+
+def multiply(m, n, k, alpha, a, b, beta, c):
+    """Set c to alpha a b + beta c."""
     left, right, out = a.view(m, k), b.view(k, n), c.view(m, n)
     if left.dtype == np.float16:
         left, right = left.astype(np.float32), right.astype(np.float32)

@@ -3,10 +3,11 @@
 import ctypes
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import counters
+from . import capture, counters
 from .counters import Kernel
 from .runtime import ATTRIBUTES
 
@@ -46,6 +47,9 @@ class Function:
         self.launch = getattr(module.library, f"launch_{name}")
         self.launch.restype = ctypes.c_bool
         self.launch.argtypes = [Size3, Size3, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p]
+        measure = getattr(module.library, f"sizes_{name}")
+        self.sizes = (ctypes.c_size_t * measure(None))()
+        measure(self.sizes)
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], at_once: int, shared: int, values: int
@@ -54,6 +58,22 @@ class Function:
         if not self.launch(Size3(*grid), Size3(*block), at_once, shared, values):
             message = f"{self.name} hangs: no thread gets on"
             raise Hang(message)
+
+    def bound(
+        self, grid: tuple[int, ...], block: tuple[int, ...], at_once: int, shared: int, values: int
+    ) -> Callable[[], None]:
+        """Return a launch with copies of the arguments."""
+        pointers = (ctypes.c_void_p * len(self.sizes)).from_address(values)
+        copies = [
+            ctypes.create_string_buffer(ctypes.string_at(pointer, size), size)
+            for pointer, size in zip(pointers, self.sizes, strict=True)
+        ]
+
+        def run() -> None:
+            addresses = (ctypes.c_void_p * len(copies))(*map(ctypes.addressof, copies))
+            self(grid, block, at_once, shared, ctypes.addressof(addresses))
+
+        return run
 
 
 class Driver:
@@ -101,8 +121,7 @@ class Driver:
         function = self.loaded[handle]
         grid, block, shared, (stream, arguments, _extra) = rest[:3], rest[3:6], rest[6], rest[7:]
         _check(function, grid, block, shared)
-        counters.launch(function.name, function.kernel, stream)
-        function(grid, block, 1, shared, arguments)
+        self._do(function, stream, (grid, block, 1, shared, arguments))
 
     def launch_cooperative(self, handle: int, *rest: int) -> None:
         """Run all blocks of a kernel at once."""
@@ -117,9 +136,16 @@ class Driver:
         if not self.can_run_at_once(function.kernel):
             message = f"{function.name} has static shared memory: in the simulator only dynamic one"
             raise NotImplementedError(message)
-        counters.launch(function.name, function.kernel, stream)
-        counters.add("cooperative")
-        function(grid, block, blocks, shared, arguments)
+        if not capture.capturing(stream):
+            counters.add("cooperative")
+        self._do(function, stream, (grid, block, blocks, shared, arguments))
+
+    def _do(self, function: Function, stream: int, given: tuple[Any, ...]) -> None:
+        """Launch a kernel, or record its launch."""
+        captured = capture.capturing(stream)
+        run = function.bound(*given) if captured else partial(function, *given)
+        count = partial(counters.launch, function.name, function.kernel, stream)
+        capture.do(stream, function.name, run, count)
 
     def occupancy(self, handle: int, threads: int, shared: int) -> int:
         """Return how many blocks a multiprocessor holds."""

@@ -11,10 +11,7 @@ POISON = 0xFF
 ALIGNMENT = 512  # what cudaMalloc gives
 
 _libc = ctypes.CDLL(None)
-_libc.malloc.restype = ctypes.c_void_p
-_libc.malloc.argtypes = [ctypes.c_size_t]
-_libc.aligned_alloc.restype = ctypes.c_void_p
-_libc.aligned_alloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+_libc.posix_memalign.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
 _libc.free.argtypes = [ctypes.c_void_p]
 
 
@@ -25,7 +22,7 @@ class Memory:
     ----------
     exact : bool
         Whether a block has exactly the size that was asked for, so that AddressSanitizer sees a
-        write one element behind it; otherwise a block is aligned and rounded up, as CUDA's are.
+        write one element behind it; otherwise its size is rounded up, as CUDA's are.
     """
 
     def __init__(self, *, exact: bool) -> None:
@@ -35,12 +32,11 @@ class Memory:
 
     def allocate(self, size: int) -> int:
         """Return the address of `size` bytes of poison."""
-        size = max(1, size)
-        if self._exact:
-            pointer = _libc.malloc(size)
-        else:
-            pointer = _libc.aligned_alloc(ALIGNMENT, -(-size // ALIGNMENT) * ALIGNMENT)
-        if not pointer:
+        size, place = max(1, size), ctypes.c_void_p()
+        whole = size if self._exact else -(-size // ALIGNMENT) * ALIGNMENT
+        _libc.posix_memalign(ctypes.addressof(place), ALIGNMENT, whole)
+        pointer = place.value
+        if pointer is None:
             message = f"the host could not allocate {size} bytes to play the device's memory"
             raise MemoryError(message)
         ctypes.memset(pointer, POISON, size)
@@ -60,5 +56,12 @@ class Memory:
 
     def __contains__(self, pointer: int) -> bool:
         """Whether an address lies inside a block."""
+        return self.holds(pointer, 1)
+
+    def holds(self, pointer: int, size: int) -> bool:
+        """Whether so many bytes from an address on lie inside one block."""
         place = bisect_right(self._starts, pointer) - 1
-        return place >= 0 and pointer < self._starts[place] + self._sizes[self._starts[place]]
+        if place < 0:
+            return False
+        start = self._starts[place]
+        return pointer + size <= start + self._sizes[start]

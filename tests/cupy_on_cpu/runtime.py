@@ -1,6 +1,7 @@
 """The CUDA runtime: one device, memory, copies, streams and events.
 
-Everything is done at once, in the order of the calls, so a stream or an event is only a number.
+Everything is done at once, in the order of the calls, so a stream or an event is only a number,
+but for a stream that is being captured: see `capture`.
 Which stream each thing was asked of is counted; what blocks the host goes to the default one, 0.
 The functions have the names and arguments of ``cupy_backends.cuda.api.runtime``.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from . import counters
+from . import capture, counters
 from .memory import Memory
 
 TO_DEVICE, TO_HOST, DEFAULT = 1, 2, 4  # cudaMemcpyKind
@@ -42,7 +43,6 @@ ATTRIBUTES = {
     95: 1,  # whether kernels are launched co-operatively
     97: 232448,  # shared memory per block, on demand
 }
-capturing: set[int] = set()  # the streams that a test says are being captured
 PROPERTIES = {
     "name": b"the CPU, in the role of a GPU",
     "major": 9,
@@ -58,6 +58,14 @@ PROPERTIES = {
     "sharedMemPerBlockOptin": 232448,
     "totalGlobalMem": 80 << 30,
 }
+
+
+_device_memory: list[Memory] = []
+
+
+def in_device_memory(pointer: int, size: int) -> bool:
+    """Tell whether so many bytes from an address on are the device's."""
+    return any(memory.holds(pointer, size) for memory in _device_memory)
 
 
 def functions(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
@@ -95,22 +103,37 @@ def _plain() -> dict[str, Callable[..., Any]]:
         "deviceGetAttribute": lambda attribute, _: ATTRIBUTES.get(attribute, 0),
         "deviceGetPCIBusId": lambda _: "0000:00:00.0",
         "deviceCanAccessPeer": lambda _, __: 0,
-        "deviceSynchronize": _wait,
+        "deviceSynchronize": _wait_for_device,
         "profilerStart": _nothing,
         "profilerStop": _nothing,
     }
 
 
-def _wait(*_: object) -> None:
+def _wait_for_device() -> None:
+    capture.forbid("cudaDeviceSynchronize")
+    counters.wait("synchronisations")
+
+
+def _wait(stream: int = 0) -> None:
+    capture.forbid("cudaStreamSynchronize", stream)
     counters.wait("synchronisations")
 
 
 def _memory(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
     device, pinned = Memory(exact=exact), Memory(exact=exact)
+    _device_memory.append(device)
 
-    def malloc(size: int, *_: object) -> int:
+    def malloc(size: int) -> int:
         counters.add("allocations")
         return device.allocate(size)
+
+    def malloc_async(size: int, stream: int) -> int:
+        capture.forbid("cudaMallocAsync, which would be a node of the graph,", stream)
+        return malloc(size)
+
+    def free_async(pointer: int, stream: int) -> None:
+        capture.forbid("cudaFreeAsync", stream)
+        device.free(pointer)
 
     def memory_type(pointer: int) -> int:
         return DEVICE if pointer in device else HOST if pointer in pinned else UNREGISTERED
@@ -118,9 +141,9 @@ def _memory(attributes: type, *, exact: bool) -> dict[str, Callable[..., Any]]:
     return {
         "memGetInfo": lambda: (80 << 30, 80 << 30),
         "malloc": malloc,
-        "mallocAsync": malloc,
+        "mallocAsync": malloc_async,
         "free": device.free,
-        "freeAsync": lambda pointer, _: device.free(pointer),
+        "freeAsync": free_async,
         "hostAlloc": lambda size, _: pinned.allocate(size),
         "freeHost": pinned.free,
         "memcpy": partial(_copy, device, blocking=True),
@@ -144,21 +167,24 @@ def _copy(
     *,
     blocking: bool,
 ) -> None:
+    run = partial(ctypes.memmove, target, source, size)
     to_host = kind == TO_HOST or (kind == DEFAULT and target not in device)
-    if to_host:
-        counters.wait("to_host", stream)
-        if blocking:
-            _wait()
-    elif kind == TO_DEVICE or (kind == DEFAULT and source not in device):
-        counters.wait("to_device", stream)
-    else:
-        counters.add("on_device", stream)
-    ctypes.memmove(target, source, size)
+    if not to_host and kind != TO_DEVICE and not (kind == DEFAULT and source not in device):
+        capture.do(stream, "copy", run, partial(counters.add, "on_device", stream))
+        return
+    if capture.capturing(stream):
+        message = "a copy from or to the host in a graph is not in the simulator"
+        raise NotImplementedError(message)
+    capture.check_legacy(stream)
+    counters.wait("to_host" if to_host else "to_device", stream)
+    if to_host and blocking:
+        counters.wait("synchronisations")
+    run()
 
 
 def _fill(pointer: int, value: int, size: int, stream: int = 0) -> None:
-    counters.add("fills", stream)
-    ctypes.memset(pointer, value, size)
+    run = partial(ctypes.memset, pointer, value, size)
+    capture.do(stream, "fill", run, partial(counters.add, "fills", stream))
 
 
 def _streams() -> dict[str, Callable[..., Any]]:
@@ -167,21 +193,15 @@ def _streams() -> dict[str, Callable[..., Any]]:
     def create(*_: object) -> int:
         return next(handles)
 
-    return {
-        "streamCreate": create,
-        "streamCreateWithFlags": create,
-        "streamCreateWithPriority": create,
-        "streamDestroy": _nothing,
-        "streamGetFlags": lambda _: 0,
+    return capture.functions() | {
         "streamGetPriority": lambda _: 0,
-        "streamIsCapturing": lambda stream: int(stream in capturing),
         "streamQuery": lambda _: 0,
         "streamSynchronize": _wait,
-        "streamWaitEvent": _nothing,
+        "streamWaitEvent": lambda stream, _: capture.forbid("cudaStreamWaitEvent", stream),
         "eventCreate": create,
         "eventCreateWithFlags": create,
         "eventDestroy": _nothing,
         "eventQuery": lambda _: 0,
-        "eventRecord": _nothing,
-        "eventSynchronize": _wait,
+        "eventRecord": lambda _, stream: capture.forbid("cudaEventRecord", stream),
+        "eventSynchronize": lambda _: counters.wait("synchronisations"),
     }

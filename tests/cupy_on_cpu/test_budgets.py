@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 import xpbptt
+from xpbptt.bptt.engines import chunks
+from xpbptt.bptt.strategies import keep
+from xpbptt.kernels.cuda.stepwise import PARTS
 
 T, B, I, H, K = 12, 4, 3, 5, 6
 
@@ -157,3 +160,87 @@ def test_the_notebook(alone, draw):
     alone(xpbptt.rnn_backward, da, caches)
     *_, caches = alone(xpbptt.lstm_forward, x, a0, lstm)
     alone(xpbptt.lstm_backward, da, caches)
+
+
+SHORT, LONG = 40, 72  # more than 8 chunks of 2 steps
+
+
+@pytest.fixture
+def asked(counting, monkeypatch, draw, net, params, mask):
+    """Count what a call asks the device for, by kind, where chunks are as short as they can be."""
+    monkeypatch.setattr(chunks, "ROWS", 1)
+    monkeypatch.setattr(chunks, "ELEMENTS", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 2)
+    monkeypatch.setattr(keep, "SPAN", 2)
+    seed = 1 if net.dropout else None
+
+    def call(steps, bptt, *, masked):
+        x = draw(steps, B, I)
+        of = cupy.asarray(np.random.default_rng(1).random((steps, B)) < 0.7) if masked else None
+        y, _, cache = net.forward(params, x, None, of, bptt=bptt, dropout_seed=seed)
+        dy, found = draw(*y.shape), {}
+        for name, function in {
+            "forward": lambda: net.forward(params, x, None, of, bptt=bptt, dropout_seed=seed),
+            "backward": lambda: net.backward(cache, dy),
+            "infer": lambda: net.infer(params, x, None, of),
+        }.items():
+            with counting() as count:
+                function()
+            assert not count.waits
+            ours = sum(k for each, k in count.launches.items() if each.startswith("xpbptt_"))
+            others = count.on_device + count.fills + count.allocations
+            found[name] = np.asarray((ours, count.products, count.launches.total(), others))
+        return found
+
+    return call
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+@pytest.mark.parametrize("net", ["rnn-tanh", "lstm", "gru"], indirect=True)
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
+def test_a_longer_sequence_asks_for_nothing_more(asked, net, masked):
+    """Training that keeps everything, and inference: launches, products, arrays and copies."""
+    for bptt in (xpbptt.KeepAll(), xpbptt.Truncated(4)):
+        less, more = (asked(steps, bptt, masked=masked) for steps in (SHORT, LONG))
+        for name in less:
+            np.testing.assert_array_equal(more[name], less[name], name)
+        runs = net.num_layers * net.directions
+        launches = net.num_layers  # both directions in one
+        assert (more["forward"][0], more["backward"][0]) == (launches, launches)
+        assert more["infer"][0] == PARTS * launches
+        assert more["infer"][1] == PARTS * runs  # products
+
+
+@pytest.mark.parametrize("net", ["lstm"], indirect=True)
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
+def test_what_keeps_less_asks_for_more_by_the_segment_not_by_the_step(asked, net):
+    """Of both layers and directions: a launch each way for a segment, and again for its steps."""
+
+    def launches(steps, bptt):
+        return [int(count[0]) for count in asked(steps, bptt, masked=False).values()]
+
+    layers = net.num_layers
+    for steps in (SHORT, LONG):
+        spans = steps // keep.SPAN
+        ahead, back, _ = launches(steps, xpbptt.KeepStates())
+        # Back, the residuals of both directions are computed again by a kernel each.
+        assert (ahead, back) == (spans * layers, spans * layers * (1 + net.directions))
+        ahead, back, _ = launches(steps, xpbptt.Segments(8))
+        assert (ahead, back) == (steps // 8 * layers, 2 * steps // 8 * layers)
+
+
+@pytest.mark.parametrize("make", [xpbptt.RNN, xpbptt.LSTM, xpbptt.GRU])
+def test_the_parts_of_inference_take_about_as_much_as_its_output(make, monkeypatch):
+    monkeypatch.setattr(chunks, "ELEMENTS", 1)
+    net, steps = make(8, 16), 8 * 2 * chunks.CHUNK
+    params, x = net.init(0, xp=cupy), cupy.zeros((steps, 32, 8), dtype="float32")
+    pool, peak = cupy.cuda.MemoryPool(), []
+
+    def allocate(size):
+        memory = pool.malloc(size)
+        peak.append(pool.used_bytes())
+        return memory
+
+    with cupy.cuda.using_allocator(allocate):
+        y, _ = net.infer(params, x)
+    assert max(peak) - y.nbytes <= y.nbytes

@@ -135,14 +135,14 @@ def test_an_exception_gets_through_each_kind_of_result(monkeypatch):
         lambda: cupy.cuda.malloc_managed(12),
         lambda: cupy.cuda.Device.from_pci_bus_id("0000:00:00.0"),
         lambda: cupy.cuda.get_elapsed_time(cupy.cuda.Event(), cupy.cuda.Event()),
-        lambda: cupy.cuda.Stream().begin_capture(),
+        lambda: cupy.cuda.Stream().launch_host_func(print, 0),
     )
 
     for call, name in [
         (pointer, "mallocManaged"),
         (number, "deviceGetByPCIBusId"),
         (decimal, "eventElapsedTime"),
-        (nothing, "streamBeginCapture"),
+        (nothing, "launchHostFunc"),
     ]:
         with pytest.raises(NotImplementedError, match=rf"runtime\.{name} is not in the simulator"):
             call()

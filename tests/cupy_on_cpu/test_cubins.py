@@ -12,7 +12,7 @@ from cupy_on_cpu import ARCHITECTURES, Kernel
 from cupy_on_cpu.cubins import blocks, headers, instructions, resources
 from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt.kernels import programs
-from xpbptt.kernels.cuda import free, group
+from xpbptt.kernels.cuda import free, group, nodes
 from xpbptt.kernels.cuda.plan import Device, Sizes, plans
 from xpbptt.kernels.cuda.sequence import TRIES
 from xpbptt.kernels.cuda.tile import THREADS
@@ -41,19 +41,20 @@ def compiled(source, arch):
 
 @pytest.mark.parametrize("kind", ["record", "back"])
 @cover(
-    ("cell", "hidden", "batch", "dtype", "arch", "directions"),
+    ("cell", "hidden", "batch", "dtype", "arch", "directions", "form"),
     ("lstm", "gru", "mgu"),
     (64, 128, 250, 512),
     (1, 100),
     ("float16", "float32", "float64"),
     ARCHITECTURES,
     (1, 2),
+    (Form(), Form(resets=True), Form(masked=True, resets=True, drops=True)),
 )
 def test_one_of_the_fastest_plans_fits_the_device(
-    kind, cell, hidden, batch, dtype, arch, directions
+    kind, cell, hidden, batch, dtype, arch, directions, form
 ):
     """No spills; all blocks of the grid are there at once; a barrier that releases and acquires."""
-    task = programs.task(CELLS[cell], kind)
+    task = programs.task(CELLS[cell], kind, form)
     card = CARDS[arch]
     # At H = 128 a part of the weights of a block is in shared memory.
     sizes = Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back")
@@ -83,7 +84,22 @@ def test_one_of_the_fastest_plans_fits_the_device(
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("directions", [1, 2])
 def test_a_kernel_without_the_product_fits(kind, dtype, arch, directions):
-    task = programs.task(CELLS["free"], kind, Form(masked=True))
+    task = programs.task(CELLS["free"], kind, Form(masked=True, resets=True))
     registers, stack, local = resources(compiled(free.source(task, dtype, directions), arch))
     assert (stack, local) == (0, 0)
     assert 2 * free.THREADS * registers <= 65536  # a multiprocessor holds two blocks at least
+
+
+@cover(
+    ("cell", "kind", "dtype", "masked", "arch"),
+    ("lstm", "gru", "own", "free", "norm"),
+    ("record", "advance", "back", "watch"),
+    ("float16", "float32", "float64"),
+    (False, True),
+    ARCHITECTURES,
+)
+def test_the_kernels_of_a_graph_are_built_and_nothing_spills(cell, kind, dtype, masked, arch):
+    task = programs.task(CELLS[cell], kind, Form(masked=masked))
+    found = instructions(compiled(nodes.source(task, dtype, "steps"), arch))
+    assert not SPILLS.search(found)
+    assert all(f"steps_{end}" in found for end in (nodes.NODE, nodes.BEGIN, nodes.ADVANCE))

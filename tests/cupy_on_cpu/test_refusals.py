@@ -14,7 +14,7 @@ REFUSED = {
     "cusolver": lambda: cupy.linalg.svd(cupy.ones((2, 2))),
     "cuBLAS's dgeam": lambda: geam(cupy.ones((2, 2))),
     "runtime.mallocManaged": lambda: cupy.cuda.malloc_managed(8),
-    "runtime.streamBeginCapture": lambda: cupy.cuda.Stream().begin_capture(),
+    "runtime.launchHostFunc": lambda: cupy.cuda.Stream().launch_host_func(print, 0),
     "device 1 of a simulator that has only device 0": lambda: cupy.cuda.Device(1).use(),
 }
 

@@ -6,7 +6,7 @@ import pytest
 from cupy.cuda.compiler import CompileException
 
 import xpbptt
-from cupy_on_cpu import driver, runtime
+from cupy_on_cpu import driver
 from xpbptt.bptt.engines import engine
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import group, sequence
@@ -122,16 +122,18 @@ def test_a_grid_that_does_not_fit_the_device_is_refused_not_cut(counting):
 
 
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("chosen", ["sequence", "stepwise"])
+@pytest.mark.parametrize("chosen", ["sequence", "stepwise", "graph"])
 def test_a_capture_under_way_is_refused_before_any_work(chosen, both, monkeypatch, counting):
     monkeypatch.setenv(engine.ENGINE, chosen)
     net = xpbptt.LSTM(3, 5, bidirectional=both)
     params, x = net.init(0, xp=cupy), cupy.ones((6, 4, 3), dtype="float32")
     y, _, cache = net.forward(params, x)
     stream = cupy.cuda.Stream(non_blocking=True)
-    monkeypatch.setattr(runtime, "capturing", {stream.ptr})
-    for call in (lambda: net.forward(params, x), lambda: net.backward(cache, y)):
-        with stream, counting() as count, pytest.raises(RuntimeError, match="end the capture"):
-            call()
-        assert not count.products
-    net.backward(cache, y)  # on another stream
+    with stream:
+        stream.begin_capture()
+        for call in (lambda: net.forward(params, x), lambda: net.backward(cache, y)):
+            with counting() as count, pytest.raises(RuntimeError, match="end the capture"):
+                call()
+            assert not count.products
+        stream.end_capture()  # nothing has broken it
+    net.backward(cache, y)

@@ -11,9 +11,18 @@ from xpbptt.bptt import loop
 from xpbptt.bptt.engines import engine
 from xpbptt.commands.bench import peers
 from xpbptt.commands.main import main
-from xpbptt.commands.selftest import allocations, command, engines, kernels, laws, nets, waits
+from xpbptt.commands.selftest import (
+    allocations,
+    command,
+    engines,
+    graphs,
+    kernels,
+    laws,
+    nets,
+    waits,
+)
 from xpbptt.commands.selftest.check import CheckError
-from xpbptt.kernels.cuda import sequence, target
+from xpbptt.kernels.cuda import graph, nodes, recorded, sequence, target
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def small(monkeypatch):
     those that are compiled and have no kink two are enough here.
     """
     monkeypatch.delitem(nets.NETS, "RNN tanh")
-    for module in (allocations, engines):
+    for module in (allocations, engines, graphs):
         monkeypatch.setattr(module, "COMPILED", [n for n in nets.COMPILED if n in nets.NETS])
     one = partial(laws.LAWS["strategies"], exact=[xpbptt.Segments(2)])
     monkeypatch.setattr(laws, "LAWS", laws.LAWS | {"strategies": one})
@@ -84,9 +93,12 @@ def test_everything_with_a_clock(selftest, monkeypatch):
     for check in (
         "derivative, LSTM", "as NumPy in float16, GRU", "a read on the host is seen",
         "no wait, GRU before", "allocations, GRU", "stepwise as written, LSTM",
-        "a soak of the barrier", "us a step, LSTM float32",
+        "a soak of the barrier", "us a step, LSTM float32", "graph as written, LSTM",
+        "graph as stepwise, LSTM",
     ):  # fmt: skip
         assert sum(line.startswith(f"ok              {check}  ") for line in lines) == 1, check
+    (line,) = [line for line in lines if "graph as stepwise, LSTM" in line]
+    assert line.endswith("the same bits")
     assert f"{'':14}  {waits.UNSEEN}" in lines
     (row,) = [line for line in lines if line.startswith("lstm float32")]
     assert row.endswith("sequence")
@@ -189,7 +201,7 @@ def test_a_kernel_that_cannot_be_built_is_reported_with_its_reason(selftest, mon
         message = "no such instruction"
         raise RuntimeError(message)
 
-    loops = target.SEQUENCE._replace(compile=broken), target.STEPWISE
+    loops = target.SEQUENCE._replace(compile=broken), target.STEPWISE, target.GRAPH
     monkeypatch.setattr(target, "TARGET", target.TARGET._replace(loops=loops))
     code, out = selftest(kernels)
     assert code == 1
@@ -230,6 +242,26 @@ def test_a_soak_that_changes_its_bits_is_reported(monkeypatch):
     monkeypatch.setattr(target, "TARGET", target.TARGET._replace(loops=loops))
     with pytest.raises(CheckError, match="other bits"):
         engines.soak(24)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("function", "wrong", "said"),
+    [
+        (recorded, lambda real: lambda *given: real(*given)._replace(frame=None), "AttributeError"),
+        (nodes, lambda real: lambda *given: real(*given).replace("frame.done + k", "k"), "off by"),
+        (nodes, lambda real: lambda *given: real(*given) + "#error", "CompileException"),
+    ],
+)
+def test_a_graph_that_is_wrong_is_reported(selftest, monkeypatch, function, wrong, said):
+    name = "capture" if function is recorded else "source"
+    module = graph if function is recorded else nodes
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    code, out = selftest(graphs)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("FAILED  ")]
+    assert "graph as stepwise, LSTM" in line
+    assert said in line
 
 
 def test_a_soak_that_stands_still_is_stopped(monkeypatch):

@@ -13,7 +13,7 @@ CONSTANTS = {
     "xpbptt.kernels.llvm.loops.KEPT": (1, 1000, 10_000),
     "xpbptt.kernels.llvm.single.SMALL": (0, 30, 200),
     "xpbptt.kernels.llvm.call.WORTH": (1, 1000),
-    "xpbptt.bptt.loop.CHUNK": (1, 2, 3, 5),
+    "xpbptt.bptt.engines.chunks.CHUNK": (1, 2, 3, 5),
     "xpbptt.bptt.strategies.keep.SPAN": (1, 2, 3, 5),
     "xpbptt.cells.recurrence.FEW": (0, 2, 100),
     KERNEL: (1, 10, 100, 1000),

@@ -16,7 +16,6 @@ from helpers import largest_buffer
 import xpbptt
 from xpbptt import Binomial, KeepAll, KeepStates, Segments, Truncated
 from xpbptt._arrays.tree import leaves
-from xpbptt.bptt import loop
 from xpbptt.bptt.engines import chunks, compiled
 
 I, H = 3, 5
@@ -43,7 +42,6 @@ def limits(monkeypatch):
             patch.setattr(chunks, "ROWS", rows)
             patch.setattr(chunks, "ELEMENTS", numbers)
             patch.setattr(chunks, "CHUNK", chunk)
-            patch.setattr(loop, "CHUNK", chunk)
             yield
 
     return limits

@@ -14,7 +14,8 @@ from xpbptt._arrays.dual import writable
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import needs
-from xpbptt.bptt.engines.chunks import CHUNK, chunks, inference
+from xpbptt.bptt.engines.besides import besides
+from xpbptt.bptt.engines.chunks import advancing, chunks, inference
 from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
 from xpbptt.bptt.engines.resets import Resets
@@ -135,13 +136,14 @@ def _forward(
         given = given._replace(noise=Noise(rates, run.key))
     engine = choose(cell, kinds, params, x, form=_form(given), xp=xp)
     steps, snapshots = x.shape[0], dict[int, Tree]()
+    most = steps if kinds == ("record",) else advancing(plan.longest)
     inputs = given._replace(weights=engine.prepare(params, steps, xp=xp))
     if kinds == ("record",):
         segment, state = yield from engine.record(inputs, state, xp=xp)
         after = tuple([part[1:, ...] for part in segment.states])
     elif kinds == ("advance",):
         outputs = Tape.starting(state, steps + 1, xp=xp)
-        _, state = yield from engine.advance(inputs, (), state, outputs, CHUNK, xp=xp)
+        _, state = yield from engine.advance(inputs, (), state, outputs, most, xp=xp)
         segment = Segment(outputs.stacked(), None)
         after = outputs.stacked(1)
     else:
@@ -150,9 +152,7 @@ def _forward(
         head, tail = slice(0, plan.tail), slice(plan.tail, steps)
         start = outputs.part(0, plan.tail + 1)
         marks = tuple(plan.snapshots)
-        kept, state = yield from engine.advance(
-            inputs.part(head), marks, state, start, CHUNK, xp=xp
-        )
+        kept, state = yield from engine.advance(inputs.part(head), marks, state, start, most, xp=xp)
         snapshots = dict(zip(marks, kept, strict=True))
         segment, state = yield from engine.record(inputs.part(tail), state, xp=xp)
         tail_after = (part[1:, ...] for part in segment.states[: outputs.parts])
@@ -162,7 +162,7 @@ def _forward(
     # Without a tail the outputs are kept.
     if mask is not None:
         y = (
-            _blanked(y, mask, CHUNK, xp=xp)
+            _blanked(y, mask, most, xp=xp)
             if plan.tail and not run.states
             else blank(y, mask, xp=xp)
         )
@@ -232,7 +232,8 @@ def _backward(
             state = snapshots[source]
             if source < start:
                 sweep, marks = inputs.part(slice(source, start)), [t - source for t in taken]
-                states, state = yield from engine.advance(sweep, marks, state, None, CHUNK, xp=xp)
+                most = advancing(plan.longest)
+                states, state = yield from engine.advance(sweep, marks, state, None, most, xp=xp)
                 snapshots = {t: s for t, s in snapshots.items() if t < start}
                 snapshots |= zip(taken, states, strict=True)
             segment, _ = yield from engine.record(part, state, xp=xp)
@@ -277,7 +278,8 @@ def _infer(
     engine = choose(cell, INFER, params, x, form=_form(inputs), xp=xp)
     outputs = Tape.starting(state if run.states else state[:1], x.shape[0] + 1, xp=xp)
     inputs = inputs._replace(weights=engine.prepare(params, x.shape[0], xp=xp))
-    most = inference(x.shape[1], state)
+    parts = engine.compiled.loop.parts if engine.compiled else None
+    most = inference(x.shape[0], x.shape[1], state, parts)
     _, state = yield from engine.advance(inputs, (), state, outputs, most, xp=xp)
     state = state if x.shape[0] else copied(state, xp=xp)
     after = outputs.stacked(1)
@@ -297,6 +299,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     of = recurrence(cell) if isinstance(cell, Cell) else cell
     one = needs.footprint(of, sizes.inputs, sizes.hidden)
     weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
+    more = besides(cell, rates, sizes)
     one = needs.noisy(one, rates, sizes)
     kept = (len(plan.snapshots) + tail + 1) * one.state
     if plan.residuals:
@@ -307,7 +310,7 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
     blanked = y if sizes.masked else 0
     running = batch * _running(one, sizes, plan)
     ahead = max(taped + running, blanked) if sizes.inner else running
-    back = batch * _coming_back(one, sizes, plan)
+    back = batch * _coming_back(one, sizes, plan) + more.scratch
     if plan.again:
         back += weights
     if plan.longest < sizes.length:
@@ -322,15 +325,16 @@ def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> 
         step=sum(one),
         state=one.state,
         runs=1,
+        pairs=more.pairs,
     )
 
 
 def _running(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
     """Return what `_forward` needs for its longest run."""
     if _kinds_forward(plan) == ("advance",):
-        return needs.advancing(one, sizes)
+        return needs.advancing(one, sizes, plan.longest)
     recording = needs.recording(one, sizes, sizes.length - plan.tail)
-    return max(recording, needs.advancing(one, sizes)) if plan.tail else recording
+    return max(recording, needs.advancing(one, sizes, plan.longest)) if plan.tail else recording
 
 
 def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
@@ -342,7 +346,7 @@ def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
     if not plan.again:
         return back
     again = needs.segment(one, steps) + max(needs.recording(one, sizes, steps), back)
-    return max(again, needs.advancing(one, sizes) if plan.sweeps else 0)
+    return max(again, needs.advancing(one, sizes, plan.longest) if plan.sweeps else 0)
 
 
 def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) -> AnyArray:

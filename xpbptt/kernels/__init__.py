@@ -15,9 +15,19 @@ have their own rules. A process that has used CUDA must not fork and then use CU
 start it by ``spawn`` there.
 """
 
-from xpbptt.kernels.find import TARGETS, VARIABLE, Compiled, find
+from xpbptt.kernels.find import TARGETS, VARIABLE, Compiled, find, target_of
 from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.program import Buffer
 from xpbptt.kernels.programs import Kind
 
-__all__ = ["Buffer", "Compiled", "Form", "Kind", "PLAIN", "TARGETS", "VARIABLE", "find"]
+__all__ = [
+    "Buffer",
+    "Compiled",
+    "Form",
+    "Kind",
+    "PLAIN",
+    "TARGETS",
+    "VARIABLE",
+    "find",
+    "target_of",
+]

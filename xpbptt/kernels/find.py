@@ -57,6 +57,12 @@ class Compiled(NamedTuple):
         """Return why a pass over so many units and sequences cannot be run; empty where it can."""
         return self.loop.refuse(self.kernels, hidden, batch) if self.loop.refuse else ""
 
+    def scratch(self, hidden: int, batch: int, directions: int) -> int:
+        """Return the bytes that a pass takes for itself, for one of so many directions."""
+        if self.loop.scratch is None:
+            return 0
+        return self.loop.scratch(self.kernels, hidden, batch, directions)
+
     def __hash__(self) -> int:
         """Hash by identity: there is one such value for what was asked for."""
         return id(self)
@@ -169,6 +175,13 @@ def _built(build: Callable[[], Run], what: str) -> Run | str:
 
 _kernels: dict[tuple[str, str, Task, str], Kernel] = {}
 _users: set[tuple[str, str, Task, str]] = set()  # those of users' cells
+
+
+def target_of(xp: Any) -> Target | None:
+    """Return the target for the arrays of a namespace, if there is one that can be used."""
+    name = getattr(xp, "__name__", "")
+    found = _target(TARGETS[name]) if name in TARGETS else ""
+    return None if isinstance(found, str) else found
 
 
 @once

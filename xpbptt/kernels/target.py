@@ -61,7 +61,7 @@ class Loop(NamedTuple):
     Attributes
     ----------
     name : str
-        The name of the engine that it makes: ``"sequence"`` or ``"stepwise"``.
+        The name of the engine that it makes: ``"sequence"``, ``"stepwise"`` or ``"graph"``.
     compile : callable
         ``compile(task, dtype) → run``, with the dtype's name. Of the kinds "recompute" and "single"
         ``run(t, *buffers)`` computes step t of the buffers, in the order of `Program.names`; of the
@@ -81,9 +81,15 @@ class Loop(NamedTuple):
         The largest buffer of the gates, in elements, of which `forward` makes good use.
     alternates : bool
         Whether `forward` can do with the states of two steps.
+    parts : int or None
+        The most chunks of a pass that keeps nothing, where a call costs more than the memory
+        of a longer chunk. Default: there are as many as it takes for a chunk to stay in the cache.
     refuse : callable or None
         ``refuse(kernels, hidden, batch) → why not``: why these kernels, by kind, cannot run a pass
         over so many units and sequences, empty where they can. Default: they can run every pass.
+    scratch : callable or None
+        ``scratch(kernels, hidden, batch, directions) → bytes`` that the largest of these kernels
+        takes for itself, for one of so many directions. Default: none.
     pair : callable or None
         ``pair(one, other) → whether it has``: run two calls at once, both forward or both back, if
         it can; neither reads what the other writes. Default: they are run one after the other.
@@ -96,7 +102,9 @@ class Loop(NamedTuple):
     backward: Callable[[Kernel, Any, Buffers, HandBack], None]
     at_once: int | None = None
     alternates: bool = False
+    parts: int | None = None
     refuse: Callable[[Mapping[Any, Kernel], int, int], str] | None = None
+    scratch: Callable[[Mapping[Any, Kernel], int, int, int], int] | None = None
     pair: Callable[["Call", "Call"], bool] | None = None
 
 
@@ -128,7 +136,7 @@ class Target(NamedTuple):
     dtypes : tuple of dtype
         The dtypes that it compiles for.
     loops : tuple of Loop
-        How steps are run, the fastest first.
+        How steps are run, the fastest first, then those that are chosen by hand only.
     single : callable
         ``single(kernel, arguments) → step``: ``step(x_t, params, state, new)`` writes the state
         after the step to `new`.

@@ -272,10 +272,21 @@ bool run_grid(const unsigned* grid, const unsigned* block, unsigned at_once, std
   return true;
 }
 
+// Writes the bytes of each argument, where there is a place for them; returns how many there are.
+template <class... A>
+unsigned sizes_of(void (*)(A...), std::size_t* sizes) {
+  const std::size_t all[] = {sizeof(A)..., 0};
+  for (std::size_t i = 0; sizes && i < sizeof...(A); ++i) sizes[i] = all[i];
+  return sizeof...(A);
+}
+
 }  // namespace cupy_on_cpu
 
 #define CUPY_ON_CPU_LAUNCHER(SYMBOL, WAITS, ...)                                             \
   extern "C" bool launch_##SYMBOL(const unsigned* grid, const unsigned* block, unsigned at_once, \
                                   std::size_t shared, void** arguments) {                    \
     return cupy_on_cpu::run_grid<__VA_ARGS__, WAITS>(grid, block, at_once, shared, arguments);  \
+  }                                                                                          \
+  extern "C" unsigned sizes_##SYMBOL(std::size_t* sizes) {                                    \
+    return cupy_on_cpu::sizes_of(__VA_ARGS__, sizes);                                         \
   }

@@ -22,9 +22,18 @@ def longest(batch: int, width: int, elements: int) -> int:
     return max(1, max(ROWS, elements // width) // max(1, batch))
 
 
-def inference(batch: int, state: Tree) -> int:
-    """Return the most steps of a chunk where nothing is kept."""
-    return max(CHUNK, longest(batch, sum(part.shape[1] for part in state), ELEMENTS))
+def inference(steps: int, batch: int, state: Tree, parts: int | None) -> int:
+    """Return the most steps of a chunk where nothing is kept; there are at most `parts` chunks."""
+    few = max(CHUNK, longest(batch, sum(part.shape[1] for part in state), ELEMENTS))
+    return few if parts is None else max(few, -(-steps // parts))
+
+
+def advancing(segment: int) -> int:
+    """Return the most steps of a chunk of which only snapshots are kept.
+
+    A segment of so many steps is kept later, with more for each step than a chunk makes.
+    """
+    return max(CHUNK, segment)
 
 
 def chunks(steps: int, most: int) -> list[slice]:

@@ -64,13 +64,15 @@ def _backward(
         only = None if every else part_read
         choose = target.choose or xp.where
         before_each = inputs.resets.all_starts(before_each, only, choose=choose)
+    # First: what is made on the way to them is gone when the records are made.
+    residuals = _residuals(of, compiled, inputs, segment, before_each, xp=xp)
     records = _records(compiled, inputs, size, xp=xp)
     arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
     carried = empty(target, made.carried, inputs, size, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs)
     buffers |= noise(inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
-    buffers |= _residuals(of, compiled, inputs, segment, before_each, xp=xp)
+    buffers |= residuals
     buffers["dy"] = target.plain(back.dy)
     if back.dstates is not None:
         buffers |= named(made.every, map(target.plain, back.dstates))

@@ -1,8 +1,9 @@
 """Engines: how the steps of a segment are run, forward and back, and which one a pass takes.
 
 An engine is a value, chosen once for a pass by `choose`. `sequence` runs all steps in one compiled
-call, `stepwise` a product and a compiled kernel a step; `scan` compiles the loop for arrays of JAX;
-`eager` runs the cell's own functions.
+call, `stepwise` a product and a compiled kernel a step; `graph`, on CuPy and chosen by hand only,
+launches those of some steps as one CUDA graph; `scan` compiles the loop for arrays of JAX; `eager`
+runs the cell's own functions.
 """
 
 import os
@@ -20,7 +21,12 @@ from xpbptt.cells.recurrence import Recurrence
 from xpbptt.kernels import PLAIN, TARGETS, VARIABLE, Compiled, Form, Kind, find
 
 ENGINE = "XPBPTT_ENGINE"  # the environment variable that chooses one by hand
-LOOPS = ("sequence", "stepwise")  # the fastest first
+LOOPS = {  # the loops of a target to try, in this order, by what is chosen by hand
+    "": ("sequence", "stepwise"),
+    "sequence": ("sequence", "stepwise"),
+    "graph": ("graph", "stepwise"),
+    "stepwise": ("stepwise",),
+}
 
 
 class Answer(NamedTuple):
@@ -29,7 +35,7 @@ class Answer(NamedTuple):
     Attributes
     ----------
     name : str
-        ``"sequence"``, ``"stepwise"``, ``"scan"`` or ``"eager"``.
+        ``"sequence"``, ``"stepwise"``, ``"graph"``, ``"scan"`` or ``"eager"``.
     reason : str
         Why it is no faster one; empty for the fastest.
     """
@@ -50,6 +56,8 @@ class Engine(NamedTuple):
         Its name.
     reason : str
         Why no faster engine was taken; empty for the fastest.
+    compiled : Compiled or None
+        The compiled programs that it runs.
     prepare : callable
         ``prepare(params, steps) → weights``: the form of the parameters that `advance` and `record`
         read as ``inputs.weights``, if so many steps are to be run.
@@ -71,6 +79,7 @@ class Engine(NamedTuple):
 
     name: str
     reason: str
+    compiled: Compiled | None
     prepare: Callable[..., Any]
     advance: Callable[..., Any]
     record: Callable[..., Any]
@@ -112,12 +121,29 @@ def choose(
         return _eager(recurrence(cell), "there is nothing to compute")
     if getattr(xp, "__name__", "") not in TARGETS:  # its dtypes may have no hash
         return _eager(recurrence(cell), "cells are compiled for NumPy and CuPy only")
+    # Above the first layer x may be in another byte order than the parameters.
+    dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
+    return fastest(cell, kinds, dtype, hidden, x.shape[-2], form=form, xp=xp)
+
+
+def fastest(
+    cell: Cell,
+    kinds: tuple[Kind, ...],
+    dtype: Any,
+    hidden: int,
+    batch: int,
+    *,
+    form: Form,
+    xp: Namespace,
+) -> Engine:
+    """Return the fastest engine of a cell for a library on which cells are compiled.
+
+    The arguments are those of `choose`, with the dtype, H and B in place of the arrays.
+    """
     wanted = chosen()
     if wanted == "eager":
         return _eager(recurrence(cell), "it was chosen by hand")
-    # Above the first layer x may be in another byte order than the parameters.
-    dtype, hidden = params.weight_ih.dtype, params.weight_ih.shape[0] // len(cell.gates._fields)
-    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, x.shape[-2])
+    return _fastest(cell, kinds, dtype, form, xp, wanted, hidden, batch)
 
 
 @lru_cache(maxsize=4096)
@@ -131,9 +157,9 @@ def _fastest(
     hidden: int,
     batch: int,
 ) -> Engine:
-    """Return the fastest engine of a cell where cells are compiled; the same when asked again."""
+    """Return the engine, the same when it is asked for again; `wanted` was chosen by hand."""
     reasons: list[str] = []
-    for loop in LOOPS[LOOPS.index(wanted) if wanted else 0 :]:
+    for loop in LOOPS[wanted]:
         found = find(cell, kinds, dtype, form=form, xp=xp, loop=loop)
         reason = found if isinstance(found, str) else found.refusal(hidden, batch)
         if not isinstance(found, str) and not reason:
@@ -145,7 +171,7 @@ def _fastest(
 
 @lru_cache
 def _eager(of: Recurrence, reason: str) -> Engine:
-    return Engine("eager", reason, *_functions(eager, of))
+    return Engine("eager", reason, None, *_functions(eager, of))
 
 
 def chosen() -> str:
@@ -159,8 +185,11 @@ def chosen() -> str:
     if os.environ.get(VARIABLE) == "0":
         return "eager"
     wanted = os.environ.get(ENGINE, "")
-    if wanted and wanted not in ("eager", *LOOPS):
-        message = f"{ENGINE}={wanted} names no engine: set it to eager, stepwise or sequence"
+    if wanted not in ("eager", *LOOPS):
+        message = (
+            f"{ENGINE}={wanted} names no engine: set it to eager, stepwise, sequence or, on CuPy, "
+            "graph"
+        )
         raise ValueError(message)
     return wanted
 
@@ -177,7 +206,7 @@ def _scanned(of: Recurrence, params: Tree, x: AnyArray) -> Engine:
 
 @lru_cache
 def _scan(of: Recurrence) -> Engine:
-    return Engine("scan", "", *_functions(scan, of))
+    return Engine("scan", "", None, *_functions(scan, of))
 
 
 def _functions(module: Any, of: Recurrence) -> Iterator[Callable[..., Any]]:
@@ -190,6 +219,5 @@ def _functions(module: Any, of: Recurrence) -> Iterator[Callable[..., Any]]:
 def _compiled(found: Compiled, reason: str) -> Engine:
     functions = compiled.prepare, compiled.advance, compiled.record, rewind, compiled.step
     of = recurrence(found.cell)
-    return Engine(
-        found.loop.name, reason, *(partial(function, of, found) for function in functions)
-    )
+    runs = (partial(function, of, found) for function in functions)
+    return Engine(found.loop.name, reason, found, *runs)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import array_api_compat.numpy as np
 
 from xpbptt._arrays.tree import leaves, map_shapes
-from xpbptt.bptt.engines.chunks import CHUNK
+from xpbptt.bptt.engines import chunks
 from xpbptt.bptt.layers.dropout import HASHING
 from xpbptt.bptt.layers.memory import Sizes
 from xpbptt.bptt.layers.noise import Rates
@@ -60,9 +60,9 @@ def prepared(one: Footprint, sizes: Sizes) -> int:
     return int(sizes.hidden * one.inputs)
 
 
-def advancing(one: Footprint, sizes: Sizes) -> int:
-    """Return what `advance` needs, a chunk at a time."""
-    return min(CHUNK, sizes.length) * (one.inputs + _copied(sizes) + one.state)
+def advancing(one: Footprint, sizes: Sizes, segment: int) -> int:
+    """Return what `advance` needs, a chunk at a time, where segments have so many steps."""
+    return min(chunks.advancing(segment), sizes.length) * (one.inputs + _copied(sizes) + one.state)
 
 
 def recording(one: Footprint, sizes: Sizes, steps: int) -> int:

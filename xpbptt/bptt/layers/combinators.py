@@ -109,19 +109,23 @@ def concatenate(first: Layer, second: Layer) -> Layer:
         return xp.concat((y1, y2), axis=-1), (state1, state2)
 
     def memory(sizes: Sizes, plan: Plan) -> Needs:
-        within = sizes._replace(views=True, inner=True)  # the parts of dy are views, too
+        within = sizes._replace(views=True, inner=True, paired=True)  # parts of dy are views, too
         one, two = first.memory(within, plan), second.memory(within, plan)
         width, kept, outputs = one.width + two.width, one.kept + two.kept, one.y + two.y
         y, dx = sizes.states(width), sizes.steps(sizes.inputs)
         joining = kept + outputs + (y if sizes.inner else 0)
+        if one.pairs:  # what both need on their way is there at once
+            forward, backward = one.forward + two.forward, one.backward + dx + two.backward
+        else:
+            forward = max(one.forward, one.kept + one.y + two.forward)
+            backward = max(one.backward, dx + two.backward)
         return Needs(
             width=width,
             kept=kept,
             keeps_x=one.keeps_x or two.keeps_x,
             y=y,
-            # Both ways at once: so it is where the target runs the two in one.
-            forward=max(one.forward + two.forward, joining),
-            backward=one.backward + dx + two.backward,
+            forward=max(forward, joining),
+            backward=backward,
             step=max(one.step, two.step),
             state=max(one.state, two.state),
             runs=one.runs + two.runs,

@@ -33,6 +33,11 @@ class Sizes(NamedTuple):
         Whether some steps begin with the initial state again.
     every : bool
         Whether the states of all steps have gradients of their own.
+    paired : bool
+        Whether another direction of the same layer is run, too.
+    xp : namespace or None
+        The namespace of the arrays. None counts what is the same on all that run one direction
+        after the other.
     """
 
     length: int
@@ -45,6 +50,8 @@ class Sizes(NamedTuple):
     inner: bool = False
     resets: bool = False
     every: bool = False
+    paired: bool = False
+    xp: Any = None
 
     def of_layer(self, k: int) -> "Sizes":
         """Return the sizes of one of several layers."""
@@ -83,6 +90,8 @@ class Needs(NamedTuple):
         The state of one sequence.
     runs : int
         How many times a pass over the sequence is run forward.
+    pairs : bool
+        Whether it is run at once with another direction, if there is one.
     """
 
     width: int
@@ -94,6 +103,7 @@ class Needs(NamedTuple):
     step: int = 0
     state: int = 0
     runs: int = 0
+    pairs: bool = False
 
     def peak(self, batch: int) -> int:
         """Return the most there is at any time, beside parameters, `x`, `y` and gradients."""

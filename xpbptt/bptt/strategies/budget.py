@@ -17,8 +17,9 @@ log = logging.getLogger("xpbptt")
 class Budget:
     """Pick the fastest of the strategies above that fits into so much memory.
 
-    Which one it is, ``net.cost(T, B, dtype, bptt=Budget(...)).strategy`` tells beforehand. Where
-    none fits, `Net.forward` raises, with the least possible figure, before any work.
+    Which one it is, ``net.cost(T, B, dtype, bptt=Budget(...)).strategy`` tells beforehand, on CuPy
+    with ``xp=cupy``. Where none fits, `Net.forward` raises, with the least possible figure, before
+    any work.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from xpbptt.commands.bench.measure import Row
 from xpbptt.commands.selftest import (
     allocations,
     engines,
+    graphs,
     kernels,
     laws,
     parity,
@@ -27,7 +28,7 @@ from xpbptt.commands.selftest import (
 from xpbptt.commands.selftest.check import FAILED, NOT_RUN, OK, Check, Outcome, Setup, attempt
 
 Show = Callable[[str], None]
-CHECKS = (kernels, laws, parity, training, engines)
+CHECKS = (kernels, laws, parity, training, engines, graphs)
 BUDGETS = (waits, allocations)
 
 

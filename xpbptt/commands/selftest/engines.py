@@ -20,7 +20,7 @@ from xpbptt.commands.selftest.check import Check, CheckError, NotApplicable, Set
 from xpbptt.commands.selftest.nets import COMPILED, NETS
 from xpbptt.testing.laws import LAWS
 
-LOOPS = ("sequence", "stepwise")
+LOOPS = ("sequence", "stepwise", "graph")
 QUICK = "LSTM"  # the only net of a quick run
 SIZES = ((5, 4), (203, 5), (64, 37))  # H and B: one block, many blocks, many sequences
 SOAK, PASS, LIMIT = 100_000, 1000, 120  # steps, steps of a pass, seconds

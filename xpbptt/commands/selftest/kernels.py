@@ -13,11 +13,13 @@ from xpbptt.testing.laws.sample import BATCH
 
 WHOLE: tuple[Kind, ...] = ("record", "advance", "back", "watch")
 PLAIN, MASKED, RESETS = Form(), Form(masked=True), Form(masked=True, resets=True)
-FORMS: dict[
-    str, dict[str, tuple[Form, ...]]
-] = {  # of each loop; on CUDA resets are run step by step
+FORMS: dict[str, dict[str, tuple[Form, ...]]] = {  # of each loop; a graph has no resets
     "numpy": {"": (PLAIN, MASKED, RESETS)},
-    "cupy": {"sequence": (PLAIN, MASKED), "stepwise": (PLAIN, MASKED, RESETS)},
+    "cupy": {
+        "sequence": (PLAIN, MASKED, RESETS),
+        "stepwise": (PLAIN, MASKED, RESETS),
+        "graph": (PLAIN, MASKED),
+    },
 }
 DTYPES = {"numpy": ("float32", "float64"), "cupy": ("float16", "float32", "float64")}
 

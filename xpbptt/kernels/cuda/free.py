@@ -10,10 +10,12 @@ a layer are the two planes of one grid.
 from xpbptt.kernels.cuda.source import (
     FORWARD,
     PREAMBLE,
+    buffers,
     header,
     language,
     name,
     number,
+    own_type,
     place,
     pointers,
     stored,
@@ -41,13 +43,13 @@ def applies(task: Task) -> bool:
 
 def arguments(task: Task) -> tuple[str, ...]:
     """Return the names of the buffers that the kernel takes last, in this order."""
-    return tuple(each for each in task.program.names if each != "dh")
+    return tuple(each.name for part in buffers(task) for each in part if each.name != "dh")
 
 
 def source(task: Task, dtype: str, directions: int = 1) -> str:
     """Return the kernel of a program: forward of the kinds "record" and "advance", else back."""
     kind, back = number(dtype), task.kind not in FORWARD
-    read, written = task.program.buffers()
+    read, written = buffers(task)
     held = task.carried if back else task.states  # the parts of a state, in registers
     held = tuple(each for each in held if each in task.program.names and each != "dh")
     coming = _coming(task.program, held)
@@ -68,9 +70,8 @@ def source(task: Task, dtype: str, directions: int = 1) -> str:
         return line if back else f"{line} {access.buffer.name}[{place(access)}] = {value};"
 
     parameters = ["const long long T, const long long batch, const long long size"]
-    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
     parameters += ["const int first, const int truncate"] if back else []
-    arrays = [(f"{own_type}*", "dh")] if back and task.recurrent else []
+    arrays = [(f"{own_type(dtype)}*", "dh")] if back and task.recurrent else []
     arrays += [
         (f"const {stored(each, dtype)}* __restrict__", each.name)
         for each in read
@@ -85,12 +86,20 @@ def source(task: Task, dtype: str, directions: int = 1) -> str:
     fetch = " ".join(f"{ring} = {a.buffer.name}[{place(a)}];" for a, ring in rings.items())
     cut = " ".join(f"now_{each} = 0;" for each in held)
     cuts = "if (s && truncate && first + t + 1 && (first + t + 1) % truncate == 0)"
-    before = f"{cuts} {{ {cut} }}" if back else ""
+    handed = dict(zip(task.carried, task.returned, strict=False))
+    restart = " ".join(
+        f"{handed[each]}[n] = ({kind}){handed[each]}[n] + now_{each}; now_{each} = 0;"
+        for each in held
+        if each in handed
+    )
+    before = f"if (s && reset[(t + 1) * batch + b]) {{ {restart} }} " if restart else ""
+    before += f"{cuts} {{ {cut} }}" if back else ""
     if back and task.recurrent:
         before += f" const {kind} product = s ? 0 : ({kind})dh[n];"
     end = [f"{each}[n] = now_{each};" for each in held] if back else []
     last = "if (truncate && first && first % truncate == 0)"
     gone = ["dh[n] = 0.0f;"] if task.recurrent else []
+    gone += [f"if (reset[b]) {{ {restart} }}"] if restart else []
     end = [*gone, f"{last} {{ {cut} }}", *end] if back else end
     step = "T - 1 - s" if back else "s"
     body = "\n        ".join(lines(task.program, language(dtype, load, store)))

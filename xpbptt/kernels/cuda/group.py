@@ -12,13 +12,16 @@ counters of its own.
 T, B, H and P are arguments. All sums have a fixed order.
 """
 
+from xpbptt.kernels.cuda.fresh import HELPERS, READ
 from xpbptt.kernels.cuda.source import (
     FORWARD,
     PREAMBLE,
+    buffers,
     header,
     language,
     name,
     number,
+    own_type,
     place,
     pointers,
     stored,
@@ -31,75 +34,11 @@ from xpbptt.kernels.programs import Task
 NUMBERS = "int T", "int B", "int H", "int rows"
 BACK = "int first", "int truncate"
 
-HELPERS = """
-static __device__ __forceinline__ unsigned acquire(const unsigned* p) {
-  unsigned v;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-  return v;
-}
-static __device__ __forceinline__ void arrive(unsigned* p) {
-  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" : : "l"(p) : "memory");
-}
-static __device__ __forceinline__ void meet(const unsigned* count, unsigned wanted) {
-  while ((int)(acquire(count) - wanted) < 0) __nanosleep(20);
-}
-"""
-
-# What other blocks have written is not looked for in the cache of the own multiprocessor.
-READ = {
-    "float": """
-static __device__ __forceinline__ float fresh(const float* p) {
-  float v;
-  asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
-  return v;
-}
-static __device__ __forceinline__ float4 fresh_group(const float* p) {
-  float4 v;
-  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
-  return v;
-}
-""",
-    "double": """
-static __device__ __forceinline__ double fresh(const double* p) {
-  double v;
-  asm volatile("ld.relaxed.gpu.global.f64 %0, [%1];" : "=d"(v) : "l"(p) : "memory");
-  return v;
-}
-static __device__ __forceinline__ double2 fresh_group(const double* p) {
-  double2 v;
-  asm volatile("ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];"
-               : "=d"(v.x), "=d"(v.y) : "l"(p) : "memory");
-  return v;
-}
-""",
-}
-READ["float16"] = f"""{READ["float"]}
-static __device__ __forceinline__ float widened(unsigned short bits) {{
-  float16 h;
-  *(unsigned short*)&h = bits;
-  return h;
-}}
-static __device__ __forceinline__ float fresh(const float16* p) {{
-  unsigned short v;
-  asm volatile("ld.relaxed.gpu.global.u16 %0, [%1];" : "=h"(v) : "l"(p) : "memory");
-  return widened(v);
-}}
-static __device__ __forceinline__ float4 fresh_group(const float16* p) {{
-  unsigned a, b;
-  asm volatile("ld.relaxed.gpu.global.v2.u32 {{%0, %1}}, [%2];"
-               : "=r"(a), "=r"(b) : "l"(p) : "memory");
-  float4 v;
-  v.x = widened(a), v.y = widened(a >> 16), v.z = widened(b), v.w = widened(b >> 16);
-  return v;
-}}
-"""
-
 
 def arguments(task: Task) -> tuple[str, ...]:
     """Return the names of the buffers that the kernel takes last, in this order."""
     awaited = {"v"} if task.kind in FORWARD else {"dh"}
-    return tuple(each for each in task.program.names if each not in awaited)
+    return tuple(each.name for part in buffers(task) for each in part if each.name not in awaited)
 
 
 def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
@@ -108,14 +47,14 @@ def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
     Its parameters are numbers, what is made for the launch, and the arrays of each direction.
     """
     kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
-    own_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    element = own_type(dtype)
     forward = task.kind in FORWARD
-    read, written = task.program.buffers()
+    read, written = buffers(task)
     own = set(arguments(task))
     parameters = [f"const {each}" for each in (*NUMBERS, *(() if forward else BACK))]
     parameters += ["unsigned* counters", *([] if forward else [f"{kind}* parts"])]
-    arrays = [(f"const {own_type}* __restrict__", "weight")]
-    arrays += [] if forward else [(f"{own_type}*", "dh")]
+    arrays = [(f"const {element}* __restrict__", "weight")]
+    arrays += [] if forward else [(f"{element}*", "dh")]
     arrays += [
         (f"const {stored(each, dtype)}* __restrict__", each.name)
         for each in read
@@ -124,7 +63,7 @@ def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
     arrays += [(f"{stored(each, dtype)}*", each.name) for each in written if each.name in own]
     given, chosen = pointers(arrays, directions)
     body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
-    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[own_type]}
+    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[element]}
 extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
     {", ".join([*parameters, *given])}) {{
   {_joined(chosen, 2)}
@@ -155,7 +94,10 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
         return f"{_element(access)} = {value};"
 
     early, late = split(task.program, language(dtype, element, store), {"v"})
-    gates, read = task.recurrent, task.read
+    gates, state = task.recurrent, f"{task.read} + (t * B + row) * H"
+    if task.restored:
+        state = f"reset[t * B + row] ? {task.restored} + row * H : {state}"
+    scale, whole = ("* factors[row * H + k]", "false") if task.drops else ("", "true")
     return f"""{load(tile, kind, gates, back=False)}
   for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
   __syncthreads();
@@ -171,13 +113,14 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
       #pragma unroll
       for (int s = 0; s < {tile.batch}; ++s) {{
         if (c + s >= rows || group * rows + c + s >= B) continue;
-        const auto* const from = {read} + (t * B + group * rows + c + s) * H;
+        const long long row = group * rows + c + s;
+        const auto* const from = {state};
         {kind}* const to = in + s * {tile.depth};
-        if (H % {tile.group} == 0)
+        if ({whole} && H % {tile.group} == 0)
           for (int k = threadIdx.x; k < H / {tile.group}; k += {THREADS})
             (({vector}*)to)[k] = fresh_group(from + {tile.group} * k);
         else
-          for (int k = threadIdx.x; k < H; k += {THREADS}) to[k] = fresh(from + k);
+          for (int k = threadIdx.x; k < H; k += {THREADS}) to[k] = fresh(from + k){scale};
       }}
       __syncthreads();
       {multiply(tile, kind, vector, f"{gates} * units")}
@@ -209,6 +152,15 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
     kept = [each for each in apart if each in task.program.names]
     cut = " ".join(f"{each}[b * H + j] = 0.0f;" for each in kept)
     own = "dh[b * H + j]"
+    handed = dict(zip(task.carried, task.returned, strict=False))
+    restart = " ".join(
+        f"{_add(handed[each], f'({kind}){each}[b * H + j]', kind)} {each}[b * H + j] = 0.0f;"
+        for each in kept
+        if each in handed
+    )
+    returned = _add(handed["dh"], "product", kind) + " product = 0;" if handed else ""
+    again = "reset[(t + 1) * B + b]" if handed else "false"
+    scaled = "product *= factors[b * H + j];" if task.drops else ""
     return f"""{load(tile, kind, gates, back=True)}
   const long long all = (long long)gridDim.y * P * rows * H;  // of one step
   const long long group_parts = 2 * blockIdx.z * all + (long long)group * P * rows * H;
@@ -221,6 +173,8 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
     for (int c = 0; c < rows; c += {tile.batch}) {{
       const long long b = group * rows + c + place;
       const bool owned = inside && c + place < rows && b < B, mine = owned && t >= 0;
+      const bool again = owned && t < T - 1 && {again};
+      if (again) {{ {restart} }}
       if (owned && cut) {{ {cut} }}
       {_joined(early, 6)}
       if (c == 0 && P > 1 && t < T - 1) {{
@@ -228,13 +182,16 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
         __syncthreads();
       }}
       {kind} product = 0;
-      if (owned && !cut) {{
+      if (owned && (again || !cut)) {{
         if (t == T - 1) product = ({kind}){own};
-        else
+        else {{
           #pragma unroll 8
           for (int p = 0; p < P; ++p)
             product += fresh(given + ((long long)p * rows + c + place) * H + j);
+          {scaled}
+        }}
       }}
+      if (again) {{ {returned} }}
       if (t < 0) {{
         if (owned) {own} = product;
         continue;
@@ -258,6 +215,10 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
 
 def _element(access: Access) -> str:
     return f"{access.buffer.name}[{place(access)}]"
+
+
+def _add(name: str, value: str, kind: str) -> str:
+    return f"{name}[b * H + j] = ({kind}){name}[b * H + j] + {value};"
 
 
 def _if_mine(access: Access, kind: str) -> str:

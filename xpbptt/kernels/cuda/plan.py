@@ -96,6 +96,10 @@ class Plan(NamedTuple):
     shared: int
     microseconds: float
 
+    def parts(self, hidden: int) -> int:
+        """Return the elements of the parts of dh of two steps, that a pass back takes."""
+        return 2 * self.groups * self.blocks * self.rows * hidden
+
 
 def plans(device: Device, sizes: Sizes) -> list[Plan]:
     """Return the plans that fit a device, the fastest first by the model."""

@@ -1,7 +1,7 @@
 """Products of matrices by cuBLAS, called directly: what CuPy finds out each time is found out once.
 
-The handle is CuPy's own, with its math mode and its workspace, and CuPy's binding sets the current
-stream. The arguments are those that ``cupy.dot`` would give.
+The arguments are those that ``cupy.dot`` would give. By default the handle is CuPy's own, with its
+math mode and its workspace, and CuPy's binding sets the current stream.
 """
 
 from typing import Any, NamedTuple
@@ -47,7 +47,14 @@ def refuse_capture() -> None:
         raise RuntimeError(message)
 
 
-def product(weight: Any, rows: int, *, transposed: bool) -> Product:
+class Caller(NamedTuple):
+    """What calls cuBLAS: ``gemm(handle, …)`` with the arguments of ``cublasGemmEx``."""
+
+    gemm: Any
+    handle: int
+
+
+def product(weight: Any, rows: int, *, transposed: bool, caller: Caller | None = None) -> Product:
     """Prepare the products of so many rows with a matrix, or with its transpose.
 
     Parameters
@@ -58,26 +65,28 @@ def product(weight: Any, rows: int, *, transposed: bool) -> Product:
         The number of rows B of the other factor.
     transposed : bool
         Whether the transpose is meant.
+    caller : Caller, optional
+        Default: CuPy.
     """
     # cuBLAS counts by columns: to it, each of the three is its own transpose.
     down, across = weight.shape
     columns, depth = (down, across) if transposed else (across, down)
-    kind, compute, tensor = _computed(str(weight.dtype))
+    kind, compute, tensor = computed(str(weight.dtype))
     scalar = "float64" if weight.dtype == np.float64 else "float32"
     one, zero = ONE[scalar].ctypes.data, ZERO[scalar].ctypes.data
-    handle = cupy.cuda.device.get_cublas_handle()
+    gemm, handle = caller or (cublas.gemmEx, cupy.cuda.device.get_cublas_handle())
     operation = cublas.CUBLAS_OP_T if transposed else cublas.CUBLAS_OP_N
     sizes = columns, rows, depth
     first = weight.data.ptr, kind, across
     return Product(
-        cublas.gemmEx,
+        gemm,
         (handle, operation, cublas.CUBLAS_OP_N, *sizes, one, *first),
         (kind, depth, zero),
         (kind, columns, compute, tensor),
     )
 
 
-def _computed(dtype: str) -> tuple[int, int, int]:
+def computed(dtype: str) -> tuple[int, int, int]:
     """Return the types of the elements and of the sums, and the choice of the algorithm."""
     capability = int(cupy.cuda.device.get_compute_capability())
     wanted = linalg.get_compute_type(dtype)  # CUPY_TF32 decides it

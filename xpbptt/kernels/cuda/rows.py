@@ -4,10 +4,10 @@ The threads of a block go over the units of a sequence once for each phase of th
 up what they found in shared memory, in a fixed order.
 """
 
-from xpbptt.kernels.cuda.source import PREAMBLE, header, language, number, place
+from xpbptt.kernels.cuda.source import PREAMBLE, Entry, header, language, number
 from xpbptt.kernels.emit import Language, Names, assigned
 from xpbptt.kernels.phases import Phase, phases, rows
-from xpbptt.kernels.program import Access, Program
+from xpbptt.kernels.program import Program
 
 THREADS = 128  # of a block, a power of two
 COMBINED = {
@@ -33,10 +33,10 @@ template <typename T> __device__ T {name}_over_block(T mine, T* shared) {{
 """
 
 
-def source(program: Program, dtype: str, name: str, fields: str) -> str:
-    """Return the kernel, which takes a structure with these fields."""
+def source(program: Program, dtype: str, name: str, entry: Entry, frame: str) -> str:
+    """Return the kernel, given the structure that it is entered with."""
     kind = number(dtype)
-    cuda = language(dtype, element, lambda access, value: f"{element(access)} = {value};")
+    cuda = language(dtype, entry.load, entry.store)
     functions = [
         OVER_UNITS.format(name=each, combined=text) for each, (_, text) in COMBINED.items()
     ]
@@ -52,19 +52,15 @@ def source(program: Program, dtype: str, name: str, fields: str) -> str:
     body += ["if (threadIdx.x == 0) {", *last, "}"] if stores else []
     text = "\n  ".join(body)
     return f"""{header(dtype)}{PREAMBLE}{"".join(functions)}
-struct Frame {{ {fields} }};
-extern "C" __global__ void __launch_bounds__({THREADS}) {name}(const Frame frame) {{
+{frame}
+extern "C" __global__ void __launch_bounds__({THREADS}) {name}({entry.parameters}) {{
   __shared__ {kind} shared[{THREADS}];
-  const long long t = frame.t, batch = frame.batch, size = frame.size;
+  {entry.begin}
+  const long long batch = frame.batch, size = frame.size;
   const long long b = blockIdx.x;
   {text}
 }}
 """
-
-
-def element(access: Access) -> str:
-    """Return the expression of an element of a buffer."""
-    return f"frame.{access.buffer.name}[{place(access)}]"
 
 
 def _phase(program: Program, phase: Phase, cuda: Language, names: Names, kind: str) -> list[str]:

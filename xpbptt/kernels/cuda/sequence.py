@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import cupy
-import numpy as np
 from cupy_backends.cuda.api import driver, runtime
 
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
-from xpbptt.kernels.cuda.plan import Device, Plan, Sizes, plans, refusal
+from xpbptt.kernels.cuda.launch import Arrays, Plain, Planned, Sizes3
+from xpbptt.kernels.cuda.plan import BYTES, Device, Plan, Sizes, plans, refusal
 from xpbptt.kernels.cuda.product import refuse_capture
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
@@ -25,13 +25,10 @@ from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, Call, HandBack, Kernel, Loop
 
 TRIES = 3  # plans that are compiled before the next loop takes the pass
-COUNTERS = 32  # between the counters of two groups: 128 bytes
 # cudaDeviceAttr
 CLOCK, PROCESSORS, MAJOR, MINOR, COOPERATIVE, SHARED = 13, 16, 75, 76, 95, 97
 
-Arrays = list[Any]
 Built = TypeVar("Built")
-Sizes3 = tuple[int, int, int]  # T, B and H
 
 
 @lru_cache
@@ -44,50 +41,6 @@ def device(number: int) -> Device:
     clock = ask(CLOCK) / 1e6 or 1.0
     capability = ask(MAJOR), ask(MINOR)
     return Device(ask(PROCESSORS), ask(SHARED), capability, clock, bool(ask(COOPERATIVE)))
-
-
-class Planned(NamedTuple):
-    """A plan with its kernel, on one device."""
-
-    plan: Plan
-    function: Any
-
-    def __call__(self, sizes: Sizes3, back: tuple[int, ...], *given: Arrays) -> None:
-        """Launch it with the arrays of each direction; what a launch needs besides is made here."""
-        plan, hidden, directions = self.plan, sizes[2], len(given)
-        made = [cupy.zeros(directions * plan.groups * COUNTERS, dtype=np.uint32)]
-        if back:  # the parts of dh of two steps
-            parts = 2 * directions * plan.groups * plan.blocks * plan.rows * hidden
-            made.append(cupy.empty(parts, np.promote_types(given[0][0].dtype, np.float32)))
-        numbers = (*sizes, plan.rows, *back)
-        arguments = [np.int32(each) for each in numbers]
-        arguments += [each.data.ptr for each in made + _in_turn(given)]
-        self.function(
-            # CuPy cuts a line short that is too long, and refuses this
-            (plan.blocks, plan.groups, directions),
-            (THREADS,),
-            tuple(arguments),
-            shared_mem=plan.shared,
-            enable_cooperative_groups=plan.blocks > 1,
-        )
-
-
-class Plain(NamedTuple):
-    """The kernel of a program without the product, for all sizes."""
-
-    function: Any
-
-    def __call__(self, sizes: Sizes3, back: tuple[int, ...], *given: Arrays) -> None:
-        """Launch it with the arrays of each direction."""
-        _, batch, hidden = sizes
-        blocks = -(-batch * hidden // free.THREADS)
-        arguments = (*sizes, *back, *(each.data.ptr for each in _in_turn(given)))
-        self.function((blocks, 1, len(given)), (free.THREADS,), arguments)
-
-
-def _in_turn(given: tuple[Arrays, ...]) -> Arrays:
-    """Return each array of the directions in turn, as the kernels take them."""
-    return [each for arrays in zip(*given, strict=True) for each in arrays]
 
 
 class Whole:
@@ -196,11 +149,23 @@ def compile_(task: Task, dtype: str) -> Any:
 
 def refuse(kernels: Mapping[Any, Kernel], hidden: int, batch: int) -> str:
     """Return why a pass of these sizes cannot be run in one launch; empty where it can."""
-    if any(kernel.task.given or kernel.task.returned for kernel in kernels.values()):
-        return "resets and recurrent dropout are run step by step"
     runs: list[Any] = [kernel.run for kernel in kernels.values()]
     found = [run.planned(hidden, batch) for run in runs if isinstance(run, Sequence)]
     return next((each for each in found if isinstance(each, str)), "")
+
+
+def scratch(kernels: Mapping[Any, Kernel], hidden: int, batch: int, directions: int) -> int:
+    """Return the bytes of the parts of dh; see `Loop`."""
+    most = 0
+    for kernel in kernels.values():
+        run: Any = kernel.run
+        if isinstance(run, Sequence) and run.back:
+            found = run.planned(hidden, batch, directions)
+            if isinstance(found, str):  # one direction after the other
+                found = run.planned(hidden, batch)
+            if not isinstance(found, str):
+                most = max(most, BYTES[kernel.dtype] * found.plan.parts(hidden))
+    return most
 
 
 class Sweep(NamedTuple):
@@ -288,9 +253,21 @@ def _back(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) ->
     steps, batch, _ = buffers[kernel.task.record].shape
     hidden = params.weight_ih.shape[0] // kernel.task.gates
     run: Any = kernel.run
+    for name_ in dict.fromkeys(kernel.task.returned):
+        buffers[name_][...] = 0
     truncation = hand_back.first, hand_back.truncate or 0
     arrays = partial(run.arrays, buffers, params.weight_hh)
     return Sweep(run, (steps, batch, hidden), truncation, hand_back.clip, arrays)
 
 
-SEQUENCE = Loop("sequence", compile_, stepwise.pack, forward, backward, refuse=refuse, pair=pair)
+SEQUENCE = Loop(
+    "sequence",
+    compile_,
+    stepwise.pack,
+    forward,
+    backward,
+    parts=stepwise.PARTS,
+    refuse=refuse,
+    scratch=scratch,
+    pair=pair,
+)

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from xpbptt.kernels.emit import INFIX, Language
+from xpbptt.kernels.places import FACTORS, RESET
 from xpbptt.kernels.program import Access, Buffer
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.symbols import UNARY
@@ -31,9 +33,27 @@ template <typename T> __device__ T sigmoid(T x) {
 FORWARD = frozenset({"record", "advance"})  # the kinds that run forward
 
 
-def name(task: Task) -> str:
-    """Return the name of the kernel that runs a program over all steps."""
-    return f"xpbptt_{task.program.name.removesuffix(task.kind)}sequence_{task.kind}"
+def name(task: Task, loop: str = "sequence") -> str:
+    """Return the name of the kernel that runs a program in a loop over time."""
+    return f"xpbptt_{task.program.name.removesuffix(task.kind)}{loop}_{task.kind}"
+
+
+def buffers(task: Task) -> tuple[list[Buffer], list[Buffer]]:
+    """Return the buffers that a loop over all steps only reads, and those that it writes.
+
+    They are the program's, and those of resets and recurrent dropout, which are done between two
+    steps: what W_hh multiplies forward, and what is handed back.
+    """
+    read, written = task.program.buffers()
+    forward = task.kind in FORWARD
+    between = _named(task.given if forward else task.given_back)
+    returned = [] if forward else _named(task.returned)
+    return list(dict.fromkeys((*read, *between))), list(dict.fromkeys((*written, *returned)))
+
+
+def _named(names: tuple[str, ...]) -> list[Buffer]:
+    known = {each.name: each for each in (RESET, FACTORS)}
+    return [known.get(name, Buffer(name, "bj")) for name in names]
 
 
 def header(dtype: str) -> str:
@@ -46,9 +66,14 @@ def number(dtype: str) -> str:
     return "double" if dtype == "float64" else "float"
 
 
+def own_type(dtype: str) -> str:
+    """Return the type of the elements of a dtype."""
+    return {"float32": "float", "float64": "double"}.get(dtype, dtype)
+
+
 def stored(buffer: Buffer, dtype: str) -> str:
     """Return the type of a buffer's elements."""
-    return "bool" if buffer.logical else {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    return "bool" if buffer.logical else own_type(dtype)
 
 
 def pointers(given: Sequence[tuple[str, str]], directions: int) -> tuple[list[str], list[str]]:
@@ -80,6 +105,33 @@ def place(access: Access) -> str:
     for axis, each in zip(buffer.axes.replace("1", "")[1:], rest, strict=True):
         found = f"({found}) * {lengths[axis]} + {each}"
     return found
+
+
+def element(access: Access) -> str:
+    """Return the expression of an element of a buffer that the structure `frame` points to."""
+    return f"frame.{access.buffer.name}[{place(access)}]"
+
+
+class Entry(NamedTuple):
+    """How the kernel of a step is told what to work on, in a structure ``Frame frame``.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        What the structure holds before the addresses of the program's buffers.
+    parameters : str
+        What the kernel takes.
+    begin : str
+        The lines that make `frame`, if it is no parameter, and the number of the step `t`.
+    load, store : callable
+        The expression of an element; the line that writes an expression there.
+    """
+
+    fields: tuple[str, ...]
+    parameters: str
+    begin: str
+    load: Callable[[Access], str]
+    store: Callable[[Access, str], str]
 
 
 def language(

@@ -14,22 +14,29 @@ import numpy as np
 from xpbptt._arrays.tree import map_leaves
 from xpbptt.kernels import loops
 from xpbptt.kernels.cuda import rows
-from xpbptt.kernels.cuda.source import PREAMBLE, header, language, stored
+from xpbptt.kernels.cuda.source import PREAMBLE, Entry, element, header, language, stored
 from xpbptt.kernels.emit import lines
 from xpbptt.kernels.program import Program
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Kernel
 
 THREADS = 128  # of a block
-SIZES = "t", "batch", "size"  # what the structure holds before the addresses
+Size3 = tuple[int, int, int]
+BY_VALUE = Entry(
+    fields=tuple(f"long long {each};" for each in ("t", "batch", "size")),
+    parameters="const Frame frame",
+    begin="const long long t = frame.t;",
+    load=element,
+    store=lambda access, value: f"{element(access)} = {value};",
+)
 
 
 class Launch(NamedTuple):
     """A kernel with its arguments: ``words[0] = t; function(grid, block, arguments)`` is a step."""
 
     function: Any
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
+    grid: Size3
+    block: Size3
     arguments: tuple[Any]
     words: Any
 
@@ -43,7 +50,7 @@ class Step:
         self.place, self.sized = next(
             (k, buffer) for k, buffer in enumerate(buffers) if "bj" in buffer.axes
         )
-        name, self.sums = f"xpbptt_{task.program.name}", task.program.sums
+        self.program, name = task.program, f"xpbptt_{task.program.name}"
         self.kernel = cupy.RawKernel(source(task.program, dtype, name), name)
         self.kernel.kernel  # noqa: B018 - compiles it, here where its failure is seen
 
@@ -62,25 +69,31 @@ class Step:
         frame = np.empty((), dtype=f"V{8 * len(numbers)}")  # what CuPy passes by value
         words = np.frombuffer(frame, dtype=np.int64)
         words[:] = numbers
-        blocks = batch if self.sums else -(-batch * size // THREADS)
-        threads = rows.THREADS if self.sums else THREADS
-        return Launch(self.kernel.kernel, (blocks, 1, 1), (threads, 1, 1), (frame,), words)
+        return Launch(self.kernel.kernel, *grid(self.program, batch, size), (frame,), words)
 
 
-def source(program: Program, dtype: str, name: str) -> str:
+def grid(program: Program, batch: int, size: int) -> tuple[Size3, Size3]:
+    """Return the blocks of the kernel of a step, and the threads of a block."""
+    if program.sums:
+        return (batch, 1, 1), (rows.THREADS, 1, 1)
+    return (-(-batch * size // THREADS), 1, 1), (THREADS, 1, 1)
+
+
+def source(program: Program, dtype: str, name: str, entry: Entry = BY_VALUE) -> str:
     """Return the kernel."""
     read, written = program.buffers()
-    fields = [f"long long {each};" for each in SIZES]
+    fields = [*entry.fields]
     fields += [f"const {stored(buffer, dtype)}* {buffer.name};" for buffer in read]
     fields += [f"{stored(buffer, dtype)}* {buffer.name};" for buffer in written]
+    frame = f"struct Frame {{ {' '.join(fields)} }};"
     if program.sums:
-        return rows.source(program, dtype, name, " ".join(fields))
-    cuda = language(dtype, rows.element, lambda access, value: f"{rows.element(access)} = {value};")
-    body = "\n  ".join(lines(program, cuda))
+        return rows.source(program, dtype, name, entry, frame)
+    body = "\n  ".join(lines(program, language(dtype, entry.load, entry.store)))
     return f"""{header(dtype)}{PREAMBLE}
-struct Frame {{ {" ".join(fields)} }};
-extern "C" __global__ void __launch_bounds__({THREADS}) {name}(const Frame frame) {{
-  const long long t = frame.t, batch = frame.batch, size = frame.size;
+{frame}
+extern "C" __global__ void __launch_bounds__({THREADS}) {name}({entry.parameters}) {{
+  {entry.begin}
+  const long long batch = frame.batch, size = frame.size;
   const long long i = (long long)blockIdx.x * {THREADS} + threadIdx.x;
   if (i >= batch * size) return;
   const long long b = i / size;

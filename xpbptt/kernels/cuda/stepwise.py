@@ -13,6 +13,10 @@ from xpbptt.kernels.cuda.product import product, refuse_capture
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
+# Chunks of inference, at most: what one makes is about as large as the whole output, and a longer
+# sequence asks for no more launches.
+PARTS = 8
+
 
 def pack(gates: int, params: Any, steps: int) -> Any:  # noqa: ARG001 - the contract's
     """Return W_hh, contiguous; None where no gate has a product."""

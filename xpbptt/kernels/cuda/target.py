@@ -1,10 +1,14 @@
-"""The target for CuPy's arrays: a whole sequence in one launch, or two launches a step."""
+"""The target for CuPy's arrays: a whole sequence in one launch, or two launches a step.
+
+By hand, the launches of some steps can be made one launch of a graph.
+"""
 
 from typing import Any
 
 import cupy
 
 from xpbptt._arrays.types import AnyArray
+from xpbptt.kernels.cuda.graph import GRAPH
 from xpbptt.kernels.cuda.sequence import SEQUENCE
 from xpbptt.kernels.cuda.step import single
 from xpbptt.kernels.cuda.stepwise import STEPWISE
@@ -19,7 +23,7 @@ def _empty(shape: tuple[int, ...], dtype: Any, *, like: AnyArray) -> AnyArray:
 TARGET = Target(
     name="CUDA",
     dtypes=tuple(cupy.dtype(name) for name in ("float16", "float32", "float64")),
-    loops=(SEQUENCE, STEPWISE),
+    loops=(SEQUENCE, STEPWISE, GRAPH),
     single=single,
     multiply=lambda left, right, out: left.dot(right, out=out),
     empty=_empty,

@@ -1,8 +1,10 @@
 """What a call would take: its engine, and its cost."""
 
+from types import ModuleType
 from typing import Any
 
 from xpbptt._arrays import check
+from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.types import Array, StateT, TraceT, WeightsT
 from xpbptt.bptt import KeepAll, Strategy
 from xpbptt.bptt.layers.heads import whole
@@ -28,8 +30,9 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
     ) -> Engines:
         """Return which engine runs the time steps of a call, and why it is not a faster one.
 
-        The environment variable ``XPBPTT_ENGINE`` chooses one by hand: ``sequence``, ``stepwise``
-        or ``eager``. On CuPy `backward` with `clip_step` goes step by step whatever is said here.
+        The environment variable ``XPBPTT_ENGINE`` chooses one by hand: ``sequence``, ``stepwise``,
+        ``eager`` or, on CuPy, ``graph``. There `backward` with `clip_step` goes step by step
+        whatever is said here.
 
         Parameters
         ----------
@@ -40,7 +43,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         mask : array (T, B), optional
             The mask.
         reset : array (T, B), optional
-            The resets. On CuPy they go step by step, as recurrent dropout does.
+            The resets.
         bptt : KeepAll, KeepStates, Segments, Binomial, Budget or Truncated
             What `forward` is to keep.
 
@@ -70,7 +73,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         size = door.itemsize(x.dtype, xp=xp)
         drops, zoned = bool(self.recurrent_dropout), tuple(rate > 0 for rate in self.zones)
         form = Form(mask is not None, reset is not None, drops=drops, zoned=zoned)
-        memory = self._memory(x.shape[0], x.shape[1], size, form)
+        memory = self._memory(x.shape[0], x.shape[1], size, form, xp=xp)
         first: Any = params[0]
         one = first[0] if self.bidirectional else first
         plan = bptt.plan(x.shape[0], memory)
@@ -87,6 +90,7 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         masked: bool = False,
         reset: bool = False,
         states: bool = False,
+        xp: ModuleType | None = None,
     ) -> Cost:
         """Say what a strategy will cost, without running anything.
 
@@ -101,6 +105,10 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         masked, reset, states : bool
             Whether there is a mask, whether there are resets, and whether the states of all steps
             are returned and have gradients.
+        xp : namespace, optional
+            The array library, as CuPy: both directions are run at once there, and a kernel takes
+            memory of its own, for the device at hand; kernels may be compiled to know it. Default:
+            any library that runs one direction after the other, as NumPy, torch and JAX.
 
         Returns
         -------
@@ -130,4 +138,5 @@ class Ask(Forward[WeightsT, StateT, TraceT]):
         check.true_or_false("reset", reset)
         check.true_or_false("states", states)
         form = Form(masked, reset, states)
-        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), form), bptt)
+        on = None if xp is None else standard(xp)
+        return cost(self._memory(int(steps), int(batch), dtype_bytes(dtype), form, xp=on), bptt)

@@ -146,7 +146,7 @@ class Forward(Base[WeightsT, StateT, TraceT]):
             x = beside(self, x, dt, xp=xp)
         size = door.itemsize(x.dtype, xp=xp)
         form = Form(masked=mask is not None, resets=reset is not None, states=states)
-        memory = self._memory(x.shape[0], x.shape[1], size, form)
+        memory = self._memory(x.shape[0], x.shape[1], size, form, xp=xp)
         run = Run(mask, bptt.plan(x.shape[0], memory), key, reset, states)
         y, final, layers = self._layer.forward(params, x, start, run, xp=xp)
         y, final = door.in_order((y, final), given)
@@ -156,8 +156,8 @@ class Forward(Base[WeightsT, StateT, TraceT]):
         final, every = apart(final)
         return y, final, cache, every
 
-    def _memory(self, steps: int, batch: int, size: int, form: Form) -> Memory:
+    def _memory(self, steps: int, batch: int, size: int, form: Form, *, xp: Any) -> Memory:
         """Return what strategies ask about memory, with elements of `size` bytes."""
         given = {"masked": form.masked, "resets": form.resets, "every": form.states}
-        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, **given)
+        sizes = Sizes(steps, batch, self.input_size, self.sizes, size, **given, xp=xp)
         return Memory(self._layer, sizes, self)

@@ -20,9 +20,8 @@ class Cost(NamedTuple):
     peak : int
         The most memory at any time, with what both passes use on their way, beside the caller's
         arrays, `y` and the gradients that are returned. An estimate, to within the arrays of a
-        few steps, for libraries whose `flip` is a view and where both directions are run at once,
-        as on CuPy; compiled cells on the CPU take less with `KeepAll`, and all nets in both
-        directions that go one after the other.
+        few steps, for libraries whose `flip` is a view; compiled cells on the CPU take less with
+        `KeepAll`.
     steps : int
         The time steps that are run forward, of all layers and directions.
     """
