@@ -50,6 +50,93 @@ def test_the_derivative_is_that_of_the_backward_pass(
     )
 
 
+@cover(
+    "name, layers, both, masked, reset",
+    list(CELLS),
+    [1, 2],
+    [False, True],
+    [False, True],
+    [False, True],
+)
+def test_the_states_of_all_steps_and_their_gradients(
+    xp, make_case, name, layers, both, masked, reset
+):
+    """J against Jᵀ over every output, and the Hessian by central differences of gradients."""
+    net = CELLS[name](I, H, layers, bidirectional=both)
+    case, random, options = make_case(net), np.random.default_rng(0), {}
+    if masked:
+        options["mask"] = xp.asarray(random.random((T, B)) < 0.7)
+    if reset:
+        options["reset"] = xp.asarray(random.random((T, B)) < 0.3)
+    direction = drawn(case, xp)
+    given = case.params, case.x, case.state
+    outputs, found = net.jvp(*given, tangents=direction, states=True, **options)
+    y, state, cache, states = net.forward(*given, states=True, **options)
+    for a, b in zip(flatten(outputs), flatten((y, state, states)), strict=True):
+        np.testing.assert_allclose(host(a), host(b), atol=1e-13)
+    normal = lambda a: xp.asarray(random.standard_normal(a.shape))  # noqa: E731
+    dstates, ddstates = (map_arrays(normal, states) for _ in range(2))
+    grads = net.backward(cache, case.dy, case.dstate, dstates=dstates)
+    np.testing.assert_allclose(
+        inner((case.dy, case.dstate, dstates), found), inner(tuple(grads), direction), rtol=1e-11
+    )
+
+    def gradients(step):
+        moved = map_arrays(lambda a, b: a + step * b, given, direction)
+        again = map_arrays(lambda a, b: a + step * b, dstates, ddstates)
+        *_, cache, _ = net.forward(*moved, states=True, **options)
+        return tuple(net.backward(cache, case.dy, case.dstate, dstates=again))
+
+    product = net.hvp(
+        *(case.params, case.x, case.dy, case.state),
+        **{"tangents": direction, "dstate": case.dstate, **options},
+        dstates=dstates,
+        ddstates=ddstates,
+    )
+    central = map_arrays(lambda a, b: (a - b) / 2e-6, gradients(1e-6), gradients(-1e-6))
+    for a, b in zip(flatten(tuple(product)), flatten(central), strict=True):
+        np.testing.assert_allclose(host(a), host(b), atol=2e-8)
+    zero = map_arrays(xp.zeros_like, (case.dy, case.dstate, dstates))
+    of_change = net.hvp(
+        *(case.params, case.x, zero[0], case.state),
+        **{"tangents": (None, None, None), "ddstates": ddstates, **options},
+    )  # linear in the gradients: it is that of the change alone
+    plain = net.backward(cache, zero[0], zero[1], dstates=ddstates)
+    for a, b in zip(flatten(tuple(of_change)), flatten(tuple(plain)), strict=True):
+        np.testing.assert_allclose(host(a), host(b), atol=1e-12)
+
+
+def test_a_hessian_through_the_memory_cells_is_that_of_torchs_double_backward(torch, make_case, xp):
+    """Half the sum of the squares of h and c after every step, of which torch returns only h."""
+    from xpbptt.interop.torch import from_state_dict, to_state_dict  # noqa: PLC0415
+
+    net, module = xpbptt.LSTM(I, H), torch.nn.LSTM(I, H, dtype=torch.float64)
+    case = make_case(net)
+    params = from_state_dict(module.state_dict(), xp=xp)
+    x = torch.tensor(host(case.x), requires_grad=True)
+    cells = [module(x[: t + 1])[1][1][0] for t in range(T)]
+    out, _ = module(x)
+    loss = (out * out).sum() / 2 + sum((c * c).sum() for c in cells) / 2
+    named = dict(module.named_parameters())
+    inputs = [*named.values(), x]
+    first = torch.autograd.grad(loss, inputs, create_graph=True)
+    direction = drawn(case._replace(params=params), xp)
+    along = to_state_dict(direction[0])
+    vectors = [*(torch.tensor(host(along[key])) for key in named), torch.tensor(host(direction[1]))]
+    product = sum((a * b).sum() for a, b in zip(first, vectors, strict=True))
+    expected = torch.autograd.grad(product, inputs)
+
+    direction = (*direction[:2], None)
+    (y, _, states), (ydot, _, found) = net.jvp(params, case.x, tangents=direction, states=True)
+    quiet = lambda each: (each[0]._replace(h=xp.zeros_like(y)),)  # noqa: E731 - it is in y
+    change = {"ddy": ydot, "ddstates": quiet(found)}
+    mine = net.hvp(params, case.x, y, tangents=direction, dstates=quiet(states), **change)
+    of_params = to_state_dict(mine.params)
+    for key, theirs in zip(named, expected, strict=False):
+        np.testing.assert_allclose(host(of_params[key]), theirs.numpy(), atol=1e-10)
+    np.testing.assert_allclose(host(mine.x), expected[-1].numpy(), atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_hessian_vector_products_of_torchs_double_backward(torch, make_case, xp, kind, masked):
@@ -114,9 +201,9 @@ def test_jax_jvp(kind):
     mask = jax.numpy.asarray(random.random((T, B)) < 0.7)
     draw = lambda a: jax.numpy.asarray(random.standard_normal(a.shape).astype("float32"))  # noqa: E731
     given, along = (map_arrays(f, numpys) for f in (jax.numpy.asarray, draw))
-    run = lambda params, x: net.infer(params, x, mask=mask)  # noqa: E731
+    run = lambda params, x: net.infer(params, x, mask=mask, states=True)  # noqa: E731
     expected = jax.jvp(jax.jit(run), given, along)
-    found = net.jvp(*given, mask=mask, tangents=(*along, None))
+    found = net.jvp(*given, mask=mask, tangents=(*along, None), states=True)
     for a, b in zip(flatten(found), flatten(expected), strict=True):
         np.testing.assert_allclose(host(a), host(b), atol=1e-5)
 
@@ -323,3 +410,8 @@ def test_a_change_of_the_gradients_that_does_not_fit_is_refused(make_case):
         call(ddy=case.dy[1:, ...])
     with pytest.raises(TypeError, match="`ddstate` must be a tuple of 1, got"):
         call(ddstate=case.dy)
+    for name in ("dstates", "ddstates"):
+        with pytest.raises(ValueError, match=rf"`{name}\[0\].h` has shape \(4, 5\), expected \(T"):
+            call(**{name: case.state})
+    with pytest.raises(TypeError, match="`states` must be True or False, got 'all'"):
+        case.net.jvp(case.params, case.x, tangents=(None, case.x, None), states="all")

@@ -1,9 +1,12 @@
 """Directional derivatives and Hessian-vector products."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
+from xpbptt._arrays import check
+from xpbptt._arrays.tree import map_leaves
 from xpbptt._arrays.types import Array, ArrayT, Seed, StateT, TraceT, WeightsT
 from xpbptt.bptt import Gradients, KeepAll, Run
+from xpbptt.bptt.layers.states import Every, apart, paired
 from xpbptt.nets.calls.base import Base
 from xpbptt.nets.stack.side import parted
 from xpbptt.nets.stack.tangents import begun, lifted
@@ -11,6 +14,57 @@ from xpbptt.nets.stack.tangents import begun, lifted
 
 class Derivatives(Base[WeightsT, StateT, TraceT]):
     """A net with derivatives along a direction."""
+
+    @overload
+    def jvp(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        tangents: Any,
+        dt: Array | None = None,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        dropout_seed: Seed = None,
+        states: Literal[False] = False,
+    ) -> tuple[tuple[ArrayT, tuple[StateT, ...]], tuple[ArrayT, tuple[StateT, ...]]]: ...
+
+    @overload
+    def jvp(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        tangents: Any,
+        dt: Array | None = None,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        dropout_seed: Seed = None,
+        states: Literal[True],
+    ) -> tuple[
+        tuple[ArrayT, tuple[StateT, ...], tuple[StateT, ...]],
+        tuple[ArrayT, tuple[StateT, ...], tuple[StateT, ...]],
+    ]: ...
+
+    @overload
+    def jvp(
+        self,
+        params: tuple[WeightsT, ...],
+        x: ArrayT,
+        state: tuple[StateT, ...] | None = None,
+        mask: Array | None = None,
+        *,
+        tangents: Any,
+        dt: Array | None = None,
+        reset: Array | None = None,
+        initial: tuple[StateT, ...] | None = None,
+        dropout_seed: Seed = None,
+        states: bool,
+    ) -> Any: ...
 
     def jvp(
         self,
@@ -24,7 +78,8 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         dropout_seed: Seed = None,
-    ) -> tuple[tuple[ArrayT, tuple[StateT, ...]], tuple[ArrayT, tuple[StateT, ...]]]:
+        states: bool = False,
+    ) -> Any:
         """Return the outputs and their derivative along a direction, in one pass forward.
 
         Parameters
@@ -49,11 +104,13 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
             As for `forward`.
         dropout_seed : int, SeedSequence or numpy.random.Generator, optional
             As for `forward`.
+        states : bool
+            Whether to return the states after all steps, too.
 
         Returns
         -------
         outputs : tuple
-            ``y, state``, as `forward` returns them.
+            ``y, state``, as `forward` returns them; with ``states=True`` ``y, state, states``.
         tangents : tuple
             What they change by: the Jacobian of the net times the direction.
 
@@ -81,10 +138,12 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         >>> dy.shape, dstate[0].h.shape
         ((7, 2, 5), (2, 5))
         """
+        check.true_or_false("states", states)
         given = self._door.forward(params, x, state, mask, reset, initial, KeepAll(), dropout_seed)
-        one = begun(self, self._layer, given, x, Run(mask, reset=reset), tangents, dt)
+        run = Run(mask, reset=reset, states=bool(states))
+        one = begun(self, self._layer, given, x, run, tangents, dt)
         y, final, _ = one.forward()
-        outputs, found = one.separated((y, final))
+        outputs, found = one.separated((y, *apart(final)) if states else (y, final))
         return outputs, found
 
     def hvp(
@@ -100,6 +159,8 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         dstate: tuple[StateT, ...] | None = None,
         ddy: Array | None = None,
         ddstate: tuple[StateT, ...] | None = None,
+        dstates: tuple[StateT, ...] | None = None,
+        ddstates: tuple[StateT, ...] | None = None,
         reset: Array | None = None,
         initial: tuple[StateT, ...] | None = None,
         dropout_seed: Seed = None,
@@ -127,6 +188,9 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
             what `jvp` says of `y`. Default: zeros, as of a loss that is linear in `y`.
         ddstate : tree of arrays (B, H), optional
             The same for `dstate`.
+        dstates, ddstates : tree of arrays (T, B, H), optional
+            The gradient of the loss by the states after all steps, as for `backward`, and what it
+            changes by in that direction. Default: zeros.
         dt : array (T, B) or (T, B, K), optional
             The side input, of a net whose cell has one.
         reset : array (T, B), optional
@@ -167,7 +231,13 @@ class Derivatives(Base[WeightsT, StateT, TraceT]):
         if ddy is None:
             ddy = one.xp.zeros_like(dy)
         change = self._door.upstream(x, ddy, ddstate, ("ddy", "ddstate"))
-        both = (lifted(a, b, xp=one.xp) for a, b in zip(upstream, change, strict=True))
-        _, found = one.separated(one.backward(cache, *both))
+        dy, dfinal = (lifted(a, b, xp=one.xp) for a, b in zip(upstream, change, strict=True))
+        named = {"dstates": dstates, "ddstates": ddstates}
+        every = {k: self._door.every(k, v, x) for k, v in named.items() if v is not None}
+        if every:
+            zeros = map_leaves(one.xp.zeros_like, next(iter(every.values())))
+            pair = (every.get(name, zeros) for name in named)
+            dfinal = paired(Every, dfinal, lifted(*pair, xp=one.xp))
+        _, found = one.separated(one.backward(cache, dy, dfinal))
         flat = dt is None or len(dt.shape) == len(x.shape) - 1
         return parted(self, found, started=initial is not None, flat=flat)  # type: ignore[no-any-return]

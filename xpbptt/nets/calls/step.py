@@ -38,7 +38,9 @@ class Step(Base[WeightsT, StateT, TraceT]):
         reset : array (B,), optional
             Boolean. Where it is True, the step begins with `initial` instead of `state`.
         initial : tree of arrays (B, H), optional
-            The state that `reset` restores. Default: zeros.
+            The state that `reset` restores. Default: zeros, as the initial state of a sequence is
+            by default: a step does not know the one that its sequence began with, which is what
+            `forward`, `infer` and a stream restore.
 
         Returns
         -------

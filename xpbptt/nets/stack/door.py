@@ -139,7 +139,6 @@ class Door:
                 )
             raise ValueError(message)
         x = cache.x
-        steps, batch, _ = x.shape
         xp = check.array_namespace("x", x)
         dy, dstate = self.upstream(x, dy, dstate)
         check.true_or_false("trace", trace)
@@ -147,10 +146,15 @@ class Door:
         watch = Watch(bool(trace), _limit(clip_step, x.dtype, xp=xp), bool(per_sample))
         if dstates is None:
             return xp, dstate, watch
-        dstates, in_states = check.conform("dstates", dstates, signature.states(net, batch, steps))
-        check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in in_states)])
-        check.shapes(in_states)
-        return xp, paired(Every, dstate, dstates), watch
+        return xp, paired(Every, dstate, self.every("dstates", dstates, x)), watch
+
+    def every(self, name: str, dstates: Tree, x: AnyArray) -> Tree:
+        """Refuse what are no gradients of the states after all steps; return them."""
+        steps, batch, _ = x.shape
+        dstates, found = check.conform(name, dstates, signature.states(self.net, batch, steps))
+        check.one_namespace([("x", x), *((path, leaf) for path, leaf, _ in found)])
+        check.shapes(found)
+        return dstates
 
     def upstream(
         self, x: AnyArray, dy: AnyArray, dstate: Tree, names: tuple[str, str] = ("dy", "dstate")
