@@ -16,7 +16,9 @@ def flat(tree, torch):
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_outputs_and_all_gradients_are_those_of_torch(both, torch):
+@pytest.mark.parametrize("engine", ["eager", "stepwise", "sequence"])
+def test_outputs_and_all_gradients_are_those_of_torch(both, engine, torch, monkeypatch):
+    monkeypatch.setenv("XPBPTT_ENGINE", engine)
     net = xpbptt.LSTMP(I, H, 2, proj_size=P, bidirectional=both)
     params = net.init(3, dtype="float64")
     module = torch.nn.LSTM(I, H, 2, proj_size=P, bidirectional=both, dtype=torch.float64)
@@ -65,7 +67,7 @@ def test_outputs_and_all_gradients_are_those_of_torch(both, torch):
 
 @cover(
     ("law", "layers", "both"),
-    ["derivative", "linearity", "strategies", "direction", "padding", "chunks", "mutants"],
+    list(laws.LAWS),
     [1, 2],
     [False, True],
     strength=1,

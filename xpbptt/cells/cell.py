@@ -107,6 +107,13 @@ class Cell(NamedTuple):
     heads : int
         The number of groups of H / heads units that the product connects each with itself only;
         `weight_hh` is then (G·H, H / heads). Default: one.
+    projection : int
+        The columns P of the output, where it is a projection: h' = m W_hrᵀ, with m (B, H) what
+        `forward` returns as the first part of the state. W_hr (P, H) is then the parameter
+        ``extra.weight_hr`` and `weight_hh` is (G·H, P). The functions are given no first part of a
+        state, and as its gradient that of m; `backward` returns None for it. Such a cell has no
+        `extra` and no `side` of its own, one head, and a product that reads the output. Default: no
+        projection.
     """
 
     name: str
@@ -119,6 +126,7 @@ class Cell(NamedTuple):
     reads: str | None = None
     side: int = 0
     heads: int = 1
+    projection: int = 0
 
 
 class Bound(partial[Any]):

@@ -7,6 +7,7 @@ from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray, Arrays, Namespace
 from xpbptt.cells.cell import Bound, Cell
 from xpbptt.cells.product import read, recurrent, shared, spread, taken
+from xpbptt.cells.projection import Projection, seen, widths
 from xpbptt.cells.recurrence import Recurrence, Weights, flat, join, transposed
 
 
@@ -16,6 +17,7 @@ class Prepared(NamedTuple):
     weight: AnyArray  # W_hhᵀ; None where no gate has a product
     bias: AnyArray
     extra: dict[str, Any]
+    projection: AnyArray = None  # W_hrᵀ; None where there is none
 
 
 @once
@@ -45,6 +47,7 @@ def recurrence(cell: Cell) -> Recurrence:
         drops=read(cell) if recurrent(cell) else None,
         accumulate_each=Bound(_accumulate_each, cell),
         side=cell.side,
+        widths=Bound(widths, cell) if cell.projection else None,
         heads=cell.heads,
     )
 
@@ -64,9 +67,11 @@ def _extra(cell: Cell, params: Any) -> dict[str, Any]:
 
 def _shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
     rows = len(cell.gates._fields) * hidden_size
-    some = len(recurrent(cell)) * hidden_size
+    some, columns = len(recurrent(cell)) * hidden_size, cell.projection or hidden_size
     own = None if cell.extra is None else cell.extra(hidden_size)  # noqa: S610 - not a query
-    of_state = ((some, hidden_size), (some,)) if some else (None, None)
+    if cell.projection:
+        own = Projection((columns, hidden_size))
+    of_state = ((some, columns), (some,)) if some else (None, None)
     return Weights((rows, input_size), of_state[0], (rows,), of_state[1], own)
 
 
@@ -101,7 +106,11 @@ def _prepare(cell: Cell, params: Any, steps: int, *, xp: Namespace) -> Prepared:
     own = _extra(cell, params)
     if not recurrent(cell):
         return Prepared(None, None, own)
-    return Prepared(transposed(params.weight_hh, steps, xp=xp), params.bias_hh, own)
+    weight = transposed(params.weight_hh, steps, xp=xp)
+    projection = None
+    if cell.projection:
+        projection = transposed(params.extra.weight_hr, steps, xp=xp)
+    return Prepared(weight, params.bias_hh, own, projection)
 
 
 def _step(
@@ -114,6 +123,9 @@ def _step(
         v += weights.bias
         parts = _blocks(v, len(recurrent(cell)))
     v = spread(cell, parts)
+    if cell.projection:
+        (m, *rest), residuals = cell.forward(u, v, seen(cell, state), xp=xp)
+        return cell.state(m @ weights.projection, *rest), (*residuals, m)
     if not cell.side:
         return cell.forward(u, v, state, xp=xp, **weights.extra)
     u, dt = u
@@ -136,6 +148,12 @@ def _step_backward(
     given = _extra(cell, params)
     if cell.side:
         residuals, given["dt"] = residuals[: -cell.side], tuple(residuals[-cell.side :])
+    projected: Arrays = ()
+    if cell.projection:
+        residuals, m = residuals[:-1], residuals[-1]
+        dh, *rest = dnew
+        dnew, projected = cell.state(dh @ params.extra.weight_hr, *rest), (dh, m)
+        state, new = seen(cell, state), seen(cell, new)
     du, dv, dstate, *dextra = cell.backward(residuals, state, new, dnew, xp=xp, **given)
     dbefore = list(dstate)
     blocks = [join(du, xp=xp)]
@@ -153,7 +171,7 @@ def _step_backward(
         for part, like in zip(dbefore, dnew, strict=True)
     )
     own = (d for named in dextra for d in named)
-    return (*blocks, *own), cell.state(*zeroed)
+    return (*blocks, *own, *projected), cell.state(*zeroed)
 
 
 def _accumulate(
@@ -171,16 +189,24 @@ def _accumulate(
             weight_hh=dv.T @ xp.reshape(before, (rows, before.shape[-1])),
             bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
         )
-    if own:
+    if cell.projection:
+        dh, m = (flat(each, xp=xp) for each in own)
+        dparams = dparams._replace(extra=Projection(dh.T @ m))
+    elif own:
         sums = (xp.sum(each, axis=(0, 1)) for each in own)
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     return dparams, _with_side(xp.reshape(du @ params.weight_ih, x.shape), ddt, xp=xp)
 
 
 def _parted(cell: Cell, records: Arrays) -> tuple[Arrays, Arrays, Arrays]:
-    """Return the records of the gates, of the cell's own parameters and of the side input."""
+    """Return the records of the gates, of the cell's own parameters and of the side input.
+
+    Those of a projection are the gradient of the output, and what is projected.
+    """
     end = len(records) - cell.side
     own = end - (0 if cell.extra is None else len(cell.extra(1)))  # noqa: S610 - not a query
+    if cell.projection:
+        own = end - 2
     return records[:own], records[own:end], records[end:]
 
 
@@ -205,7 +231,9 @@ def _accumulate_each(
             weight_hh=products(dv, states[read(cell)]),
             bias_hh=xp.sum(dv, axis=0) if len(blocks) > 1 else xp.asarray(dbias_ih, copy=True),
         )
-    if own:
+    if cell.projection:
+        dparams = dparams._replace(extra=Projection(products(*own)))
+    elif own:
         sums = (xp.sum(each, axis=0) for each in own)
         dparams = dparams._replace(extra=type(params.extra)(*sums))
     dx = xp.reshape(flat(du, xp=xp) @ params.weight_ih, x.shape)

@@ -7,24 +7,19 @@ from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 
 
-class NoProduct:
-    """What stands in v for a gate without a product: any use of it is refused.
+class Absent:
+    """What stands in place of an array that a cell has no use of: any use of it is refused.
 
     Parameters
     ----------
-    cell, gate : str
-        The names of the cell and of the gate.
-    known : tuple of str
-        The gates that have a product.
+    message : str
+        Why it cannot be used.
     """
 
     __slots__ = ("_message",)
 
-    def __init__(self, cell: str, gate: str, known: tuple[str, ...]) -> None:
-        self._message = (
-            f"the cell {cell} reads `v.{gate}`, but `recurrent` = {known!r} gives the gate {gate} "
-            f"no product with the state: name it there, or read `u.{gate}` alone"
-        )
+    def __init__(self, message: str) -> None:
+        self._message = message
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(self._message)
@@ -54,9 +49,15 @@ def read(cell: Cell) -> int:
 
 @once
 def _absent(cell: Cell) -> tuple[Any, ...]:
-    """Return a `NoProduct` for each gate."""
+    """Return what stands in v for each gate where it has no product."""
     known = tuple(cell.gates._fields[k] for k in recurrent(cell))
-    return tuple(NoProduct(cell.name, gate, known) for gate in cell.gates._fields)
+    return tuple(
+        Absent(
+            f"the cell {cell.name} reads `v.{gate}`, but `recurrent` = {known!r} gives the gate "
+            f"{gate} no product with the state: name it there, or read `u.{gate}` alone"
+        )
+        for gate in cell.gates._fields
+    )
 
 
 def spread(cell: Cell, parts: Sequence[Any]) -> Any:

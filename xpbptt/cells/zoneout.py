@@ -9,6 +9,7 @@ from typing import Any
 
 from xpbptt._arrays.types import Arrays, Namespace
 from xpbptt.cells.cell import Bound, Cell
+from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 
 Rates = tuple[float, ...]
@@ -31,6 +32,8 @@ def expected(cell: Cell | Recurrence, rates: Rates) -> Any:
     """
     if not any(rates):
         return cell
+    if isinstance(cell, Cell) and cell.projection:  # its functions do not see the output
+        cell = recurrence(cell)
     if isinstance(cell, Cell):
         return cell._replace(
             forward=Bound(_forward, cell, rates), backward=Bound(_backward, cell, rates)

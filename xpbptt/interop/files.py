@@ -15,7 +15,7 @@ from xpbptt._arrays.namespace import standard
 from xpbptt._arrays.tree import children, is_named_tuple, map_leaves
 from xpbptt._arrays.types import Namespace, Tree
 from xpbptt.cells import BUILT_IN, lif
-from xpbptt.cells.lstmp import Projection
+from xpbptt.cells.projection import Projection
 from xpbptt.cells.recurrence import Weights
 from xpbptt.nets.linear import LinearParams
 from xpbptt.optim import AdamState, SgdState

@@ -8,7 +8,7 @@ import numpy as np
 
 from xpbptt._arrays import check
 from xpbptt._arrays.namespace import standard
-from xpbptt.cells.lstmp import Projection
+from xpbptt.cells.projection import Projection
 from xpbptt.cells.recurrence import Weights
 from xpbptt.interop.arrangement import Layout, Sizes
 from xpbptt.interop.tensors import convert

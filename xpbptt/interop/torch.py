@@ -7,7 +7,7 @@ from typing import Any
 
 from xpbptt._arrays import check
 from xpbptt._arrays.types import AnyArray
-from xpbptt.cells.lstmp import Projection
+from xpbptt.cells.projection import Projection
 from xpbptt.cells.recurrence import Weights
 from xpbptt.interop.arrangement import MATRICES, Layout, Sizes
 from xpbptt.interop.layout import read_sizes

@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import spread
+from xpbptt.cells.projection import seen
 from xpbptt.kernels import places
 from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.phases import uniform
-from xpbptt.kernels.places import MASK, RESET, SIZE, STEP
+from xpbptt.kernels.places import MASK, PROJECTED, RESET, SIZE, STEP, M
 from xpbptt.kernels.program import Access, Buffer, Program, Store, live
 from xpbptt.kernels.symbols import SUMS, Graph, Symbol, Tracing, Untraceable
 
@@ -31,6 +32,8 @@ class Forward(NamedTuple):
         The buffers of the products: u, and v if a gate has one.
     extras : tuple of Buffer
         The buffers of the cell's own parameters.
+    projected : tuple of Buffer
+        The buffers of what is projected and of the product, if there is a projection.
     """
 
     record: Program
@@ -40,16 +43,25 @@ class Forward(NamedTuple):
     states: tuple[Buffer, ...]
     products: tuple[Buffer, ...]
     extras: tuple[Buffer, ...]
+    projected: tuple[Buffer, ...]
 
 
 @once
 def forward(cell: Cell, form: Form = PLAIN) -> Forward:
     """Trace the step forward."""
     form = form._replace(states=False, adds=False)  # they make no difference here
+    if form.zoned and cell.projection:
+        message = "zoneout of a cell with a projection has no kernel"
+        raise Untraceable(message)
     graph = Graph()
     before = state_before(cell, graph, places.states(cell), form)
     new, kept = _forward(cell, graph, places.products(cell), before)
-    held = new
+    held, buffers = list(new), places.states(cell)
+    if cell.projection:  # the output is the projection's program's
+        m, *held = held
+        if form.masked:  # where it may be NaN, which would reach the gradient of W_hr
+            m = where(graph, load(graph, MASK.at()), m, 0)
+        kept, buffers, before = (*kept, m), buffers[1:], before[1:]
     if form.zoned:
         kept = (*kept, *(graph.number(part) for part in new))  # the state does not tell
         held = [
@@ -61,8 +73,10 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
         held = [where(graph, keep, after, past) for after, past in zip(held, before, strict=True)]
     stores = [
         Store(buffer.at(later=True), graph.number(part).place)
-        for buffer, part in zip(places.states(cell), held, strict=True)
+        for buffer, part in zip(buffers, held, strict=True)
     ]
+    if cell.projection:
+        stores.append(Store(M.at(), graph.number(m).place))
     residuals = [
         Buffer(f"residual_{k}", _axes(graph, part), logical=graph.is_truth_value(part))
         for k, part in enumerate(kept)
@@ -76,17 +90,19 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
         advance=named_program(cell, "advance", graph, stores, form),
         recompute=named_program(cell, "recompute", graph, kept_too, form),
         residuals=tuple(residuals),
-        states=tuple(places.states(cell)),
+        states=places.shaped(cell, places.states(cell)),
         products=places.products(cell),
         extras=tuple(places.extras(cell)),
+        projected=places.shaped(cell, (M, PROJECTED)) if cell.projection else (),
     )
 
 
 @once
 def single(cell: Cell) -> Program:
     """Trace the step forward of a stream, whose buffers are those of one step."""
-    if cell.side:
-        message = "a step of a stream with a side input has no kernel"
+    if cell.side or cell.projection:
+        what = "a side input" if cell.side else "a projection"
+        message = f"a step of a stream with {what} has no kernel"
         raise Untraceable(message)
     graph = Graph()
     blocks = tuple(buffer._replace(axes="bj") for buffer in places.products(cell))
@@ -123,8 +139,8 @@ def _forward(cell: Cell, graph: Graph, blocks: tuple[Buffer, ...], state: Any) -
         [load(graph, block.at(k)) + load(graph, bias.at(k)) for k in range(block.blocks)]
         for block, bias in zip(blocks, places.biases(cell), strict=True)
     )
-    given = cell.gates(*u), spread(cell, v[0] if v else [])
-    new, kept = cell.forward(*given, state, xp=Tracing(graph), **own_of(cell, graph))
+    given = cell.gates(*u), spread(cell, v[0] if v else []), seen(cell, state)
+    new, kept = cell.forward(*given, xp=Tracing(graph), **own_of(cell, graph))
     for part in kept:
         if not isinstance(part, Symbol):  # the eager engine refuses it
             message = f"a residual is a {type(part).__name__}, not an array"
@@ -167,7 +183,7 @@ def where(graph: Graph, keep: Symbol, value: Any, otherwise: Any) -> Symbol:
 
 
 def named_program(
-    cell: Cell, kind: Kind, graph: Graph, stores: Iterable[Store], form: Form
+    cell: Cell, kind: str, graph: Graph, stores: Iterable[Store], form: Form
 ) -> Program:
     """Return the program of some stores, with a name that says of what it is."""
     letters = "".join(c if c.isascii() and c.isalnum() else "_" for c in cell.name)

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 from xpbptt._arrays.once import once
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import read, recurrent, shared, taken
+from xpbptt.cells.projection import seen
 from xpbptt.kernels import places
 from xpbptt.kernels.ahead import forward, load, named_program, own_of, state_before, where, zones_of
 from xpbptt.kernels.form import PLAIN, Form
 from xpbptt.kernels.phases import uniform
-from xpbptt.kernels.places import DOUTPUT, MASK, PRODUCT, STEP
+from xpbptt.kernels.places import DM, DOUTPUT, DPROJECTED, MASK, PRODUCT, STEP
 from xpbptt.kernels.program import Buffer, Program, Store
 from xpbptt.kernels.symbols import Graph, Symbol, Tracing, Untraceable
 
@@ -35,6 +36,8 @@ class Backward(NamedTuple):
         The gradient that resets hand to the initial state, where there are any.
     every : tuple of Buffer
         The gradient of the state after each step that is given from outside.
+    projected : tuple of Buffer
+        The gradient of what is projected, if there is a projection.
     """
 
     back: Program
@@ -45,6 +48,7 @@ class Backward(NamedTuple):
     arrivals: tuple[Buffer, ...]
     returned: tuple[Buffer, ...]
     every: tuple[Buffer, ...]
+    projected: tuple[Buffer, ...]
 
 
 @once
@@ -71,6 +75,8 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     if form.zoned:
         count = len(form.zoned)
         kept, after = kept[:-count], cell.state(*kept[-count:])
+    if cell.projection:
+        kept = kept[:-1]
     keep = load(graph, MASK.at()) if form.masked else None
 
     def chosen(value: Any, otherwise: Any = 0) -> Symbol:
@@ -81,14 +87,17 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     if product is not None:
         dh = load(graph, PRODUCT.at())
         parts[product] = dh + parts[product] if direct else dh
-    whole = cell.state(*parts)
     if form.states:
         more = [load(graph, part.at()) for part in places.every(cell)]
-        whole = cell.state(*(one + other for one, other in zip(whole, more, strict=True)))
+        parts = [one + other for one, other in zip(parts, more, strict=True)]
+    whole = cell.state(*parts)
     dnew = cell.state(whole[0] + dy, *whole[1:])  # dy of a masked step may be NaN
+    if cell.projection:  # the gradient of h is the projection's program's
+        dnew = dnew._replace(**{cell.state._fields[0]: load(graph, DM.at())})
     through, passing = _parted(graph, zones_of(cell, graph, form), dnew)
     du, dv, dbefore, *dextra = cell.backward(
-        kept, before, after, through, xp=Tracing(graph), **own_of(cell, graph)
+        *(kept, seen(cell, before), seen(cell, after), through),
+        **{"xp": Tracing(graph), **own_of(cell, graph)},
     )
     *dextra, ddt = (*dextra, ()) if not cell.side else dextra
     records = {"du": du} if shared(cell, du, dv) else {"du": du, "dv": taken(cell, dv)}
@@ -112,7 +121,7 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     writes += [
         (part.at(), chosen(value, unchanged))
         for k, (part, value, unchanged) in enumerate(passed)
-        if direct or k != product
+        if k != product or (direct and not cell.projection)
     ]
     for access, value in writes:
         if "j" not in access.buffer.axes and not uniform(graph.nodes, value.place):
@@ -123,16 +132,18 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     watched = [
         Store(part.at(), value.place)
         for part, value in zip(places.arrivals(cell), arriving, strict=True)
-    ]
+    ][1 if cell.projection else 0 :]
+    more_records = (DPROJECTED,) if cell.projection else ()
     return Backward(
         back=named_program(cell, "back", graph, stores, form),
         watch=named_program(cell, "watch", graph, stores + watched, form),
-        records=(*blocks, *own, *sides),
+        records=places.shaped(cell, (*blocks, *own, *sides, *more_records)),
         direct=direct or dbefore[product or 0] is not None,
-        carried=places.carried(cell),
-        arrivals=tuple(places.arrivals(cell)),
-        returned=tuple(places.initial(cell, gradient=True)) if form.resets else (),
-        every=tuple(places.every(cell)),
+        carried=places.shaped(cell, places.carried(cell)),
+        arrivals=places.shaped(cell, places.arrivals(cell)),
+        returned=places.shaped(cell, places.initial(cell, gradient=True)) if form.resets else (),
+        every=places.shaped(cell, places.every(cell)),
+        projected=(DM,) if cell.projection else (),
     )
 
 

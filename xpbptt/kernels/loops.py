@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpbptt._arrays.norms import clip
 from xpbptt._arrays.types import AnyArray, Namespace
+from xpbptt.kernels.places import DM, DPROJECTED, PROJECTED, M
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop, Run
+
+Plain = Callable[[AnyArray], AnyArray]
 
 FEW = 4  # below so many steps a copy of the weights does not pay
 
 
 def loop(
     compile_: Callable[[Task, str], Run],
-    plain: Callable[[AnyArray], AnyArray],
+    plain: Plain,
     *,
     xp: Namespace,
     at_once: int | None = None,
@@ -22,15 +25,31 @@ def loop(
     """Return the loop around a compiler of single steps."""
     return Loop(
         name="stepwise",
-        compile=compile_,
+        compile=partial(_compiled, compile_),
         pack=partial(_pack, plain),
-        forward=partial(_forward, xp),
+        forward=partial(_forward, xp, plain),
         backward=partial(_backward, xp, plain),
         at_once=at_once,
     )
 
 
-def _pack(plain: Callable[[AnyArray], AnyArray], gates: int, params: Any, steps: int) -> Any:
+class Projected(NamedTuple):
+    """The compiled programs of a cell with a projection, each of which computes one step."""
+
+    cell: Run
+    projection: Run
+
+    def __call__(self, t: int, *buffers: AnyArray) -> None:
+        """Compute step `t` of the cell."""
+        self.cell(t, *buffers)
+
+
+def _compiled(compile_: Callable[[Task, str], Run], task: Task, dtype: str) -> Any:
+    run = compile_(task, dtype)
+    return Projected(run, compile_(task.projection, dtype)) if task.projection else run
+
+
+def _pack(plain: Plain, gates: int, params: Any, steps: int) -> Any:
     """Return W_hhᵀ, contiguous where the copy pays; None where no gate has a product."""
     del gates
     if isinstance(params.weight_hh, tuple):
@@ -40,7 +59,13 @@ def _pack(plain: Callable[[AnyArray], AnyArray], gates: int, params: Any, steps:
 
 
 def _forward(
-    xp: Namespace, kernel: Kernel, x: AnyArray, params: Any, weight: Any, buffers: Buffers
+    xp: Namespace,
+    plain: Plain,
+    kernel: Kernel,
+    x: AnyArray,
+    params: Any,
+    weight: Any,
+    buffers: Buffers,
 ) -> None:
     """Run the steps in order; before each, multiply the state by the weights."""
     steps, batch, inputs = x.shape
@@ -49,10 +74,49 @@ def _forward(
     if weight is not None:
         known["v"] = v = xp.empty((batch, weight.shape[1]), dtype=u.dtype)
     given = [known[name] for name in kernel.task.program.names]
+    step = _ahead(kernel, given, plain, params, buffers)
     for t, row in enumerate(list(buffers[kernel.task.read][:-1, ...])):
         if weight is not None:
             multiplied(kernel.task, buffers, t, row, xp=xp).dot(weight, v)
-        kernel.run(t, *given)
+        step(t)
+
+
+def _ahead(
+    kernel: Kernel, given: list[AnyArray], plain: Plain, params: Any, buffers: Buffers
+) -> Callable[[int], None]:
+    """Return what computes a step forward after the product, and the projection if there is one."""
+    run: Any = kernel.run
+    outer = kernel.task.projection
+    if outer is None:
+        return lambda t: run(t, *given)
+    weight, around = plain(params.extra.weight_hr).T, [buffers[name] for name in outer.names]
+    m, out = buffers[M.name], buffers[PROJECTED.name]
+
+    def step(t: int) -> None:
+        run(t, *given)
+        m.dot(weight, out)
+        run.projection(t, *around)
+
+    return step
+
+
+def _behind(
+    kernel: Kernel, given: list[AnyArray], plain: Plain, params: Any, buffers: Buffers
+) -> Callable[[int], None]:
+    """Return what computes a step back before the product, and the projection if there is one."""
+    run: Any = kernel.run
+    outer = kernel.task.projection
+    if outer is None:
+        return lambda t: run(t, *given)
+    weight, around = plain(params.extra.weight_hr), [buffers[name] for name in outer.names]
+    dprojected, dm = buffers[DPROJECTED.name], buffers[DM.name]
+
+    def step(t: int) -> None:
+        run.projection(t, *around)
+        dprojected[t].dot(weight, dm)
+        run(t, *given)
+
+    return step
 
 
 def multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Namespace) -> AnyArray:
@@ -64,7 +128,7 @@ def multiplied(task: Task, buffers: Buffers, t: int, row: AnyArray, *, xp: Names
 
 def _backward(
     xp: Namespace,
-    plain: Callable[[AnyArray], AnyArray],
+    plain: Plain,
     kernel: Kernel,
     params: Any,
     buffers: Buffers,
@@ -78,8 +142,9 @@ def _backward(
     returned = [buffers[name] for name in task.returned]
     for part in returned:
         part[...] = 0
+    step = _behind(kernel, given, plain, params, buffers)
     for t, row in reversed(list(enumerate(buffers[task.record]))):
-        kernel.run(t, *given)
+        step(t)
         if weight is not None:
             row.dot(weight, carried[0])
         if task.drops:

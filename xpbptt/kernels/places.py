@@ -1,5 +1,8 @@
 """The buffers that the programs of a cell read and write: their names, axes and blocks."""
 
+from collections.abc import Iterable
+from functools import partial
+
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import read, recurrent
 from xpbptt.kernels.program import Buffer
@@ -11,7 +14,23 @@ RESET = Buffer("reset", "tb", logical=True)
 FACTORS = Buffer("factors", "bj")
 DOUTPUT = Buffer("dy", STEP)
 PRODUCT = Buffer("dh", "bj", spent=True)
+M = Buffer("m", "bj")  # what is projected, the product, and the gradients of both
+PROJECTED = Buffer("projected", "bj", spent=True)
+DPROJECTED = Buffer("dprojected", STEP)
+DM = Buffer("dm", "bj", spent=True)
 SIZE = 7919  # a hidden size that no other dimension of a cell's parameters is likely to have
+
+
+def shaped(cell: Cell, buffers: Iterable[Buffer]) -> tuple[Buffer, ...]:
+    """Return buffers as they are made: those of a projected output have the axis "p" of it."""
+    if not cell.projection:
+        return tuple(buffers)
+    groups = (states, initial, partial(initial, gradient=True), every, gradients, arrivals)
+    of_output = {PRODUCT, PROJECTED, DPROJECTED, *(group(cell)[0] for group in groups)}
+    return tuple(
+        each._replace(axes=each.axes.replace("j", "p")) if each in of_output else each
+        for each in buffers
+    )
 
 
 def states(cell: Cell) -> list[Buffer]:

@@ -21,8 +21,9 @@ class Buffer(NamedTuple):
     name : str
         The name of the kernel's argument.
     axes : str
-        What each axis stands for: "t" the time step, "b" the sequence, "j" the hidden unit; "1"
-        an axis of length 1.
+        What each axis stands for: "t" the time step, "b" the sequence, "j" the unit that a program
+        is at; "1" an axis of length 1; and, of an array that is to be made, "j" the hidden unit and
+        "p" the column of a projected output.
     blocks : int
         How many blocks, one a gate, lie side by side along the last axis.
     logical : bool

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.product import read, recurrent
-from xpbptt.kernels import places
+from xpbptt.kernels import places, projection
 from xpbptt.kernels.ahead import Forward, Kind, forward, single
 from xpbptt.kernels.back import Backward, backward
 from xpbptt.kernels.form import PLAIN, Form
-from xpbptt.kernels.places import FACTORS, PRODUCT, RESET
+from xpbptt.kernels.places import DM, DPROJECTED, FACTORS, PRODUCT, PROJECTED, RESET, M
 from xpbptt.kernels.program import Program
 
 __all__ = ["Backward", "Forward", "Kind", "Task", "backward", "forward", "single", "task"]
@@ -42,6 +42,10 @@ class Task(NamedTuple):
         that are carried.
     drops : bool
         Whether what W_hh multiplies is itself multiplied by the buffer `factors`.
+    projection : Task or None
+        The program of the projection, a step over the columns of the output: forward a loop runs it
+        after the product of `m` with W_hr, which is `projected`, back before the product of
+        `dprojected`, which is `dm`.
     """
 
     kind: Kind
@@ -55,6 +59,16 @@ class Task(NamedTuple):
     restored: str = ""
     returned: tuple[str, ...] = ()
     drops: bool = False
+    projection: "Task | None" = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the buffers of the program, and of those of the projection."""
+        if self.projection is None:
+            return self.program.names
+        pair = (M, PROJECTED) if self.kind in {"record", "advance"} else (DPROJECTED, DM)
+        more = (*self.projection.program.names, *(buffer.name for buffer in pair))
+        return tuple(dict.fromkeys((*self.program.names, *more)))
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -82,7 +96,7 @@ def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
     else:
         program = getattr(back if kind in {"back", "watch"} else forward(cell, form), kind)
     records = [buffer.name for buffer in back.records]
-    return Task(
+    found = Task(
         kind,
         program,
         gates=len(cell.gates._fields),
@@ -95,6 +109,13 @@ def task(cell: Cell, kind: Kind, form: Form = PLAIN) -> Task:
         returned=_returned(cell, back) if form.resets else (),
         drops=form.drops,
     )
+    if not cell.projection or kind in {"recompute", "single"}:
+        return found
+    if kind in {"record", "advance"}:
+        program = projection.ahead(cell, form)
+    else:
+        program = projection.back(cell, form, direct=back.direct, watch=kind == "watch")
+    return found._replace(projection=found._replace(kind="recompute", program=program))
 
 
 def _returned(cell: Cell, back: Backward) -> tuple[str, ...]:

@@ -2,31 +2,48 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines.chunks import longest
 from xpbptt.bptt.engines.segment import Inputs
 from xpbptt.kernels import Buffer, Compiled
-from xpbptt.kernels.target import Target
 
 Buffers = dict[str, Any]
+
+
+class Sizes(NamedTuple):
+    """The number of units H, and that of the columns of the output."""
+
+    hidden: int
+    columns: int
+
+
 Shapes = dict[str, tuple[tuple[int, ...], Any]]
 
 
 @lru_cache(maxsize=1024)
 def shapes(
-    places: tuple[Buffer, ...], steps: int, batch: int, size: int, dtype: Any, xp: Namespace
+    places: tuple[Buffer, ...], steps: int, batch: int, sizes: Sizes, dtype: Any, xp: Namespace
 ) -> Shapes:
-    """Return the shapes and dtypes of buffers by their names, H being `size`."""
-    lengths = {"t": steps, "b": batch, "1": 1}
+    """Return the shapes and dtypes of buffers by their names."""
+    lengths = {"t": steps, "b": batch, "1": 1, "p": sizes.columns}
     return {
         place.name: (
-            tuple(place.blocks * size if axis == "j" else lengths[axis] for axis in place.axes),
+            tuple(
+                place.blocks * sizes.hidden if axis == "j" else lengths[axis] for axis in place.axes
+            ),
             xp.bool if place.logical else dtype,
         )
         for place in places
     }
+
+
+def sizes(compiled: Compiled, inputs: Inputs) -> Sizes:
+    """Return the sizes of a layer."""
+    cell = compiled.cell
+    hidden = inputs.params.weight_ih.shape[0] // len(cell.gates._fields)
+    return Sizes(hidden, cell.projection or hidden)
 
 
 @lru_cache(maxsize=256)
@@ -41,18 +58,17 @@ def named(places: tuple[Buffer, ...], arrays: Iterable[AnyArray]) -> Buffers:
 
 
 def empty(
-    target: Target,
+    compiled: Compiled,
     places: tuple[Buffer, ...],
     inputs: Inputs,
-    size: int,
     *,
     xp: Namespace,
     more: int = 0,
 ) -> Buffers:
-    """Make buffers for the steps of the input, and for so many more, H being `size`."""
-    x = inputs.x
+    """Make buffers for the steps of the input, and for so many more."""
+    x, target = inputs.x, compiled.target
     steps, batch, _ = x.shape
-    wanted = shapes(places, steps + more, batch, size, x.dtype, xp).items()
+    wanted = shapes(places, steps + more, batch, sizes(compiled, inputs), x.dtype, xp).items()
     return {name: target.empty(shape, dtype, like=x) for name, (shape, dtype) in wanted}
 
 
@@ -74,7 +90,8 @@ def most_steps(at_once: int | None, inputs: Inputs) -> int:
 def given(compiled: Compiled, inputs: Inputs) -> Buffers:
     """Return what a kernel reads beside what is made on the way: parameters, mask, resets."""
     params, plain = inputs.params, compiled.target.plain
-    arrays = named(compiled.forward.extras, map(plain, params.extra))
+    own = () if compiled.cell.projection else params.extra
+    arrays = named(compiled.forward.extras, map(plain, own))
     arrays["bias_ih"] = plain(params.bias_ih)
     if not isinstance(params.bias_hh, tuple):
         arrays["bias_hh"] = plain(params.bias_hh)

@@ -65,9 +65,9 @@ def record(
     of: Recurrence, compiled: Compiled, inputs: Inputs, state: Tree, *, xp: Namespace
 ) -> Steps[tuple[Segment, Tree]]:
     """Run forward and keep everything; see `Engine`."""
-    size, most = state[0].shape[-1], most_steps(compiled.loop.at_once, inputs)
-    states = empty(compiled.target, compiled.forward.states, inputs, size, xp=xp, more=1)
-    residuals = empty(compiled.target, compiled.forward.residuals, inputs, size, xp=xp)
+    most = most_steps(compiled.loop.at_once, inputs)
+    states = empty(compiled, compiled.forward.states, inputs, xp=xp, more=1)
+    residuals = empty(compiled, compiled.forward.residuals, inputs, xp=xp)
     _, last = yield from _forward(
         of, compiled, "record", inputs, (), state, states, residuals, most, xp=xp
     )
@@ -109,7 +109,7 @@ def _forward(
     for a chunk only, in the same memory each time, or of two steps where nobody asks for more.
     """
     kernel, places = compiled.kernels[kind], compiled.forward.states
-    length, size = inputs.x.shape[0], state[0].shape[-1]
+    length = inputs.x.shape[0]
     if compiled.loop.alternates and not marks:
         most = length
     pieces = [slice(0, length)] if 0 < length <= most else chunks(length, most)
@@ -118,7 +118,8 @@ def _forward(
     others = {}
     if len(states) < len(places):
         few = inputs.part(slice(0, rows))
-        others = empty(compiled.target, places[len(states) :], few, size, xp=xp, more=1)
+        others = empty(compiled, places[len(states) :], few, xp=xp, more=1)
+    projected = empty(compiled, compiled.forward.projected, first, xp=xp)
     snapshots = []
     for steps in pieces:
         one = first if len(pieces) == 1 else inputs.part(steps)
@@ -129,7 +130,7 @@ def _forward(
         for buffer, before in zip(now, state, strict=True):
             buffer[0, ...] = before
         here |= residuals if len(pieces) == 1 else part(residuals, steps)
-        here |= given(compiled, one) | noise(one, state, xp=xp)
+        here |= projected | given(compiled, one) | noise(one, state, xp=xp)
         x = multiplied(compiled, one.x)
         arguments = kernel, x, inputs.params, inputs.weights, here
         yield Call(compiled.loop.forward, arguments, compiled.loop.pair)

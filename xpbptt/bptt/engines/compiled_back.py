@@ -57,7 +57,7 @@ def _backward(
     watch, made, target = back.watch, compiled.backward, compiled.target
     part_read = read(compiled.cell)
     kernel = compiled.kernels["watch" if watch.trace else "back"]
-    size, states = dstate[0].shape[-1], segment.states
+    states = segment.states
     before_each = tuple([part[:-1, ...] for part in states])
     if inputs.resets is not None:
         every = segment.residuals is None or target.accumulate is None or watch.per_sample
@@ -66,17 +66,17 @@ def _backward(
         before_each = inputs.resets.all_starts(before_each, only, choose=choose)
     # First: what is made on the way to them is gone when the records are made.
     residuals = _residuals(of, compiled, inputs, segment, before_each, xp=xp)
-    records = _records(compiled, inputs, size, xp=xp)
-    arrivals = empty(target, made.arrivals, inputs, size, xp=xp) if watch.trace else {}
-    carried = empty(target, made.carried, inputs, size, xp=xp)
+    records = _records(compiled, inputs, xp=xp)
+    arrivals = empty(compiled, made.arrivals, inputs, xp=xp) if watch.trace else {}
+    carried = empty(compiled, made.carried, inputs, xp=xp)
     buffers = records | arrivals | carried | given(compiled, inputs)
     buffers |= noise(inputs, dstate, xp=xp)
     buffers |= named(compiled.forward.states, states)
-    buffers |= residuals
+    buffers |= residuals | empty(compiled, made.projected, inputs, xp=xp)
     buffers["dy"] = target.plain(back.dy)
     if back.dstates is not None:
         buffers |= named(made.every, map(target.plain, back.dstates))
-    returned = empty(target, made.returned, inputs, size, xp=xp)
+    returned = empty(compiled, made.returned, inputs, xp=xp)
     buffers |= returned
 
     parts = [carried[f"dstate_{name}"] for name in of.state._fields]
@@ -88,7 +88,8 @@ def _backward(
     arguments = kernel, inputs.params, buffers, back.hand_back
     yield Call(compiled.loop.backward, arguments, compiled.loop.pair)
 
-    dparams, dx = _of_parameters(of, compiled, inputs, back, before_each, records, xp=xp)
+    known = records | residuals
+    dparams, dx = _of_parameters(of, compiled, inputs, back, before_each, known, xp=xp)
     if kernel.task.recurrent:
         parts[part_read] = dh + direct
     trace, initial = None, of.state(*returned.values()) if returned else None
@@ -98,10 +99,10 @@ def _backward(
     return Rewound(dparams, dx, of.state(*parts), trace, initial)
 
 
-def _records(compiled: Compiled, inputs: Inputs, size: int, *, xp: Namespace) -> Buffers:
+def _records(compiled: Compiled, inputs: Inputs, *, xp: Namespace) -> Buffers:
     """Make the buffers of the records, with zeros where steps add to them."""
     places = compiled.backward.records
-    records = empty(compiled.target, places, inputs, size, xp=xp)
+    records = empty(compiled, places, inputs, xp=xp)
     for each in places:
         if "t" not in each.axes:
             records[each.name][...] = 0
@@ -124,6 +125,8 @@ def _of_parameters(
     if inputs.noise is not None:
         before_each = inputs.multiplied(of, before_each, xp=xp)
     places = compiled.backward.records
+    if compiled.cell.projection:  # what is projected is the last residual
+        places = (*places, compiled.forward.residuals[-1])
     records = tuple(
         made[each.name] if "t" in each.axes else made[each.name][None, ...] for each in places
     )
@@ -154,9 +157,8 @@ def _residuals(
     x = blank(inputs.x, inputs.mask, xp=xp)
     one = inputs._replace(x=xp.reshape(x, (1, -1, x.shape[-1])), mask=None, resets=None, noise=None)
     state = of.state(*(flat(part, xp=xp) for part in before_each))
-    size = state[0].shape[-1]
-    residuals = empty(target, places, one, size, xp=xp)
-    products = empty(target, compiled.forward.products, one, size, xp=xp)
+    residuals = empty(compiled, places, one, xp=xp)
+    products = empty(compiled, compiled.forward.products, one, xp=xp)
     given_x = multiplied(compiled, one.x)
     target.multiply(flat(given_x, xp=xp), inputs.params.weight_ih.T, products["u"][0, ...])
     if kernel.task.recurrent:

@@ -52,6 +52,7 @@ class Step:
         )
         self.program, name = task.program, f"xpbptt_{task.program.name}"
         self.kernel = cupy.RawKernel(source(task.program, dtype, name), name)
+        self.projection = Step(task.projection, dtype) if task.projection else None
         self.kernel.kernel  # noqa: B018 - compiles it, here where its failure is seen
 
     def __call__(self, t: int, *arrays: Any) -> None:

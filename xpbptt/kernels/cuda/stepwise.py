@@ -4,6 +4,7 @@ What CuPy would look up at each call, the types, the layouts and the addresses, 
 loop over time.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import cupy
@@ -11,6 +12,7 @@ import cupy
 from xpbptt.kernels import loops
 from xpbptt.kernels.cuda.product import product, refuse_capture
 from xpbptt.kernels.cuda.step import Step
+from xpbptt.kernels.places import DM, DPROJECTED, PROJECTED, M
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
 # Chunks of inference, at most: what one makes is about as large as the whole output, and a longer
@@ -37,6 +39,7 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
             words[0] = t
             function(grid, block, arguments)
         return
+    project = _projection(kernel, params, buffers, back=False)
     known["v"] = v = cupy.empty((batch, weight.shape[0]), dtype=u.dtype)
     function, grid, block, arguments, words = step.launch(_given(kernel, known))
     gemm, before, between, after = product(weight, batch, transposed=True)
@@ -51,6 +54,7 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
         gemm(*before, place, *between, out, *after)
         words[0] = t
         function(grid, block, arguments)
+        project(t)
         row += size
 
 
@@ -71,7 +75,9 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         weight = cupy.ascontiguousarray(params.weight_hh)
         gemm, before, between, after = product(weight, batch, transposed=False)
     mask, clip, truncated = buffers.get("mask"), hand_back.clip, hand_back.truncate is not None
+    project = _projection(kernel, params, buffers, back=True)
     for t in range(steps - 1, -1, -1):
+        project(t)
         words[0] = t
         function(grid, block, arguments)
         if gemm is not None:
@@ -86,6 +92,40 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         if truncated and hand_back.cuts(t):
             for part in carried:
                 part[...] = 0
+
+
+def _projection(
+    kernel: Kernel, params: Any, buffers: Buffers, *, back: bool
+) -> Callable[[int], None]:
+    """Return what runs the projection of a step: its product, and its kernel around it."""
+    task = kernel.task.projection
+    if task is None:
+        return _nothing
+    run: Any = kernel.run
+    function, grid, block, arguments, words = run.projection.launch(
+        [buffers[name] for name in task.program.names]
+    )
+    weight = cupy.ascontiguousarray(params.extra.weight_hr)
+    batch = buffers[M.name if not back else DM.name].shape[0]
+    gemm, before, between, after = product(weight, batch, transposed=not back)
+
+    def ahead(t: int) -> None:
+        gemm(*before, buffers[M.name].data.ptr, *between, buffers[PROJECTED.name].data.ptr, *after)
+        words[0] = t
+        function(grid, block, arguments)
+
+    def behind(t: int) -> None:
+        words[0] = t
+        function(grid, block, arguments)
+        row = buffers[DPROJECTED.name][t]
+        gemm(*before, row.data.ptr, *between, buffers[DM.name].data.ptr, *after)
+
+    # What the addresses are of has to live as long as they are used.
+    return behind if back else ahead
+
+
+def _nothing(t: int) -> None:
+    del t
 
 
 def _given(kernel: Kernel, buffers: Buffers) -> list[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
+from xpbptt.cells.projection import Projection
 from xpbptt.kernels.llvm import call, columns, gradients, library, panels
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.call import address, addresses, plain, words
@@ -29,20 +30,27 @@ def accumulate(
         The part of the state that the product reads, before each step.
     records : tuple of arrays
         du and, where it differs, dv (T, B, G·H); then the gradients of the cell's own parameters
-        for each sequence, (1, B, …).
+        for each sequence, (1, B, …), or the gradient of a projection and what it is of.
     sums : Weights or None
         Gradients of the parameters that these are added to.
     """
-    own, rows = len(params.extra), x.shape[0] * x.shape[1]
-    du, *rest = (each.reshape(rows, -1) for each in records[: len(records) - own])
+    projected, rows = isinstance(params.extra, Projection), x.shape[0] * x.shape[1]
+    own = len(records) - (2 if projected else len(params.extra))
+    du, *rest = (each.reshape(rows, -1) for each in records[:own])
     if sums is None:
         sums = _zeros(params, du.dtype)
     pairs = [(du, plain(x).reshape(rows, -1))]
     if not isinstance(params.weight_hh, tuple):
         pairs.append((rest[0] if rest else du, plain(before).reshape(rows, -1)))
     totals = [(sums.weight_ih, sums.bias_ih), (sums.weight_hh, sums.bias_hh)][: len(pairs)]
+    if projected:
+        dh, m = (each.reshape(rows, -1) for each in records[own:])
+        pairs.append((dh, m))
+        totals.append((sums.extra.weight_hr, np.zeros(dh.shape[1], dtype=dh.dtype)))  # no bias
     dx = _gradients(pairs, plain(params.weight_ih), totals)
-    for total, each in zip(sums.extra, records[len(records) - own :], strict=True):
+    if projected:
+        return sums, dx.reshape(x.shape)
+    for total, each in zip(sums.extra, records[own:], strict=True):
         columns.add(each, total)
     return sums, dx.reshape(x.shape)
 

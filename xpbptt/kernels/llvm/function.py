@@ -4,6 +4,7 @@ A function takes a frame: an array of 8-byte words, whole numbers and addresses 
 function's names. A thread has a frame of its own, with the addresses of its rows of the batch.
 """
 
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -38,9 +39,15 @@ class Frame:
         """Return the value of a word."""
         return self._values[name]
 
+    def at(self, name: str, value: str) -> "Frame":
+        """Return the frame in which a name is that of another value."""
+        other = copy(self)
+        other.name(name, value)
+        return other
+
     def name(self, name: str, value: str) -> None:
         """Give a name to a value that the function computes."""
-        self._values[name] = value
+        self._values = self._values | {name: value}
 
 
 class Names(NamedTuple):
@@ -51,7 +58,15 @@ class Names(NamedTuple):
 
 
 class Function:
-    """What the loops over time share: a function, its frame, and the addresses of elements."""
+    """What the loops over time share: a function, its frame, and the addresses of elements.
+
+    Attributes
+    ----------
+    held : tuple of str
+        The buffers (B, H) whose rows are padded, to `padded` numbers.
+    """
+
+    held: tuple[str, ...] = ()
 
     def __init__(self, vector: Vector, task: Task, names: Names, name: str = "run") -> None:
         self.code = Code(name, ("ptr %frame",), "")
@@ -62,14 +77,18 @@ class Function:
         self.sums = Sums(self.code, vector, self.program, self.frame["hidden"])
 
     def element(self, access: Access, t: Value, b: Value, j: Value) -> str:
-        """Return the address of an element of an array without gaps."""
+        """Return the address of an element of an array without gaps, or of a padded one."""
         code, buffer, hidden = self.code, access.buffer, self.frame["hidden"]
+        row: Value
         if buffer.name in self.starts:
             first, state = (self.element(each, t, b, j) for each in self.starts[buffer.name])
             return code.let(f"select i1 {marked(self, t, b)}, ptr {first}, ptr {state}")
+        if buffer.name in self.held:
+            row = code.times(b, self.frame["padded"])
+            return code.at(self.vector.number, self.frame[buffer.name], row, j)
         width = code.times(hidden, buffer.blocks) if "j" in buffer.axes else 1
         column = code.total(code.times(hidden, access.block) if access.block else 0, j)
-        row: Value = 0
+        row = 0
         if "t" in buffer.axes:
             step = self.kept(buffer.name, code.total(t, 1) if access.later else t)
             row = code.times(step, self.frame["batch"])

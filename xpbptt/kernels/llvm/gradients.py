@@ -24,14 +24,14 @@ WEIGHT = Names(
 )
 
 
-PARTS = {"input": [INPUT], "weight": [WEIGHT, WEIGHT]}
+PARTS = {"input": [INPUT], "weight": [WEIGHT, WEIGHT, WEIGHT]}
 WORDS = sum(len(each) for parts in PARTS.values() for names in parts for each in names)
 
 
 def gradients(vector: Vector) -> str:
     """Return a function that computes a thread's part of all gradients.
 
-    Its words are those of `input_`, those of `weight` for W_ih, and those for W_hh: zeros, where a
+    Its words are those of `input_`, and those of `weight` for W_ih, W_hh and W_hr: zeros, where a
     cell has none.
     """
     code, start = Code("run", ("ptr %frame",), ""), 0

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import call, library, panels, product
+from xpbptt.cells.projection import Projection
+from xpbptt.kernels.llvm import call, library, panels, product, projection
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.call import address, addresses, plain, words
 from xpbptt.kernels.llvm.function import Step
@@ -16,6 +17,7 @@ from xpbptt.kernels.llvm.sequence import (
     WIDE,
     Backward,
     Forward,
+    Panel,
     backward_names,
     beside,
     forward_names,
@@ -25,6 +27,7 @@ from xpbptt.kernels.llvm.sequence import (
     products,
 )
 from xpbptt.kernels.llvm.vectors import vector
+from xpbptt.kernels.places import DM, PROJECTED, M
 from xpbptt.kernels.program import Program
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Run
@@ -65,6 +68,8 @@ def compile_(task: Task, dtype: str) -> Any:
     text, axes = [library.library(kind, program)], _axes(task)
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
+        if task.projection:
+            text[-1:-1] = [projection.products(kind, WIDE)]
         copies = bool(task.given)
         own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
         own_axes = tuple(map(axes.get, own))
@@ -72,9 +77,12 @@ def compile_(task: Task, dtype: str) -> Any:
     if task.kind in {"back", "watch"}:
         if task.recurrent:
             text += [product.product("product", kind, WIDE)]
+        if task.projection:
+            text += [projection.products(kind, WIDE)]
         text += [Backward(kind, task).text()]
         held = padded(task)
-        own = backward_names(task).addresses[bool(task.recurrent) + len(held) :]
+        weights = bool(task.recurrent) + bool(task.projection)
+        own = backward_names(task).addresses[weights + len(held) :]
         carried = (0,) * len(held)
         own_axes = (*carried, *map(axes.get, own))
         made = load("\n".join(text))
@@ -84,9 +92,11 @@ def compile_(task: Task, dtype: str) -> Any:
 
 def _axes(task: Task) -> dict[str, int]:
     """Return the axis of the sequences of each buffer that has one, by its name."""
-    read, written = task.program.buffers()
-    axes = {each.name: each.axes.index("b") for each in (*read, *written) if "b" in each.axes}
+    programs = [each.program for each in (task, task.projection) if each]
+    known = [each for program in programs for some in program.buffers() for each in some]
+    axes = {each.name: each.axes.index("b") for each in known if "b" in each.axes}
     of_the_loops = {name: 1 if name == "reset" else 0 for name in (*task.given, *task.given_back)}
+    of_the_loops |= {each.name: 0 for each in (M, PROJECTED, DM)}
     return axes | of_the_loops
 
 
@@ -110,7 +120,10 @@ def pack(gates: int, params: Any, steps: int) -> tuple[AnyArray, ...]:  # noqa: 
     if isinstance(weight_hh, tuple):  # no gate has a product
         return (packed,)
     recurrent = weight_hh.shape[0] // (weight_ih.shape[0] // gates)
-    return packed, panels.forward(weight_hh, beside(gates, recurrent))
+    both = packed, panels.forward(weight_hh, beside(gates, recurrent))
+    if isinstance(params.extra, Projection):
+        return (*both, panels.forward(params.extra.weight_hr, Panel(1, WIDE)))
+    return both
 
 
 def forward(
@@ -119,27 +132,29 @@ def forward(
     """Run all steps in order; see `Loop`."""
     run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, inputs = x.shape
-    gates, hidden = params.weight_ih.shape[0], buffers[task.read].shape[2]
+    gates, read = params.weight_ih.shape[0], buffers[task.read].shape[2]
+    hidden = gates // task.gates
     x = _readable(x, params.weight_ih.dtype)
     size, (x_step, x_row, _) = x.itemsize, x.strides
-    (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:])
+    (count, _, columns), wide = weights[0].shape, sum(each.shape[2] for each in weights[1:2])
     wide *= count if run.sums else 1  # panels that are kept
     own = [buffers[name] for name in run.own]
     places = addresses([x, *weights, *own])
     # The rows of a state are those of all steps, or of two in turn.
     kept = [-1 if buffers[name].shape[0] > steps else 1 for name in task.states]
     frames, held = [], []
-    work = gates * inputs + task.recurrent * hidden * hidden
+    work = gates * inputs + task.recurrent * hidden * read
     for rows in call.parts(batch, steps * batch * work):
         width, first = rows.stop - rows.start, rows.start
         chunk = min(steps, max(1, KEPT // (count * columns * size * width)))
-        copy = hidden if run.copies else 0
+        copy = read if run.copies else 0
         scratch = np.empty((count * chunk * columns + wide + copy) * width, dtype=x.dtype)
         held.append(scratch)
         start, panels_, others = places[0], places[1 : 1 + len(weights)], places[1 + len(weights) :]
         if first:
             start, others = start + first * x_row, _moved(run, others, own, first)
-        numbers = steps, batch, width, inputs, hidden, chunk, x_step // size, x_row // size, *kept
+        strides = x_step // size, x_row // size
+        numbers = steps, batch, width, inputs, hidden, read, chunk, *strides, *kept
         v = address(scratch)
         u = v + (wide + copy) * width * size
         started = (v + wide * width * size,) if copy else ()
@@ -153,12 +168,15 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     run, task = cast("Compiled", kernel.run), kernel.task
     steps, batch, gates = buffers[task.record].shape
     like = buffers[task.carried[0]]
-    hidden, dtype = like.shape[1], like.dtype
+    read, dtype = like.shape[1], like.dtype
+    hidden = params.weight_ih.shape[0] // task.gates
     weights = [panels.backward(params.weight_hh)] if task.recurrent else []
-    names, wide = run.padded, panels.padded(hidden, dtype)
+    if task.projection:
+        weights.append(panels.backward(params.extra.weight_hr))
+    names, wide = run.padded, panels.padded(max(hidden, read), dtype)
     carried = np.zeros((len(names), batch, wide), dtype=dtype)
     for row, name in zip(carried, task.carried, strict=False):
-        row[:, :hidden] = buffers[name]
+        row[:, : buffers[name].shape[1]] = buffers[name]
     own = [*carried, *[buffers[name] for name in run.own]]
     places = addresses([*weights, *own])
     weight, places = places[: len(weights)], places[len(weights) :]
@@ -167,11 +185,11 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
     frames = []
     for rows in call.parts(batch, steps * batch * gates * hidden):
         others = _moved(run, places, own, rows.start) if rows.start else places
-        numbers = steps, batch, rows.stop - rows.start, hidden, wide, *options
+        numbers = steps, batch, rows.stop - rows.start, hidden, read, wide, *options
         frames.append(words((*numbers, *weight, *others)))
     call.run(run.function, frames)
     for row, name in zip(carried, names, strict=True):
-        buffers[name][...] = row[:, :hidden]
+        buffers[name][...] = row[:, : buffers[name].shape[1]]
 
 
 def _moved(run: "Compiled", places: list[int], arrays: list[AnyArray], first: int) -> list[int]:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
+from xpbptt.kernels.llvm import projection
 from xpbptt.kernels.llvm.clip import hand_back
 from xpbptt.kernels.llvm.code import Code, Value
 from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.product import product
 from xpbptt.kernels.llvm.starts import dropped, started
-from xpbptt.kernels.llvm.sums import Address, Body
+from xpbptt.kernels.llvm.sums import Body
 from xpbptt.kernels.llvm.vectors import Vector
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
@@ -51,7 +52,8 @@ def beside(gates: int, recurrent: int) -> Panel:
 def pointers(task: Task) -> tuple[str, ...]:
     """Return the addresses that the products forward take."""
     of_state = ("weight_hh", "v") if task.recurrent else ()
-    return ("x", "weight_ih", *of_state[:1], "u", *of_state[1:])
+    of_output = ("weight_hr",) if task.projection else ()
+    return ("x", "weight_ih", *of_state[:1], *of_output, "u", *of_state[1:])
 
 
 def products(vector: Vector, task: Task) -> str:
@@ -65,10 +67,10 @@ def products(vector: Vector, task: Task) -> str:
 def forward_names(task: Task) -> Names:
     """Return the frame of the loop forward."""
     numbers = (
-        *("steps", "batch", "rows", "inputs", "hidden", "chunk", "x_step", "x_row"),
+        *("steps", "batch", "rows", "inputs", "hidden", "read", "chunk", "x_step", "x_row"),
         *(f"rows_{name}" for name in task.states),
     )
-    own = tuple(name for name in task.program.names if name not in PRODUCTS)
+    own = tuple(name for name in task.names if name not in PRODUCTS)
     given = tuple(name for name in task.given if name not in own)
     copy = ("started",) if task.given else ()
     return Names(numbers, (*pointers(task), *own, *given, *copy))
@@ -76,9 +78,9 @@ def forward_names(task: Task) -> Names:
 
 def backward_names(task: Task) -> Names:
     """Return the frame of the loop back."""
-    numbers = "steps", "batch", "rows", "hidden", "padded", "first", "truncate", "limit"
-    own = tuple(name for name in task.program.names if name not in task.carried)
-    weight = ("weight_hh",) if task.recurrent else ()
+    numbers = "steps", "batch", "rows", "hidden", "read", "padded", "first", "truncate", "limit"
+    own = tuple(name for name in task.names if name not in task.carried)
+    weight = ("weight_hh",) * bool(task.recurrent) + ("weight_hr",) * bool(task.projection)
     given = tuple(name for name in task.given_back if name not in own)
     return Names(numbers, (*weight, *padded(task), *own, *given))
 
@@ -116,13 +118,11 @@ class Panelled(Function):
 
     def product_hh(self, before: str, p: Value) -> None:
         """Write the product of the state with panel p."""
-        code, frame, number, hidden = (
-            *(self.code, self.frame, self.vector.number, self.frame["hidden"]),
-        )
+        code, frame, number, depth = self.code, self.frame, self.vector.number, self.frame["read"]
         wide = self.panels["v"].tile * self.vector.lanes
-        weight = code.at(number, frame["weight_hh"], code.times(code.times(p, hidden), wide))
-        rows = before, hidden, frame["rows"]
-        multiply(code, "product_hh", rows, (weight, hidden), (self.state_part(p), wide))
+        weight = code.at(number, frame["weight_hh"], code.times(code.times(p, depth), wide))
+        rows = before, depth, frame["rows"]
+        multiply(code, "product_hh", rows, (weight, depth), (self.state_part(p), wide))
 
     def state_part(self, p: Value) -> str:
         """Return the address of the product of panel p: all are kept if there are sums."""
@@ -191,8 +191,9 @@ class Forward(Panelled):
         """Return the function."""
         code, frame, number = self.code, self.frame, self.vector.number
         columns = self.panel.tile * self.vector.lanes
-        rows, hidden, inputs = frame["rows"], frame["hidden"], frame["inputs"]
+        rows, inputs = frame["rows"], frame["inputs"]
         x_step, x_row = frame["x_step"], frame["x_row"]
+        project = projection.ahead(self, WIDE)
         # Rows of several steps are multiplied at once where one stride leads from each to the next.
         single = code.test("eq", rows, 1)
         dense = code.test("eq", x_step, code.times(rows, x_row))
@@ -219,7 +220,7 @@ class Forward(Panelled):
             with code.loop(0, steps) as s:
                 t = code.total(start, s)
                 row = self.kept(self.task.read, t)
-                place = code.times(code.times(row, frame["batch"]), hidden)
+                place = code.times(code.times(row, frame["batch"]), frame["read"])
                 before = code.at(number, frame[self.task.read], place)
                 if self.task.given:
                     before = started(self, t, before)
@@ -245,6 +246,7 @@ class Forward(Panelled):
                     return self.in_panel(access, rows, b, k)
 
                 self.cells(product, element)
+                project(t)
         return code.text()
 
 
@@ -253,6 +255,7 @@ class Backward(Function):
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, backward_names(task))
+        self.held = task.carried
 
     def text(self) -> str:
         """Return the function."""
@@ -260,16 +263,18 @@ class Backward(Function):
         columns = WIDE * self.vector.lanes
         rows, hidden, padded = frame["rows"], frame["hidden"], frame["padded"]
         depth = code.times(hidden, self.task.recurrent)
-        panels = code.whole("udiv", padded, columns)
+        panels = code.whole("udiv", code.total(frame["read"], columns - 1), columns)
+        project = projection.back(self, WIDE)
         with code.loop(0, frame["steps"]) as back:
             t = code.whole("sub", code.whole("sub", frame["steps"], 1), back)
+            project(t)
             with code.loop(0, rows) as b:
 
                 def over(body: Body, t: Value = t, b: Value = b) -> None:
                     with code.loop(0, hidden, self.vector.lanes) as j:
-                        body(self._address(t, b, j), j)
+                        body(partial(self.element, t=t, b=b, j=j), j)
 
-                self.row(over, self._address(t, b, 0))
+                self.row(over, partial(self.element, t=t, b=b, j=0))
             if self.task.recurrent:
                 step = code.times(code.times(t, frame["batch"]), depth)
                 dv = code.at(number, frame[self.task.record], step)
@@ -286,12 +291,3 @@ class Backward(Function):
                 dropped(self)
             hand_back(self, t)
         return code.text()
-
-    def _address(self, t: Value, b: Value, j: Value) -> Address:
-        def address(access: Access) -> str:
-            if access.buffer.name not in self.task.carried:
-                return self.element(access, t, b, j)
-            row = self.code.times(b, self.frame["padded"])
-            return self.code.at(self.vector.number, self.frame[access.buffer.name], row, j)
-
-        return address

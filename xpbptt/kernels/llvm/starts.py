@@ -75,7 +75,7 @@ def _copy(loop: Any, t: Value, before: str) -> None:
     """Copy the rows of the state before a step, as the product reads them."""
     code: Code = loop.code
     frame, vector = loop.frame, loop.vector
-    number, hidden = vector.number, frame["hidden"]
+    number, hidden = vector.number, frame["read"]
     with code.loop(0, frame["rows"]) as b:
         row = code.times(b, hidden)
         source = code.at(number, before, row)
@@ -103,7 +103,7 @@ def dropped(loop: Any) -> None:
     """
     code: Code = loop.code
     frame, vector = loop.frame, loop.vector
-    number, hidden = vector.number, frame["hidden"]
+    number, hidden = vector.number, frame["read"]
     with code.loop(0, frame["rows"]) as b, code.loop(0, hidden, vector.lanes) as j:
         inside = vector.first(code, code.whole("sub", hidden, j))
         factors = code.at(number, frame["factors"], code.times(b, hidden), j)

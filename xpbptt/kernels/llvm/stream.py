@@ -38,6 +38,7 @@ class Layer(Panelled):
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, names(task), name="layer")
+        self.frame.name("read", self.frame["hidden"])
 
     def text(self) -> str:
         """Return the function, and the one that runs it for each layer."""

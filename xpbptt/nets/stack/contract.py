@@ -21,6 +21,7 @@ from xpbptt._arrays.writes import unseen
 from xpbptt.cells import BUILT_IN, Cell
 from xpbptt.cells.gru_reset_before import GRU_RESET_BEFORE
 from xpbptt.cells.product import read, recurrent, spread
+from xpbptt.cells.projection import seen
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.nets.stack.promise import WriteError, array, call, named_tuple, tuple_of_rows, values
 
@@ -137,7 +138,7 @@ def _check_cell(cell: Cell, small: Small) -> None:
     own = {} if shapes is None else {"extra": map_shapes(small.array, shapes)}
     if cell.side:
         own["dt"] = tuple(small.array((small.sizes.batch, 1)) for _ in range(cell.side))
-    before, dnew = small.filled(cell.state), small.filled(cell.state)
+    before, dnew = seen(cell, small.filled(cell.state)), small.filled(cell.state)
     u, full = small.filled(cell.gates), small.filled(cell.gates)
     v = spread(cell, [full[place] for place in recurrent(cell)])
 
@@ -153,7 +154,7 @@ def _check_cell(cell: Cell, small: Small) -> None:
     tuple_of_rows(origin, "residuals", residuals, small.rows(), small.like)
 
     origin = f"`backward` of the cell {cell.name}"
-    given = {"residuals": tuple(residuals), "state": before, "new": new, "dnew": dnew}
+    given = {"residuals": tuple(residuals), "state": before, "new": seen(cell, new), "dnew": dnew}
     returned = call(origin, cell.backward, given, xp=small.xp, **own)
     names = ["du", "dv", "dstate", *(["dextra"] if shapes else []), *(["ddt"] if cell.side else [])]
     du, dv, dstate, *dextra = values(origin, returned, names)

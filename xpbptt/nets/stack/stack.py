@@ -9,6 +9,7 @@ from xpbptt._arrays import check
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.product import check as check_product
+from xpbptt.cells.projection import check as check_projection
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 
@@ -64,6 +65,7 @@ class Stack:
             raise TypeError(message)
         if isinstance(self.cell, Cell):
             check_product(self.cell)
+            check_projection(self.cell)
         check.whole("input_size", self.input_size)
         check.whole("num_layers", self.num_layers)
         for name in ("input_size", "num_layers"):  # NumPy's integers overflow
