@@ -15,6 +15,7 @@ from xpbptt.cells import product
 from xpbptt.nets.stack import signature
 
 ON_GPU = "``sequence`` where the weights fit the GPU, else ``stepwise``; :doc:`how </gpu>`"
+ONLY_STEPS = "``stepwise``; :doc:`how </gpu>`"
 I, H, B = 7, 24, 5  # sizes that tell the axes of a shape apart
 
 
@@ -28,9 +29,10 @@ def engine(cell: Any) -> tuple[str, str]:
 def _engines(cell: Any) -> str:
     name, reason = engine(cell)
     because = f" ({reason})" if reason else ""
+    on_gpu = ONLY_STEPS if isinstance(cell, xpbptt.Cell) and cell.projection else ON_GPU
     rows = [
         ("NumPy", f"``{name}``{because}"),
-        ("CuPy", f"``eager``{because}" if name == "eager" else ON_GPU),
+        ("CuPy", f"``eager``{because}" if name == "eager" else on_gpu),
         ("JAX", "``scan`` from 32 steps on, else ``eager``"),
         ("other libraries of the standard", "``eager``"),
     ]

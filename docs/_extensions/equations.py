@@ -19,6 +19,9 @@ SIZE = 24  # of a hidden state, to ask a cell for the names of its own parameter
 
 def forward(cell: Any) -> list[str]:
     """Return the equations of a time step, with ``&=`` between the sides."""
+    if cell.projection:
+        message = "a product of the state that the function returns"
+        raise Untranslatable(message)
     function = _function(cell.forward)
     state, write = _forward(cell, function)
     lines = list(_statements(function, write))

@@ -123,6 +123,30 @@ def test_every_engine_computes_what_the_cell_does(
             np.testing.assert_array_equal(host(a), host(b))
 
 
+@cover(
+    "name, sizes, layers, batch, dtype",
+    list(CELLS),
+    [(5, 2), (1, 1), (3, 5), (66, 9), (9, 130)],
+    [1, 2],
+    [1, 2, 11],
+    list(TOLERANCE),
+)
+def test_steps_and_streams_are_those_of_a_sequence(xp, name, sizes, layers, batch, dtype):
+    hidden, columns = sizes
+    cell = CELLS[name]._replace(name=f"{name}P", projection=columns)
+    net = xpbptt.Net(cell, I, hidden, layers)
+    _, params, x, start, *_ = made(xp, net, 4, batch, dtype)
+    y, last = net.infer(params, x, start)
+    stream, state = net.stream(params, start, batch=batch), start
+    for t in range(4):
+        y_t, state = net.step(params, x[t, ...], state)
+        for each in (stream(x[t, ...]), y_t):
+            np.testing.assert_allclose(host(each), host(y)[t], rtol=0, atol=TOLERANCE[dtype])
+    for found in (stream.state, state):
+        for a, b in zip(flatten(found), flatten(last), strict=True):
+            np.testing.assert_allclose(host(a), host(b), rtol=0, atol=TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("name", list(CELLS))
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients(xp, name, masked):
@@ -156,14 +180,17 @@ def test_nothing_to_compute(xp, steps, batch):
     assert not any(host(a).any() for a in flatten(grads.params))
 
 
-@pytest.mark.usefixtures("xp")
-def test_it_is_compiled_where_cells_are():
+def test_it_is_compiled_where_cells_are(xp):
     pytest.importorskip("llvmlite", reason="compiles with llvmlite, which is not installed")
-    net, x = xpbptt.LSTMP(I, 5, proj_size=2), np.ones((6, 4, I), dtype="float32")
-    every = net.engine(net.init(0), x, x[:, :, 0] > 0, reset=x[:, :, 0] > 0)
-    assert {answer.name for answer in every} == {"sequence"}
+    wanted = {"array_api_compat.numpy": "sequence", "array_api_compat.cupy": "stepwise"}
+    if xp.__name__ not in wanted:
+        pytest.skip("of the libraries that cells are compiled for")
+    net, x = xpbptt.LSTMP(I, 5, proj_size=2), xp.ones((6, 4, I), dtype=xp.float32)
+    params = net.init(0, xp=xp)
+    every = net.engine(params, x, x[:, :, 0] > 0, reset=x[:, :, 0] > 0)
+    assert {answer.name for answer in every} == {wanted[xp.__name__]}
     noisy = xpbptt.LSTMP(I, 5, proj_size=2, zoneout=0.5)
-    assert noisy.engine(net.init(0), x).forward.reason == (
+    assert noisy.engine(params, x).forward.reason == (
         "zoneout of a cell with a projection has no kernel"
     )
 

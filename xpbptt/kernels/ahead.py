@@ -100,17 +100,19 @@ def forward(cell: Cell, form: Form = PLAIN) -> Forward:
 @once
 def single(cell: Cell) -> Program:
     """Trace the step forward of a stream, whose buffers are those of one step."""
-    if cell.side or cell.projection:
-        what = "a side input" if cell.side else "a projection"
-        message = f"a step of a stream with {what} has no kernel"
+    if cell.side:
+        message = "a step of a stream with a side input has no kernel"
         raise Untraceable(message)
     graph = Graph()
     blocks = tuple(buffer._replace(axes="bj") for buffer in places.products(cell))
     before = [buffer._replace(axes="bj") for buffer in places.states(cell)]
     new, _ = _forward(cell, graph, blocks, state_before(cell, graph, before, PLAIN))
+    written = places.followers(cell)
+    if cell.projection:  # the product of it is the output
+        written[0] = M
     stores = [
         Store(place.at(), graph.number(part).place)
-        for place, part in zip(places.followers(cell), new, strict=True)
+        for place, part in zip(written, new, strict=True)
     ]
     return named_program(cell, "single", graph, stores, PLAIN)
 

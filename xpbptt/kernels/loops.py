@@ -200,15 +200,22 @@ def single(kernel: Kernel, given: tuple[str, ...]) -> Callable[..., None]:
     given : tuple of str
         The arguments of the step, see `arguments` in `kernels.programs`.
     """
-    products = ("u", "v") if kernel.task.recurrent else ("u",)
-    order = [(*products, *given).index(name) for name in kernel.task.program.names]
+    task = kernel.task
+    products = ("u", "v") if task.recurrent else ("u",)
+    made = (*products, M.name) if task.projects else products
+    order = [(*made, *given).index(name) for name in task.program.names]
     pairs = [(given.index("x"), given.index("weight_ih"))]
-    if kernel.task.recurrent:
-        pairs.append((given.index(kernel.task.read), given.index("weight_hh")))
+    if task.recurrent:
+        pairs.append((given.index(task.read), given.index("weight_hh")))
 
     def step(x_t: AnyArray, params: Any, state: Any, new: Any) -> None:
         arrays = (x_t, *flat(params), *state, *new)
-        everything = (*[arrays[row].dot(arrays[weight].T) for row, weight in pairs], *arrays)
+        found = [arrays[row].dot(arrays[weight].T) for row, weight in pairs]
+        if task.projects:
+            found.append(found[0][:, : found[0].shape[1] // task.gates].copy())
+        everything = (*found, *arrays)
         kernel.run(0, *[everything[place] for place in order])
+        if task.projects:
+            new[0][...] = found[-1].dot(params.extra.weight_hr.T)
 
     return step

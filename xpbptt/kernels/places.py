@@ -62,8 +62,12 @@ def followers(cell: Cell) -> list[Buffer]:
 def arguments(cell: Cell) -> tuple[str, ...]:
     """Return the arguments of the step of a stream: input, parameters, state before and after."""
     weights = ("weight_ih", "weight_hh") if recurrent(cell) else ("weight_ih",)
-    buffers = (*biases(cell), *extras(cell), *states(cell), *followers(cell))
-    return ("x", *weights, *(buffer.name for buffer in buffers))
+    own = ("weight_hr",) if cell.projection else tuple(each.name for each in extras(cell))
+    state = (*states(cell), *followers(cell))
+    return (
+        *("x", *weights, *(each.name for each in biases(cell)), *own),
+        *(each.name for each in state),
+    )
 
 
 def products(cell: Cell) -> tuple[Buffer, ...]:

@@ -71,6 +71,16 @@ class Task(NamedTuple):
         return tuple(dict.fromkeys((*self.program.names, *more)))
 
     @property
+    def projects(self) -> bool:
+        """Whether the program leaves the output, the product of its buffer `m`, to the caller."""
+        return M.name in self.program.names
+
+    @property
+    def output(self) -> str:
+        """The buffer of the output after the step of a stream."""
+        return self.states[0].replace("state_", "new_", 1)
+
+    @property
     def given(self) -> tuple[str, ...]:
         """What the loop forward reads itself, to choose what W_hh multiplies."""
         resets = (RESET.name, self.restored) if self.restored and self.recurrent else ()

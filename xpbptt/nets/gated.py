@@ -184,7 +184,8 @@ def LSTMP(  # noqa: N802 - the name of the net
 ) -> Net:
     """Make a net of LSTM cells with projection, as `torch.nn.LSTM` with its `proj_size` [1]_.
 
-    The equations are in `xpbptt.cells.lstmp`. Outputs and the state h have P columns.
+    The equations are in `xpbptt.cells.lstmp`. Outputs and the state h have P columns. With zoneout
+    it runs eagerly, in `infer` too.
 
     Parameters
     ----------

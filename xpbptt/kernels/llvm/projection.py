@@ -49,7 +49,7 @@ class Projection(Function):
         self.loop, self.held = loop, loop.held
         self.code: Code = loop.code
         self.vector, self.task = loop.vector, loop.task.projection
-        self.wide, self.hidden = panel * self.vector.lanes, loop.frame["hidden"]
+        self.panel, self.hidden = panel, loop.frame["hidden"]
         self.frame = loop.frame.at("hidden", loop.frame["read"])  # its units are the output's
         self.program, self.starts = chosen(self.task.program)
         self.sums = Sums(self.code, self.vector, self.program, self.frame["hidden"])
@@ -62,7 +62,8 @@ class Projection(Function):
     def forward(self, t: Value) -> None:
         """Write the product, and the output that is taken from it."""
         columns = self.frame["hidden"]
-        self._multiply(self.frame[M.name], self.hidden, self.frame[PROJECTED.name], columns)
+        out = self.frame[PROJECTED.name]
+        multiply(self, self.panel, self.frame[M.name], self.hidden, out, columns)
         self._step(t)
 
     def backward(self, t: Value) -> None:
@@ -71,7 +72,7 @@ class Projection(Function):
         self._step(t)
         row = code.times(code.times(t, frame["batch"]), columns)
         rows = code.at(self.vector.number, frame[DPROJECTED.name], row)
-        self._multiply(rows, columns, frame[DM.name], self.hidden)
+        multiply(self, self.panel, rows, columns, frame[DM.name], self.hidden)
 
     def _step(self, t: Value) -> None:
         code = self.code
@@ -83,13 +84,14 @@ class Projection(Function):
 
             self.row(over, partial(self.element, t=t, b=b, j=0))
 
-    def _multiply(self, rows: str, depth: Value, out: str, columns: Value) -> None:
-        """Write the product of rows of so many numbers with W_hr, without gaps."""
-        code, number = self.code, self.vector.number
-        with code.loop(0, columns, self.wide) as first:
-            weight = code.at(number, self.frame["weight_hr"], code.times(first, depth))
-            code.do(
-                f"call void @{NAME}(ptr {rows}, i64 {depth}, i64 {self.frame['rows']}, "
-                f"ptr {weight}, i64 {depth}, ptr {code.at(number, out, first)}, i64 {columns}, "
-                f"i64 {code.whole('sub', columns, first)})"
-            )
+
+def multiply(of: Function, panel: int, rows: str, depth: Value, out: str, columns: Value) -> None:
+    """Write the product of rows of so many numbers with W_hr, or its transpose, without gaps."""
+    code, number = of.code, of.vector.number
+    with code.loop(0, columns, panel * of.vector.lanes) as first:
+        weight = code.at(number, of.frame["weight_hr"], code.times(first, depth))
+        code.do(
+            f"call void @{NAME}(ptr {rows}, i64 {depth}, i64 {of.frame['rows']}, "
+            f"ptr {weight}, i64 {depth}, ptr {code.at(number, out, first)}, i64 {columns}, "
+            f"i64 {code.whole('sub', columns, first)})"
+        )

@@ -17,6 +17,7 @@ from xpbptt.kernels.llvm.function import Function, Names
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sums import Body
 from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.places import M
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Kernel
 
@@ -36,6 +37,7 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
         Single(kind, kernel.task, arguments).text(),
     ]
     function = load("\n".join(text))
+    gates, read = kernel.task.gates, kernel.task.states.index(kernel.task.read)
 
     plainly: list[Any] = [None, (), []]  # parameters, all of them plain, and their addresses
 
@@ -54,14 +56,15 @@ def step(kernel: Kernel, arguments: tuple[str, ...]) -> Callable[..., None]:
                 plainly = [params, held, places]
         others = [plain(x), *map(plain, state), *new]
         first, *rest = [addressof(c_char.from_buffer(each)) for each in others]
-        function(words([x.shape[1], state[0].shape[1], first, *places, *rest]))
+        hidden = weight_ih.shape[0] // gates
+        function(words([x.shape[1], hidden, state[read].shape[1], first, *places, *rest]))
 
     return run
 
 
 def names(arguments: tuple[str, ...]) -> Names:
     """Return the frame of the step."""
-    return Names(("inputs", "hidden"), arguments)
+    return Names(("inputs", "hidden", "read"), arguments)
 
 
 class Single(Function):
@@ -72,10 +75,10 @@ class Single(Function):
 
     def text(self) -> str:
         """Return the function."""
-        code, frame = self.code, self.frame
+        code, frame, task = self.code, self.frame, self.task
         products = [("weight_ih", frame["inputs"], "x", "u", self.task.gates)]
         if self.task.recurrent:
-            products += [("weight_hh", frame["hidden"], self.task.read, "v", self.task.recurrent)]
+            products += [("weight_hh", frame["read"], self.task.read, "v", self.task.recurrent)]
         for weight, depth, row, name, gates in products:
             count = code.times(frame["hidden"], gates)
             out = code.let(f"alloca {self.vector.number}, i64 {count}, align 64")
@@ -84,12 +87,20 @@ class Single(Function):
                 f"ptr {frame[row]}, ptr {out})"
             )
             frame.name(name, out)
+        if task.projects:
+            number = self.vector.number
+            frame.name(M.name, code.let(f"alloca {number}, i64 {frame['hidden']}, align 64"))
 
         def over(body: Body) -> None:
             with code.loop(0, frame["hidden"], self.vector.lanes) as j:
                 body(lambda access: self.element(access, 0, 0, j), j)
 
         self.row(over, lambda access: self.element(access, 0, 0, 0))
+        if task.projects:
+            code.do(
+                f"call void @apply(ptr {frame['weight_hr']}, i64 {frame['hidden']}, "
+                f"i64 {frame['read']}, ptr {frame[M.name]}, ptr {frame[task.output]})"
+            )
         return code.text()
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
-from xpbptt.kernels.llvm import library, loops
+from xpbptt.cells.projection import Projection
+from xpbptt.kernels.llvm import library, loops, projection
 from xpbptt.kernels.llvm.build import NAME, load
 from xpbptt.kernels.llvm.call import addresses, words
 from xpbptt.kernels.llvm.code import Code, Value
@@ -15,6 +16,7 @@ from xpbptt.kernels.llvm.function import Names
 from xpbptt.kernels.llvm.machine import features
 from xpbptt.kernels.llvm.sequence import (
     PRODUCTS,
+    WIDE,
     Panelled,
     multiply,
     panel,
@@ -22,6 +24,7 @@ from xpbptt.kernels.llvm.sequence import (
     products,
 )
 from xpbptt.kernels.llvm.vectors import Vector, vector
+from xpbptt.kernels.places import M
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Kernel, Run
@@ -30,7 +33,9 @@ from xpbptt.kernels.target import Kernel, Run
 def names(task: Task) -> Names:
     """Return the frame of a layer."""
     own = tuple(name for name in task.program.names if name not in PRODUCTS | {task.read})
-    return Names(("rows", "inputs", "hidden"), (*pointers(task), task.read, *own))
+    more = ("weight_hr", task.output) if task.projects else ()
+    numbers = "rows", "inputs", "hidden", "read"
+    return Names(numbers, (*pointers(task), task.read, *own, *more))
 
 
 class Layer(Panelled):
@@ -38,11 +43,16 @@ class Layer(Panelled):
 
     def __init__(self, vector: Vector, task: Task) -> None:
         super().__init__(vector, task, names(task), name="layer")
-        self.frame.name("read", self.frame["hidden"])
 
     def text(self) -> str:
         """Return the function, and the one that runs it for each layer."""
         self.cells(self._products, self._element)
+        if self.task.projects:
+            frame = self.frame
+            projection.multiply(
+                *(self, WIDE, frame[M.name], frame["hidden"], frame[self.task.output]),
+                frame["read"],
+            )
         return f"{self.code.text()}\n{_all_layers()}"
 
     def _products(self, p: Value) -> None:
@@ -85,6 +95,8 @@ def _all_layers() -> str:
 def _function(task: Task, dtype: str) -> Run:
     kind = vector(dtype, features())
     text = [library.library(kind, task.program), products(kind, task), Layer(kind, task).text()]
+    if task.projects:
+        text.insert(1, projection.products(kind, WIDE))
     return load("\n".join(text))
 
 
@@ -92,6 +104,8 @@ def _others(params: Any) -> dict[str, AnyArray]:
     """Return copies of a layer's parameters, but for the weights, by the names of their buffers."""
     fields = getattr(params.extra, "_fields", ())
     own = {f"extra_{field}": each for field, each in zip(fields, params.extra, strict=True)}
+    if isinstance(params.extra, Projection):  # a weight
+        own = {}
     biases = {name: getattr(params, name) for name in ("bias_ih", "bias_hh")}
     return {name: np.array(each) for name, each in (biases | own).items()}
 
@@ -119,13 +133,17 @@ class Stepper:
         dtype = np.dtype(kernel.dtype)
         self.x = np.empty((batch, params[0].weight_ih.shape[1]), dtype=dtype)
         self._kinds = [type(each) for each in state]
-        self._states = [[np.array(layer, dtype=dtype) for layer in state] for _ in range(2)]
+        self._states = [
+            [[np.array(part, dtype=dtype) for part in layer] for layer in state] for _ in range(2)
+        ]
         self.outputs = [self._states[k][-1][0] for k in (1, 0)]  # by the turn that writes them
         self._turn = 0
         shape, lanes = panel(task.gates), vector(kernel.dtype, features()).lanes
-        widest = max(layer[0].shape[1] for layer in state)
+        self._hidden = [each.weight_ih.shape[0] // task.gates for each in params]
+        widest = max(self._hidden)
         kept = -(-widest // (shape.vectors * lanes)) if task.program.sums else 1  # panels
         self._scratch = np.empty((2, kept, batch, shape.tile * lanes), dtype=dtype)
+        self._m = np.empty(batch * widest if task.projects else 0, dtype=dtype)
         self._weights = [loops.pack(task.gates, each, 1) for each in params]
         self._others = [_others(each) for each in params]
         self._frames = [self._frame(task, turn, batch) for turn in (0, 1)]
@@ -137,16 +155,16 @@ class Stepper:
         frames, x = [], self.x
         for k, (weights, others) in enumerate(zip(self._weights, self._others, strict=True)):
             before, after = self._states[turn][k], self._states[1 - turn][k]
-            hidden = before.shape[-1]
             parts = self._kinds[k]._fields
             arrays = others | {
                 f"state_{name}": part for name, part in zip(parts, before, strict=True)
             }
             arrays |= {f"new_{name}": part for name, part in zip(parts, after, strict=True)}
-            arrays |= {"x": x, "u": self._scratch[0], "v": self._scratch[1]}
-            arrays |= dict(zip(("weight_ih", "weight_hh"), weights, strict=False))
+            arrays |= {"x": x, "u": self._scratch[0], "v": self._scratch[1], M.name: self._m}
+            arrays |= dict(zip(("weight_ih", "weight_hh", "weight_hr"), weights, strict=False))
             places = addresses([arrays[name] for name in order.addresses])
-            frames.append(create_string_buffer(words([batch, x.shape[1], hidden, *places])))
+            numbers = batch, x.shape[1], self._hidden[k], arrays[task.read].shape[1]
+            frames.append(create_string_buffer(words([*numbers, *places])))
             x = after[0]
         return frames
 
