@@ -191,9 +191,9 @@ plt.show()
 # names those that do. A cell with parameters of its own, beside the two matrices, names their
 # shapes in ``Cell(..., extra=...)``. ``Cell(..., projection=16)`` multiplies its output by one more
 # matrix, as :doc:`the LSTM with projection </generated/cells/lstmp>` does. A cell with another
-# second matrix product in the step is a `Recurrence`; the GRU with the reset gate before the product
-# is one: :doc:`its page </generated/cells/gru_reset_before>`. The cells of this library are written
-# as the one above. This is the whole derivative of the LSTM:
+# second matrix product in the step is a `Recurrence`; the GRU with the reset gate before the
+# product is one: :doc:`its page </generated/cells/gru_reset_before>`. The cells of this library are
+# written as the one above. This is the whole derivative of the LSTM:
 
 from xpbptt.cells import lstm
 

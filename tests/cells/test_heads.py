@@ -90,6 +90,26 @@ def same(found, expected):
         np.testing.assert_allclose(host(a), host(b), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("engine", ["eager", ""])
+@pytest.mark.parametrize("part", ["h", "c"])
+def test_a_nan_of_one_head_stays_in_its_sequence(xp, make_case, monkeypatch, engine, part):
+    """It reaches the other heads, see `xpbptt.bptt.layers.heads`, and no other sequence."""
+    monkeypatch.setenv("XPBPTT_ENGINE", engine)
+    case = make_case(xpbptt.SLSTM(I, H, heads=2), steps=T)
+    (state,) = case.state
+    spoilt = np.array(host(getattr(state, part)))
+    spoilt[1, 0] = np.nan  # a unit of the first head
+    found = []
+    for given in (state, state._replace(**{part: xp.asarray(spoilt)})):
+        y, _, cache = case.net.forward(case.params, case.x, (given,))
+        grads = case.net.backward(cache, case.dy, per_sample=True)
+        by_sequence = (host(each).swapaxes(0, 1) for each in (y, grads.x))
+        found.append([*by_sequence, *map(host, flatten(grads.params))])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a[[0, 2, 3]], b[[0, 2, 3]])
+        assert np.isnan(b[1]).any()
+
+
 def test_gradients(make_case):
     case = make_case(xpbptt.SLSTM(I, H, 2, heads=2, bidirectional=True))
     found = check_gradients(case.net, case.params, case.x, case.state)

@@ -2,8 +2,15 @@
 
 W_hh is kept as the blocks on the diagonal, (G·H, H/heads): a row has the weights of the units of
 its own head. The layer inside multiplies by the whole matrix, with zeros between the heads, so that
-any engine runs it; of the gradient of that matrix the blocks are taken. A NaN or infinity of one
-head therefore reaches the others, as zero times NaN is NaN.
+any engine runs it; of the gradient of that matrix the blocks are taken.
+
+A NaN or infinity of one head therefore reaches the others of its sequence at the next step, as zero
+times NaN is NaN, and other sequences never; the product takes `heads` times the work. A product by
+blocks would need another layout of all compiled loops, which would have to agree with the cells run
+eagerly: the panels of the forward product hold the units of one vector, which those of a head need
+not fill, and the record of a step back holds the gates side by side, in which the units of one head
+are G pieces. The heads cannot be layers of their own: the norm that `clip_step` limits is that of
+all of them, and a cell may take sums over all units.
 """
 
 from typing import Any
