@@ -8,7 +8,7 @@ import pytest
 from helpers import cover, flatten, host, map_arrays
 
 import xpbptt
-from xpbptt.testing import check_gradients
+from xpbptt.testing import check_gradients, laws
 
 I = 3
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -40,7 +40,29 @@ def backward(residuals, state, new, dnew, *, xp):
 
 # One gate of two has a product, whose gradient is not that of u.
 OWN = xpbptt.Cell("Own", Gates, State, forward, backward, recurrent=("a",))
+
+
+def centred_forward(u, v, state, *, xp):
+    """Sums over the units, which take all products before the maths."""
+    a, mean = u.a + v.a, xp.mean(v.a, axis=-1, keepdims=True)
+    t = xp.tanh(a - mean)
+    c = state.c / 2 + t * u.b
+    return State(c * c, c), (t, u.b)
+
+
+def centred_backward(residuals, state, new, dnew, *, xp):
+    t, b = residuals
+    dc = dnew.c + 2 * new.c * dnew.h
+    da = dc * b * (1 - t * t)
+    dv = da - xp.mean(da, axis=-1, keepdims=True)
+    return Gates(da, dc * t), Gates(dv, None), State(None, dc / 2)
+
+
+CENTRED = xpbptt.Cell(
+    *("Centred", Gates, State, centred_forward, centred_backward), recurrent=("a",)
+)
 CELLS = {
+    "centred": CENTRED,
     "LSTM": xpbptt.cells.LSTM,
     "CIFG": xpbptt.cells.CIFG_LSTM,
     "own": OWN,
@@ -198,6 +220,12 @@ def test_it_is_compiled_where_cells_are(xp):
     )
 
 
+def test_in_float16(xp):
+    if not array_api_compat.is_cupy_namespace(xp):
+        pytest.skip("float16 is compiled for CuPy only")
+    laws.engines(xpbptt.LSTMP(I, 5, 2, proj_size=2), xp=xp, dtype="float16")
+
+
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 def test_threads_share_a_batch(monkeypatch, xp, dtype):
     if not array_api_compat.is_numpy_namespace(xp):
@@ -232,6 +260,16 @@ def test_what_cannot_be_is_refused(change, error, text):
     cell = xpbptt.cells.LSTM._replace(**{"projection": 2, **change})
     with pytest.raises(error, match=text):
         xpbptt.Net(cell, I, 4)
+
+
+def test_a_gradient_of_the_output_is_refused(xp):
+    def backward(*arguments, xp):
+        du, dv, dstate = xpbptt.cells.LSTM.backward(*arguments, xp=xp)
+        return du, dv, dstate._replace(h=dstate.c)
+
+    net = xpbptt.Net(xpbptt.cells.LSTM._replace(projection=5, backward=backward), I, 5)
+    with pytest.raises(TypeError, match="must return None for the part h of `dstate`"):
+        net.infer(net.init(0, xp=xp), xp.ones((6, 4, I), dtype=xp.float32))
 
 
 @pytest.mark.parametrize("hidden", [5, 2])

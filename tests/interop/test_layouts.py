@@ -292,6 +292,9 @@ def test_a_net_that_a_library_does_not_have_is_refused():
         chainer.to_npz((), xpbptt.GRU(I, H, 2, reset_after=False))
     with pytest.raises(TypeError, match="`net` must be a net"):
         keras.from_weights([], xpbptt.LSTM)
+    projected = xpbptt.LSTMP(I, H, proj_size=2)
+    with pytest.raises(ValueError, match="cell has other parameters than those of two products"):
+        read({}, projected, Layout("mine", ("w", "u")))
     with pytest.raises(ValueError, match="for the gates a"):
         read({}, xpbptt.LSTM(I, H), Layout("mine", ("w", "u"), gates=("a",)))
 

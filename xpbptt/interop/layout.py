@@ -132,8 +132,9 @@ def _gates(net: Stack, layout: Layout) -> tuple[str, ...]:
     """Return the names of a net's gates, in order; refuse a cell with other parameters."""
     if net.cell == GRU_RESET_BEFORE:
         return GRUGates._fields
-    if isinstance(net.cell, Cell) and net.cell.extra is None and net.cell.recurrent is None:
-        return tuple(net.cell.gates._fields)
+    cell = net.cell
+    if isinstance(cell, Cell) and (cell.extra, cell.recurrent, cell.projection) == (None, None, 0):
+        return tuple(cell.gates._fields)
     message = (
         f"`net` is {net}, whose cell has other parameters than those of two products: "
         f"{layout.library} has no place for them"

@@ -95,9 +95,9 @@ def _backward(cell: Cell, form: Form, *, direct: bool) -> Backward:
     if cell.projection:  # the gradient of h is the projection's program's
         dnew = dnew._replace(**{cell.state._fields[0]: load(graph, DM.at())})
     through, passing = _parted(graph, zones_of(cell, graph, form), dnew)
+    around = seen(cell, before), seen(cell, after)
     du, dv, dbefore, *dextra = cell.backward(
-        *(kept, seen(cell, before), seen(cell, after), through),
-        **{"xp": Tracing(graph), **own_of(cell, graph)},
+        kept, *around, through, xp=Tracing(graph), **own_of(cell, graph)
     )
     *dextra, ddt = (*dextra, ()) if not cell.side else dextra
     records = {"du": du} if shared(cell, du, dv) else {"du": du, "dv": taken(cell, dv)}

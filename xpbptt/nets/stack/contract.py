@@ -164,6 +164,12 @@ def _check_cell(cell: Cell, small: Small) -> None:
     if recurrent(cell):
         named_tuple(origin, "dv", dv, gates, small.like, only=recurrent(cell))
     named_tuple(origin, "dstate", dstate, state, small.like, may_be_none=(0, read(cell)))
+    if cell.projection and dstate[0] is not None:
+        message = (
+            f"{origin} must return None for the part {cell.state._fields[0]} of `dstate`, which "
+            "the functions of a cell with a `projection` do not see"
+        )
+        raise TypeError(message)
     batch = small.sizes.batch
     for gradient in dextra:
         wanted = map_shapes(lambda shape: Expected((batch, *shape), "(B, *S)"), shapes)
