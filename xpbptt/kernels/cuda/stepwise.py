@@ -39,7 +39,8 @@ def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) 
             words[0] = t
             function(grid, block, arguments)
         return
-    project = _projection(kernel, params, buffers, back=False)
+    weight_hr = _weight_hr(kernel, params)
+    project = _projection(kernel, weight_hr, buffers, back=False)
     known["v"] = v = cupy.empty((batch, weight.shape[0]), dtype=u.dtype)
     function, grid, block, arguments, words = step.launch(_given(kernel, known))
     gemm, before, between, after = product(weight, batch, transposed=True)
@@ -75,7 +76,8 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
         weight = cupy.ascontiguousarray(params.weight_hh)
         gemm, before, between, after = product(weight, batch, transposed=False)
     mask, clip, truncated = buffers.get("mask"), hand_back.clip, hand_back.truncate is not None
-    project = _projection(kernel, params, buffers, back=True)
+    weight_hr = _weight_hr(kernel, params)
+    project = _projection(kernel, weight_hr, buffers, back=True)
     for t in range(steps - 1, -1, -1):
         project(t)
         words[0] = t
@@ -94,8 +96,13 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
                 part[...] = 0
 
 
+def _weight_hr(kernel: Kernel, params: Any) -> Any:
+    """Return W_hr, contiguous, which has to live as long as its address is used."""
+    return cupy.ascontiguousarray(params.extra.weight_hr) if kernel.task.projection else None
+
+
 def _projection(
-    kernel: Kernel, params: Any, buffers: Buffers, *, back: bool
+    kernel: Kernel, weight: Any, buffers: Buffers, *, back: bool
 ) -> Callable[[int], None]:
     """Return what runs the projection of a step: its product, and its kernel around it."""
     task = kernel.task.projection
@@ -105,8 +112,7 @@ def _projection(
     function, grid, block, arguments, words = run.projection.launch(
         [buffers[name] for name in task.program.names]
     )
-    weight = cupy.ascontiguousarray(params.extra.weight_hr)
-    batch = buffers[M.name if not back else DM.name].shape[0]
+    batch = buffers[DM.name if back else M.name].shape[0]
     gemm, before, between, after = product(weight, batch, transposed=not back)
 
     def ahead(t: int) -> None:
@@ -120,7 +126,6 @@ def _projection(
         row = buffers[DPROJECTED.name][t]
         gemm(*before, row.data.ptr, *between, buffers[DM.name].data.ptr, *after)
 
-    # What the addresses are of has to live as long as they are used.
     return behind if back else ahead
 
 

@@ -69,7 +69,7 @@ def compile_(task: Task, dtype: str) -> Any:
     if task.kind in {"record", "advance"}:
         text += [products(kind, task), Forward(kind, task).text()]
         if task.projection:
-            text[-1:-1] = [projection.products(kind, WIDE)]
+            text += [projection.products(kind, WIDE)]
         copies = bool(task.given)
         own = forward_names(task).addresses[len(pointers(task)) : -1 if copies else None]
         own_axes = tuple(map(axes.get, own))
