@@ -206,7 +206,7 @@ def test_nothing_to_compute(xp, steps, batch):
     assert not any(host(a).any() for a in flatten(grads.params))
 
 
-def test_it_is_compiled_where_cells_are(xp):
+def test_it_is_compiled_where_cells_are(xp, monkeypatch):
     pytest.importorskip("llvmlite", reason="compiles with llvmlite, which is not installed")
     wanted = {"array_api_compat.numpy": "sequence", "array_api_compat.cupy": "stepwise"}
     if xp.__name__ not in wanted:
@@ -215,6 +215,11 @@ def test_it_is_compiled_where_cells_are(xp):
     params = net.init(0, xp=xp)
     every = net.engine(params, x, x[:, :, 0] > 0, reset=x[:, :, 0] > 0)
     assert {answer.name for answer in every} == {wanted[xp.__name__]}
+    if array_api_compat.is_cupy_namespace(xp):
+        monkeypatch.setenv("XPBPTT_ENGINE", "graph")
+        answer = net.engine(params, x).forward
+        assert answer.name == "stepwise"
+        assert "a projection is multiplied step by step" in answer.reason
     noisy = xpbptt.LSTMP(I, 5, proj_size=2, zoneout=0.5)
     assert noisy.engine(params, x).forward.reason == (
         "zoneout of a cell with a projection has no kernel"

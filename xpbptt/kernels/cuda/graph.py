@@ -68,6 +68,7 @@ class Steps:
 
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program; its graph is captured when the sizes are known."""
+    stepwise.one_product(task)
     return (Step if task.kind in {"recompute", "single"} else Steps)(task, dtype)
 
 

@@ -142,9 +142,7 @@ class Sequence(Whole):
 def compile_(task: Task, dtype: str) -> Any:
     """Compile a program of a step; of all steps, when the sizes are known."""
     straight(task.program)
-    if task.projection:
-        message = "a projection is multiplied step by step"
-        raise NotImplementedError(message)
+    stepwise.one_product(task)
     if task.kind in {"recompute", "single"}:
         return Step(task, dtype)
     return Free(task, dtype) if free.applies(task) else Sequence(task, dtype)

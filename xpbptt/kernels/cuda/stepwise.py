@@ -13,11 +13,19 @@ from xpbptt.kernels import loops
 from xpbptt.kernels.cuda.product import product, refuse_capture
 from xpbptt.kernels.cuda.step import Step
 from xpbptt.kernels.places import DM, DPROJECTED, PROJECTED, M
+from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, HandBack, Kernel, Loop
 
 # Chunks of inference, at most: what one makes is about as large as the whole output, and a longer
 # sequence asks for no more launches.
 PARTS = 8
+
+
+def one_product(task: Task) -> None:
+    """Refuse a cell with a projection, whose second product of a step is made here only."""
+    if task.projection:
+        message = "a projection is multiplied step by step"
+        raise NotImplementedError(message)
 
 
 def pack(gates: int, params: Any, steps: int) -> Any:  # noqa: ARG001 - the contract's
