@@ -34,7 +34,7 @@ def test_of_a_sequence_longer_than_what_is_computed_at_once(xp):
 )
 def test_of_no_steps_and_of_no_sequences(law, xp):
     net = xpbptt.LSTM(3, 5, 2, bidirectional=True)
-    for steps, batch in ((0, 4), (6, 0), (0, 0), (1, 1)):
+    for steps, batch in ((0, 4), (2, 0), (0, 0), (1, 1)):
         laws.LAWS[law](net, xp=xp, steps=steps, batch=batch)
 
 
