@@ -73,6 +73,7 @@ def small(monkeypatch):
     one = partial(laws.LAWS["strategies"], exact=[xpbptt.Segments(2)])
     monkeypatch.setattr(laws, "LAWS", laws.LAWS | {"strategies": one})
     monkeypatch.setattr(engines, "SIZES", ((5, 4),))
+    monkeypatch.setattr(graphs, "LENGTHS", (1, 33))
     monkeypatch.setattr(engines, "TABLE", ((2, 5),))
     monkeypatch.setattr(engines, "TIMED", 6)
     monkeypatch.setattr(engines, "PASS", 6)
