@@ -1,10 +1,10 @@
 """The product of a block of threads by tensor cores: float16, with sums in float32.
 
 The R·K weights are cut into fragments of 16 rows by 16 columns, filled up with zeros, and dealt out
-to the warps of a block: `split` warps share a row of fragments, so that a sum is the one of their
-parts, always in the same order. A thread of a warp holds eight weights of a fragment in four
+to the warps of a block: `split` warps share a row of fragments, and their parts of a sum are added
+up in the order of the warps. A thread of a warp holds eight weights of a fragment in four
 registers; the fragments that registers do not hold stay in shared memory. A step multiplies them by
-up to eight sequences. Which thread holds which element says the PTX ISA, "Matrix Fragments for
+up to eight sequences. The PTX ISA says which thread holds which element: "Matrix Fragments for
 mma.m16n8k16 with floating point type".
 """
 
