@@ -163,8 +163,11 @@ def mean_squared_error(
 def _real(name: str, array: Array) -> Namespace:
     """Return the namespace of an array of real floating-point numbers, and refuse others."""
     xp = check.array_namespace(name, array)
-    if not xp.isdtype(array.dtype, "real floating"):
-        message = f"`{name}` must be an array of real floating-point numbers, got {array.dtype}"
+    if not check.is_kind(array.dtype, "real floating", xp=xp):
+        message = (
+            f"`{name}` must be an array of real floating-point numbers, got {array.dtype}"
+            f"{check.advice(array.dtype, xp=xp)}"
+        )
         raise TypeError(message)
     check.unrecorded(name, array)
     return xp

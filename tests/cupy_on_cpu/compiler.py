@@ -16,8 +16,10 @@ KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(
 TEMPLATE = re.compile(r"template\s*<[^;{}]*?>\s*$")
 DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w\s:<>]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
 STATIC_SHARED = re.compile(r"(?<!extern)\s__shared__\s")
-WAITS = re.compile(r"__syncthreads|__syncwarp|__shfl_|__nanosleep")
-PTX = re.compile(r'asm\s+volatile\s*\(\s*"([^"]*)"\s*:([^:;]*):([^:;]*):\s*"memory"\s*\)\s*;')
+WAITS = re.compile(r"__syncthreads|__syncwarp|__shfl_|__nanosleep|cupy_on_cpu_mma")
+PTX = re.compile(
+    r'asm\s+volatile\s*\(((?:\s*"[^"]*")+)\s*:([^:;]*):([^:;]*?)(?::\s*"memory"\s*)?\)\s*;'
+)
 OPERAND = re.compile(r'"[^"]*"\s*\(([^()]*)\)')
 INSTRUCTIONS = {  # what C++ makes of an instruction, given its operands
     "ld.acquire.gpu.global.u32 %0, [%1];": "{0} = cupy_on_cpu_aligned({1});",
@@ -34,6 +36,14 @@ INSTRUCTIONS = {  # what C++ makes of an instruction, given its operands
     "ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];": (
         "{{ const float4 got = cupy_on_cpu_aligned(reinterpret_cast<const float4*>({4})); "
         "{0} = got.x; {1} = got.y; {2} = got.z; {3} = got.w; }}"
+    ),
+    "ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];": (
+        "{{ const uint4 got = cupy_on_cpu_aligned(reinterpret_cast<const uint4*>({4})); "
+        "{0} = got.x; {1} = got.y; {2} = got.z; {3} = got.w; }}"
+    ),
+    "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+    "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};": (
+        "cupy_on_cpu_mma_f16({0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9});"
     ),
     "ld.relaxed.gpu.global.v2.f64 {%0, %1}, [%2];": (
         "{{ const double2 got = cupy_on_cpu_aligned(reinterpret_cast<const double2*>({2})); "
@@ -117,7 +127,8 @@ def can_run_at_once(kernel: Kernel) -> bool:
 
 def _call(match: re.Match[str]) -> str:
     """Return C++ for a statement of inline PTX."""
-    instruction, *operands = match.groups()
+    literals, *operands = match.groups()
+    instruction = "".join(re.findall(r'"([^"]*)"', literals))
     if instruction not in INSTRUCTIONS:
         message = f"the PTX {instruction!r} is not in the simulator: add it to {__file__}"
         raise NotImplementedError(message)

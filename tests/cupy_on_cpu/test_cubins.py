@@ -13,7 +13,7 @@ from cupy_on_cpu.cubins import blocks, headers, instructions, resources
 from cupy_on_cpu.nvrtc import kept_cubin
 from xpbptt.kernels import programs
 from xpbptt.kernels.cuda import free, group, nodes
-from xpbptt.kernels.cuda.plan import Device, Sizes, plans
+from xpbptt.kernels.cuda.plan import Device, Sizes, distinct, plans
 from xpbptt.kernels.cuda.sequence import TRIES
 from xpbptt.kernels.cuda.tile import THREADS
 from xpbptt.kernels.form import Form
@@ -53,13 +53,25 @@ def compiled(source, arch):
 def test_one_of_the_fastest_plans_fits_the_device(
     kind, cell, hidden, batch, dtype, arch, directions, form
 ):
+    fits(kind, cell, hidden, batch, dtype, arch, directions, form)
+
+
+@pytest.mark.parametrize("kind", ["record", "back"])
+@cover(
+    ("cell", "hidden", "batch", "arch"), ("lstm", "gru"), (768, 1021), (1, 16, 64), ARCHITECTURES
+)
+def test_so_do_those_of_large_layers_in_float16(kind, cell, hidden, batch, arch):
+    fits(kind, cell, hidden, batch, "float16", arch, directions=1, form=Form())
+
+
+def fits(kind, cell, hidden, batch, dtype, arch, directions, form):
     """No spills; all blocks of the grid are there at once; a barrier that releases and acquires."""
     task = programs.task(CELLS[cell], kind, form)
     card = CARDS[arch]
     # At H = 128 a part of the weights of a block is in shared memory.
     sizes = Sizes(task.recurrent, hidden, batch, dtype, back=kind == "back")
     found = plans(card.device.share(directions), sizes)
-    for plan in found[:TRIES]:
+    for plan in distinct(found)[:TRIES]:
         cubin = compiled(group.source(task, dtype, plan.tile, directions), arch)
         registers, *spilled = resources(cubin)
         if not any(spilled):
@@ -76,6 +88,7 @@ def test_one_of_the_fastest_plans_fits_the_device(
     assert re.search(r"\bLD\S*\.STRONG\.GPU", text)
     assert "MEMBAR" in text
     assert "CCTL.IVALL" in text  # what lies in the cache of the multiprocessor is forgotten
+    assert ("HMMA.16816.F32" in text) == (dtype == "float16")
     assert not re.search(r"\bATOM|\bREDG?\.E\.ADD\.F", text)  # no sum depends on who is first
 
 

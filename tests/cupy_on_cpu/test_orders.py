@@ -37,12 +37,15 @@ def plans(monkeypatch):
     monkeypatch.setattr(sequence, "device", lambda _: DEVICE)
 
 
-@pytest.fixture(scope="module")
-def arrays():
-    """Buffers for a pass: made once, and written again by every run."""
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def arrays(request):
+    """Buffers for a pass: made once, and written again by every run.
+
+    What blocks do between themselves is the same for all dtypes; the products are of two kinds.
+    """
     random = np.random.default_rng(0)
-    draw = lambda *shape: cupy.asarray(random.standard_normal(shape).astype("float32"))  # noqa: E731
-    params = xpbptt.LSTM(4, H).init(0, xp=cupy)[0]
+    draw = lambda *shape: cupy.asarray(random.standard_normal(shape).astype(request.param))  # noqa: E731
+    params = xpbptt.LSTM(4, H).init(0, xp=cupy, dtype=request.param)[0]
     return {"params": params, "x": draw(T, B, 4), "dy": draw(T, B, H), "first": draw(2, B, H)}
 
 
@@ -65,8 +68,9 @@ def forward(kernel, arrays, directions=1):
 
 def buffers_forward(arrays, k):
     params, made = arrays["params"], programs.forward(CELL)
-    buffers = {each.name: cupy.full((T + 1, B, H), cupy.nan, "float32") for each in made.states}
-    buffers |= {each.name: cupy.full((T, B, H), cupy.nan, "float32") for each in made.residuals}
+    dtype = arrays["x"].dtype
+    buffers = {each.name: cupy.full((T + 1, B, H), cupy.nan, dtype) for each in made.states}
+    buffers |= {each.name: cupy.full((T, B, H), cupy.nan, dtype) for each in made.residuals}
     buffers |= {"bias_ih": params.bias_ih, "bias_hh": params.bias_hh}
     for buffer, first in zip(made.states, arrays["first"], strict=True):
         buffers[buffer.name][0] = first + k
@@ -86,15 +90,15 @@ def buffers_back(arrays, kept, k):
     made = programs.backward(CELL)
     buffers = kept | {"dy": arrays["dy"]}
     for each in made.records:
-        buffers[each.name] = cupy.full((T, B, each.blocks * H), cupy.nan, "float32")
+        buffers[each.name] = cupy.full((T, B, each.blocks * H), cupy.nan, arrays["x"].dtype)
     for each in made.carried:
         buffers[each.name] = arrays["first"][0] + k
     return buffers
 
 
-def kernel(kind):
-    task = programs.task(CELL, kind)
-    return Kernel(sequence.Sequence(task, "float32"), task, "float32")
+def kernel(kind, arrays):
+    task, dtype = programs.task(CELL, kind), str(arrays["x"].dtype)
+    return Kernel(sequence.Sequence(task, dtype), task, dtype)
 
 
 def run(kind, made, arrays, kept, directions=1):
@@ -110,15 +114,15 @@ def run(kind, made, arrays, kept, directions=1):
 def kept(arrays):
     with pytest.MonkeyPatch.context() as patch:
         plans.__wrapped__(patch)
-        return forward(kernel("record"), arrays)[0]
+        return forward(kernel("record", arrays), arrays)[0]
 
 
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("kind", ["record", "back"])
 def test_the_same_bytes_in_every_order(kind, directions, arrays, kept):
-    made = kernel(kind)
+    made = kernel(kind, arrays)
     expected = run(kind, made, arrays, kept, directions)
-    assert np.isfinite(np.frombuffer(expected[0], "float32")).all()
+    assert np.isfinite(np.frombuffer(expected[0], arrays["x"].dtype)).all()
     for name in ORDERS:
         for seed in SEEDS:
             with order(name, seed):
@@ -195,10 +199,10 @@ FAULTS = {
 def test_a_fault_in_how_threads_wait_is_caught(name, directions, arrays, kept, monkeypatch):
     """In one of the orders at least; a kernel that stands still is a `Hang`."""
     kind, change = FAULTS[name]
-    expected = run(kind, kernel(kind), arrays, kept, directions)
+    expected = run(kind, kernel(kind, arrays), arrays, kept, directions)
     real = group.source
     monkeypatch.setattr(group, "source", lambda *given: change(real(*given)))
-    made = kernel(kind)
+    made = kernel(kind, arrays)
 
     def caught(way, seed):
         try:
@@ -213,4 +217,4 @@ def test_a_fault_in_how_threads_wait_is_caught(name, directions, arrays, kept, m
 def test_counters_that_do_not_start_at_zero_are_caught(arrays, monkeypatch):
     monkeypatch.setattr(cupy, "zeros", lambda shape, dtype: cupy.full(shape, 2**31, dtype=dtype))
     with pytest.raises(Hang, match="sequence_record hangs"):
-        forward(kernel("record"), arrays)
+        forward(kernel("record", arrays), arrays)

@@ -43,7 +43,8 @@ def one_namespace(
     device = array_api_compat.device(first)
     if floating and not is_floating(first.dtype, xp=xp):
         message = (
-            f"`{first_name}` must be an array of floating-point numbers, got dtype {first.dtype}"
+            f"`{first_name}` must be an array of floating-point numbers, got dtype "
+            f"{first.dtype}{advice(first.dtype, xp=xp)}"
         )
         raise TypeError(message)
     for name, array in named:
@@ -98,8 +99,29 @@ def is_floating(dtype: Any, *, xp: Namespace) -> bool:
     """Tell whether a dtype is floating-point."""
     key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
     if key not in _FLOATING:
-        _FLOATING[key] = bool(xp.isdtype(dtype, ("real floating", "complex floating")))
+        _FLOATING[key] = is_kind(dtype, ("real floating", "complex floating"), xp=xp)
     return _FLOATING[key]
+
+
+def is_kind(dtype: Any, kind: str | tuple[str, ...], *, xp: Namespace) -> bool:
+    """Tell whether a dtype is of a kind; one that the namespace does not know is of none.
+
+    So is the bfloat16 of ml_dtypes, which CuPy has arrays of, but its namespace does not know.
+    """
+    try:
+        return bool(xp.isdtype(dtype, kind))
+    except (TypeError, ValueError, AttributeError):  # each library raises its own
+        return False
+
+
+def advice(dtype: Any, *, xp: Namespace) -> str:
+    """Return what to do with a dtype that is a number's but not one of the namespace."""
+    if str(dtype) != "bfloat16":
+        return ""
+    return (
+        f", which the Array API namespace of {library(xp)} does not have: convert all arrays of "
+        f"the call to float16 or float32, as by astype({library(xp)}.float32)"
+    )
 
 
 _FLOATING: dict[tuple[type, Any], bool] = {}  # asking the library takes a while
@@ -133,7 +155,7 @@ def beside(
             f"{library(xp)}: convert one of them, nothing is converted silently"
         )
         raise TypeError(message)
-    if not xp.isdtype(array.dtype, kind):
+    if not is_kind(array.dtype, kind, xp=xp):
         wanted = {"integral": "integers", "bool": "booleans"}[kind]
         message = f"`{name}` must be an array of {wanted}, got dtype {array.dtype}"
         raise TypeError(message)

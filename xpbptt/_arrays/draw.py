@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xpbptt._arrays.check import library
+from xpbptt._arrays.check import is_kind, library
 from xpbptt._arrays.types import AnyArray, Namespace
 
 
@@ -92,11 +92,7 @@ def _dtype(dtype: Any, *, xp: Namespace) -> Any:
     if dtype is None:
         return xp.float32
     found = getattr(xp, dtype, dtype) if isinstance(dtype, str) else dtype
-    try:
-        real = xp.isdtype(found, "real floating")
-    except (TypeError, ValueError, AttributeError):  # each library raises its own
-        real = False
-    if not real:
+    if not is_kind(found, "real floating", xp=xp):
         message = (
             f"`dtype` must be a real floating-point dtype of {library(xp)}, as "
             f"{library(xp)}.float32, got {_name(dtype)}"

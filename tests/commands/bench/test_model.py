@@ -22,10 +22,11 @@ def test_the_command_prints_what_the_documents_show(capsys):
 @pytest.mark.parametrize("card", model.CARDS)
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize(("batch", "hidden"), [(1, 1), (3, 37), (16, 128), (64, 256), (500, 200)])
-def test_a_plan_covers_everything_once_and_fits(card, back, batch, hidden):
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_plan_covers_everything_once_and_fits(dtype, card, back, batch, hidden):
     """All units, all sequences, all weights; no more blocks than multiprocessors."""
     device = model.CARDS[card]
-    sizes = Sizes(4, hidden, batch, "float32", back=back)
+    sizes = Sizes(4, hidden, batch, dtype, back=back)
     found = plans(device, sizes)
     assert found == sorted(found, key=lambda plan: plan.microseconds)
     for plan in found:
@@ -37,11 +38,26 @@ def test_a_plan_covers_everything_once_and_fits(card, back, batch, hidden):
         tile = plan.tile
         assert units * tile.batch <= THREADS
         down, across = (hidden, 4 * units) if back else (4 * units, hidden)
-        assert tile.tall * tile.rows_at_once >= down
-        assert tile.depth >= across
-        assert tile.sums % tile.lanes == 0
         assert 0 <= tile.spare <= tile.tall
-        assert tile.kept * tile.wide * tile.group + tile.sums <= REGISTERS
-        least = 16 * tile.spare * tile.wide * THREADS + 4 * tile.batch * (tile.depth + down)
-        assert plan.shared == least
-        assert tile.sums >= tile.tall * tile.batch
+        assert tile.registers <= REGISTERS
+        holds = holds_in_registers if dtype == "float32" else holds_as_fragments
+        assert plan.shared == 16 * tile.spare * tile.wide * THREADS + holds(tile, down, across)
+
+
+def holds_in_registers(tile, down, across):
+    """Return the bytes of what is multiplied and of the sums."""
+    assert tile.tall * tile.rows_at_once >= down
+    assert tile.depth >= across
+    assert tile.sums % tile.lanes == 0
+    assert tile.sums >= tile.tall * tile.batch
+    assert tile.kept * tile.wide * tile.group + tile.sums == tile.registers
+    return 4 * tile.batch * (tile.depth + down)
+
+
+def holds_as_fragments(tile, down, across):
+    """The same: eight warps hold fragments of 16 by 16, `split` of them share the columns."""
+    fragments, beside = 16, 8 // tile.split
+    assert tile.tall * beside * fragments == tile.height >= down
+    assert tile.wide * tile.split * fragments + 8 == tile.depth >= across + 8
+    assert 4 * tile.kept * tile.wide + 4 * tile.tall == tile.registers
+    return 2 * tile.batch * tile.depth + 4 * tile.split * tile.batch * (tile.height + 4)

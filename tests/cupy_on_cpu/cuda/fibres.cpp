@@ -18,7 +18,8 @@
 namespace {
 
 constexpr size_t STACK = 1 << 16;
-constexpr unsigned WARP = 32, WIDEST = 16;  // threads of a warp; bytes that a lane hands over
+constexpr unsigned WARP = 32, WIDEST = 32;  // threads of a warp; bytes that a lane hands over
+constexpr unsigned ALL = ~0u;               // in place of a lane
 constexpr int PATIENCE = 3;                 // rounds without progress before it is a hang
 
 enum State { READY, AT_BARRIER, AT_SHUFFLE, POLLING, STARVING, DONE };
@@ -157,7 +158,7 @@ extern "C" void* cupy_on_cpu_shared() {
   return memory + (16 - reinterpret_cast<size_t>(memory) % 16) % 16;
 }
 
-// Hands a value to the lanes of the warp, and takes that of another lane.
+// Hands a value to the lanes of the warp, and takes that of another lane, or with ALL those of all.
 extern "C" void cupy_on_cpu_shuffle(unsigned mask, unsigned lane, const void* mine, void* theirs,
                                     unsigned bytes) {
   const unsigned thread = current % size, own = thread % WARP, first = current - own;
@@ -173,7 +174,11 @@ extern "C" void cupy_on_cpu_shuffle(unsigned mask, unsigned lane, const void* mi
   } else {
     leave(AT_SHUFFLE);
   }
-  memcpy(theirs, warp.slots[turn][lane < lanes ? lane : own], bytes);
+  if (lane == ALL)
+    for (unsigned i = 0; i < lanes; ++i)
+      memcpy(static_cast<char*>(theirs) + i * bytes, warp.slots[turn][i], bytes);
+  else
+    memcpy(theirs, warp.slots[turn][lane < lanes ? lane : own], bytes);
 }
 
 extern "C" void cupy_on_cpu_order(int wanted, unsigned seed) {

@@ -224,6 +224,36 @@ static inline unsigned short __half_as_ushort(const Half& h) {
 
 static inline half __ushort_as_half(unsigned short bits) { return half(__half_raw{bits}); }
 
+// Products of matrices by a warp: D += A (16 x 16) B (16 x 8), each lane with its fragments of them.
+// Which element a lane holds: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
+// Hardware rounds and orders its sums otherwise; that is not specified.
+static inline void cupy_on_cpu_mma_f16(float& d0, float& d1, float& d2, float& d3, unsigned a0,
+                                       unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                       unsigned b1) {
+  struct Given { unsigned short a[8], b[4]; };
+  const unsigned whole[] = {a0, a1, a2, a3, b0, b1};
+  Given mine, all[32];
+  std::memcpy(&mine, whole, sizeof mine);
+  const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  {
+    const cupy_on_cpu::Self self;
+    cupy_on_cpu_shuffle(~0u, ~0u, &mine, all, sizeof mine);
+  }
+  // The rows and columns of D that the lane holds: row, column = group, 2 in_group; + 8, + 1.
+  const unsigned group = thread % 32 / 4, in_group = thread % 4;
+  float rows[2][16], columns[2][16];
+  for (unsigned k = 0; k < 16; ++k)
+    for (unsigned n = 0; n < 2; ++n) {  // the lane and the element of A, and of B
+      rows[n][k] = __half2float(all[4 * group + k % 8 / 2].a[k % 2 + 2 * n + k / 8 * 4]);
+      columns[n][k] =
+          __half2float(all[4 * (2 * in_group + n) + k % 8 / 2].b[k % 2 + k / 8 * 2]);
+    }
+  float* const d[2][2] = {{&d0, &d1}, {&d2, &d3}};
+  for (unsigned m = 0; m < 2; ++m)
+    for (unsigned n = 0; n < 2; ++n)
+      for (unsigned k = 0; k < 16; ++k) *d[m][n] += rows[m][k] * columns[n][k];
+}
+
 // Launching: the arguments come as CuPy packs them for cuLaunchKernel ---------------------------
 namespace cupy_on_cpu {
 

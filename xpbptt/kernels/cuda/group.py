@@ -12,7 +12,8 @@ counters of its own.
 T, B, H and P are arguments. All sums have a fixed order.
 """
 
-from xpbptt.kernels.cuda.fresh import HELPERS, READ
+from xpbptt.kernels.cuda.fresh import HELPERS
+from xpbptt.kernels.cuda.plan import Dealt
 from xpbptt.kernels.cuda.source import (
     FORWARD,
     PREAMBLE,
@@ -26,7 +27,7 @@ from xpbptt.kernels.cuda.source import (
     pointers,
     stored,
 )
-from xpbptt.kernels.cuda.tile import THREADS, Tile, load, multiply
+from xpbptt.kernels.cuda.tile import THREADS
 from xpbptt.kernels.emit import split
 from xpbptt.kernels.program import Access
 from xpbptt.kernels.programs import Task
@@ -41,12 +42,12 @@ def arguments(task: Task) -> tuple[str, ...]:
     return tuple(each.name for part in buffers(task) for each in part if each.name not in awaited)
 
 
-def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
+def source(task: Task, dtype: str, tile: Dealt, directions: int = 1) -> str:
     """Return the kernel of a program: forward of the kinds "record" and "advance", else back.
 
     Its parameters are numbers, what is made for the launch, and the arrays of each direction.
     """
-    kind, vector = number(dtype), "double2" if dtype == "float64" else "float4"
+    kind, (column, vector) = number(dtype), tile.types(dtype)
     element = own_type(dtype)
     forward = task.kind in FORWARD
     read, written = buffers(task)
@@ -62,14 +63,14 @@ def source(task: Task, dtype: str, tile: Tile, directions: int = 1) -> str:
     ]
     arrays += [(f"{stored(each, dtype)}*", each.name) for each in written if each.name in own]
     given, chosen = pointers(arrays, directions)
-    body = (_forward if forward else _backward)(task, dtype, tile, kind, vector)
-    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{READ[element]}
+    body = (_forward if forward else _backward)(task, dtype, tile)
+    return f"""{header(dtype)}{PREAMBLE}{HELPERS}{tile.functions(dtype)}
 extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
     {", ".join([*parameters, *given])}) {{
   {_joined(chosen, 2)}
   extern __shared__ {vector} memory[];
-  {kind}* const in = ({kind}*)(memory + {tile.groups_in_memory});
-  {kind}* const out = in + {tile.batch * tile.depth};
+  {column}* const in = ({column}*)(memory + {tile.groups_in_memory});
+  {kind}* const out = ({kind}*)(in + {tile.batch * tile.depth});
   const long long batch = B, size = H;
   const int P = gridDim.x, part = blockIdx.x, group = blockIdx.y;
   const int units = (H + P - 1) / P, first_unit = part * units;
@@ -82,12 +83,13 @@ extern "C" __global__ void __launch_bounds__({THREADS}, 1) {name(task)}(
 """
 
 
-def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
+def _forward(task: Task, dtype: str, tile: Dealt) -> str:
     """Return the body of the loop forward."""
+    kind, (column, vector) = number(dtype), tile.types(dtype)
 
     def element(access: Access) -> str:
         if access.buffer.name == "v":
-            return f"out[({access.block} * units + unit) * {tile.batch} + place]"
+            return tile.sum(f"({access.block} * units + unit)", "place")
         return _if_mine(access, kind)
 
     def store(access: Access, value: str) -> str:
@@ -98,7 +100,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
     if task.restored:
         state = f"reset[t * B + row] ? {task.restored} + row * H : {state}"
     scale, whole = ("* factors[row * H + k]", "false") if task.drops else ("", "true")
-    return f"""{load(tile, kind, gates, back=False)}
+    return f"""{tile.load(gates, back=False, dtype=dtype)}
   for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
   __syncthreads();
   for (long long t = 0; t < T; ++t) {{
@@ -115,7 +117,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
         if (c + s >= rows || group * rows + c + s >= B) continue;
         const long long row = group * rows + c + s;
         const auto* const from = {state};
-        {kind}* const to = in + s * {tile.depth};
+        {column}* const to = in + s * {tile.depth};
         if ({whole} && H % {tile.group} == 0)
           for (int k = threadIdx.x; k < H / {tile.group}; k += {THREADS})
             (({vector}*)to)[k] = fresh_group(from + {tile.group} * k);
@@ -123,7 +125,7 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
           for (int k = threadIdx.x; k < H; k += {THREADS}) to[k] = fresh(from + k){scale};
       }}
       __syncthreads();
-      {multiply(tile, kind, vector, f"{gates} * units")}
+      {tile.multiply(f"{gates} * units", dtype=dtype)}
       __syncthreads();
       if (mine) {{
         {_joined(late, 8)}
@@ -134,8 +136,9 @@ def _forward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
   }}"""
 
 
-def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str:
+def _backward(task: Task, dtype: str, tile: Dealt) -> str:
     """Return the body of the loop back."""
+    kind = number(dtype)
     apart = task.carried[1:]  # all but the product
 
     def store(access: Access, value: str) -> str:
@@ -161,7 +164,7 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
     returned = _add(handed["dh"], "product", kind) + " product = 0;" if handed else ""
     again = "reset[(t + 1) * B + b]" if handed else "false"
     scaled = "product *= factors[b * H + j];" if task.drops else ""
-    return f"""{load(tile, kind, gates, back=True)}
+    return f"""{tile.load(gates, back=True, dtype=dtype)}
   const long long all = (long long)gridDim.y * P * rows * H;  // of one step
   const long long group_parts = 2 * blockIdx.z * all + (long long)group * P * rows * H;
   for (int e = threadIdx.x; e < {tile.batch * tile.depth}; e += {THREADS}) in[e] = 0;
@@ -200,13 +203,13 @@ def _backward(task: Task, dtype: str, tile: Tile, kind: str, vector: str) -> str
         {_joined(late, 8)}
       }}
       __syncthreads();
-      {multiply(tile, kind, vector, "H")}
+      {tile.multiply("H", dtype=dtype)}
       __syncthreads();
       #pragma unroll
       for (int s = 0; s < {tile.batch}; ++s)
         if (c + s < rows)
           for (int k = threadIdx.x; k < H; k += {THREADS})
-            made[(long long)(c + s) * H + k] = out[k * {tile.batch} + s];
+            made[(long long)(c + s) * H + k] = {tile.sum("k", "s")};
     }}
     __syncthreads();
     if (P > 1 && threadIdx.x == 0 && t >= 0) arrive(count);

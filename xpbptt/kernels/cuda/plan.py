@@ -5,26 +5,30 @@ of it. How long a step takes is a model from counts, measured on no GPU: it rank
 leaves to cuBLAS what cuBLAS should do faster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
-from xpbptt.kernels.cuda.tile import THREADS, Tile, tiles
+from xpbptt.kernels.cuda import fragments, tile
+from xpbptt.kernels.cuda.fragments import Fragments
+from xpbptt.kernels.cuda.tile import THREADS, Tile
+
+Dealt = Tile | Fragments
 
 BYTES = {"float16": 4, "float32": 4, "float64": 8}  # of a number as it is computed with
-LOAD = 16  # bytes of a group of columns
-BATCHES = (1, 2, 4)  # sequences of a block that are multiplied at once
 REGISTERS = 204  # of 255, for the weights and the sums of a thread
 CAPABILITY = 7, 0  # from where on there are loads that acquire
 
 # Of the model: microseconds to meet once a step, for a step besides, and for a pass over the memory
-# next to it (RRZE gpu-small-kernels and gpu-latency: 1.1 to 1.34, 0.14 on A100 and H200); the share
-# of the peak that the products reach; what two calls from Python take, and a product with cuBLAS.
-MEETING, STEP, TRIP, SHARE = 1.2, 0.15, 0.15, 0.7
+# next to it (RRZE gpu-small-kernels and gpu-latency: 1.1 to 1.34, 0.14 on A100 and H200); what two
+# calls from Python take, what a call of cuBLAS does besides, and the share of the peak it reaches.
+MEETING, STEP, TRIP = 1.2, 0.15, 0.15
 CALLS, CALLED, BLAS = 10.0, 4.0, 0.8
 # Multiplications and additions of a multiprocessor a clock, by capability, else the last: float32
-# and float64 (CUDA C++ Programming Guide, arithmetic instructions).
-RATES = {(8, 0): (64, 32), (9, 0): (128, 64), (10, 0): (128, 64)}
-OTHER_RATES = 128, 2
+# and float64 (CUDA C++ Programming Guide, arithmetic instructions), and float16 by `mma.sync` (A100
+# data sheet; a guess that later ones do no less).
+RATES = {(8, 0): (64, 32, 1024), (9, 0): (128, 64, 1024), (10, 0): (128, 64, 1024)}
+OTHER_RATES = 128, 2, 256
 
 
 class Device(NamedTuple):
@@ -54,10 +58,21 @@ class Device(NamedTuple):
         """Return what one of so many directions has where all are there at once."""
         return self._replace(processors=self.processors // directions)
 
-    def peak(self, dtype: str) -> float:
-        """Return the products and additions of one multiprocessor in a microsecond."""
-        single, double = RATES.get(self.capability, OTHER_RATES)
-        return (double if dtype == "float64" else single) * self.clock * 1000
+    def by_tensor_cores(self, dtype: str) -> bool:
+        """Tell whether the tensor cores multiply a dtype."""
+        return dtype == "float16" and self.capability >= fragments.CAPABILITY
+
+    @property
+    def clocks(self) -> float:
+        """The clocks of a microsecond."""
+        return self.clock * 1000
+
+    def rate(self, dtype: str) -> float:
+        """Return the products and additions of one multiprocessor in a clock."""
+        single, double, half = RATES.get(self.capability, OTHER_RATES)
+        if self.by_tensor_cores(dtype):
+            return half
+        return double if dtype == "float64" else single
 
 
 class Sizes(NamedTuple):
@@ -81,7 +96,7 @@ class Plan(NamedTuple):
         The groups.
     rows : int
         The sequences of a group.
-    tile : Tile
+    tile : Tile or Fragments
         The weights of a block.
     shared : int
         The bytes of shared memory of a block.
@@ -92,7 +107,7 @@ class Plan(NamedTuple):
     blocks: int
     groups: int
     rows: int
-    tile: Tile
+    tile: Dealt
     shared: int
     microseconds: float
 
@@ -104,6 +119,14 @@ class Plan(NamedTuple):
 def plans(device: Device, sizes: Sizes) -> list[Plan]:
     """Return the plans that fit a device, the fastest first by the model."""
     return sorted(_plans(device, sizes), key=lambda plan: (plan.microseconds, plan.blocks))
+
+
+def distinct(found: list[Plan]) -> list[Plan]:
+    """Return of the plans with the same kernel the first."""
+    first: dict[Dealt, Plan] = {}
+    for plan in found:
+        first.setdefault(plan.tile, plan)
+    return list(first.values())
 
 
 def refusal(device: Device, sizes: Sizes, directions: int = 1) -> str:
@@ -133,12 +156,13 @@ def refusal(device: Device, sizes: Sizes, directions: int = 1) -> str:
 def stepwise(device: Device, sizes: Sizes) -> float:
     """Return the microseconds of a step with cuBLAS and a launch, by the model."""
     work = sizes.batch * sizes.gates * sizes.hidden**2
-    return max(CALLS, CALLED + work / (device.processors * device.peak(sizes.dtype) * BLAS))
+    peak = device.processors * device.rate(sizes.dtype) * device.clocks
+    return max(CALLS, CALLED + work / (peak * BLAS))
 
 
 def _plans(device: Device, sizes: Sizes) -> Iterator[Plan]:
     gates, hidden, batch, dtype, back = sizes
-    size = BYTES[dtype]
+    batches, deal = _ways(device, dtype)
     for blocks in range(1, device.processors + 1 if device.cooperative else 2):
         units = -(-hidden // blocks)
         if -(-hidden // units) != blocks:  # blocks would be left without a unit
@@ -146,17 +170,26 @@ def _plans(device: Device, sizes: Sizes) -> Iterator[Plan]:
         groups = min(batch, device.processors // blocks)
         rows = -(-batch // groups)
         groups = -(-batch // rows)
-        for some in BATCHES:
+        down, across = (hidden, gates * units) if back else (gates * units, hidden)
+        for some in batches:
             if some > THREADS // units or some >= 2 * rows:
                 break
-            down, across = (hidden, gates * units) if back else (gates * units, hidden)
-            for tile in tiles(down, across, some, LOAD // size, REGISTERS * 4 // size):
-                shared = LOAD * tile.groups_in_memory + size * some * (tile.depth + down)
+            for dealt in deal(down, across, some):
+                shared = dealt.shared(down)
                 if shared > device.shared:
                     continue
-                passes = -(-rows // some)
-                work = tile.issued * THREADS / (device.peak(dtype) * SHARE)
+                work = dealt.clocks(device.rate(dtype)) / device.clocks
                 if back:
                     work += TRIP * -(-blocks // 8)
+                passes = -(-rows // some)
                 time = (MEETING if blocks > 1 else TRIP) + passes * (STEP + work)
-                yield Plan(blocks, groups, rows, tile, shared, time)
+                yield Plan(blocks, groups, rows, dealt, shared, time)
+
+
+def _ways(device: Device, dtype: str) -> tuple[tuple[int, ...], Callable[..., Iterator[Dealt]]]:
+    """Return how many sequences may be multiplied at once, and what deals out the weights."""
+    if device.by_tensor_cores(dtype):
+        return fragments.BATCHES, partial(fragments.fragments, registers=REGISTERS)
+    size = BYTES[dtype]
+    group, registers = tile.LOAD // size, REGISTERS * 4 // size
+    return tile.BATCHES, partial(tile.tiles, group=group, registers=registers)

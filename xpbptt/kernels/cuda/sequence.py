@@ -15,11 +15,11 @@ from cupy_backends.cuda.api import driver, runtime
 from xpbptt._arrays.once import LOCK
 from xpbptt.kernels.cuda import free, group, stepwise
 from xpbptt.kernels.cuda.launch import Arrays, Plain, Planned, Sizes3
-from xpbptt.kernels.cuda.plan import BYTES, Device, Plan, Sizes, plans, refusal
+from xpbptt.kernels.cuda.plan import BYTES, Dealt, Device, Plan, Sizes, distinct, plans, refusal
 from xpbptt.kernels.cuda.product import refuse_capture
 from xpbptt.kernels.cuda.source import FORWARD, name
 from xpbptt.kernels.cuda.step import Step
-from xpbptt.kernels.cuda.tile import THREADS, Tile
+from xpbptt.kernels.cuda.tile import THREADS
 from xpbptt.kernels.emit import straight
 from xpbptt.kernels.programs import Task
 from xpbptt.kernels.target import Buffers, Call, HandBack, Kernel, Loop
@@ -93,7 +93,7 @@ class Sequence(Whole):
     def __init__(self, task: Task, dtype: str) -> None:
         super().__init__(task, dtype)
         self._planned: dict[tuple[int, int, int, int], Planned | str] = {}
-        self._kernels: dict[tuple[Tile, int], Any] = {}
+        self._kernels: dict[tuple[Dealt, int], Any] = {}
 
     def planned(self, hidden: int, batch: int, directions: int = 1) -> Planned | str:
         """Return the plan for the current device, or why there is none."""
@@ -114,7 +114,7 @@ class Sequence(Whole):
         reason = refusal(device(number), sizes, directions)
         if reason:
             return reason
-        for plan in plans(device(number).share(directions), sizes)[:TRIES]:
+        for plan in distinct(plans(device(number).share(directions), sizes))[:TRIES]:
             found = self.built(partial(self._compiled, plan, directions))
             if not isinstance(found, str):
                 return found

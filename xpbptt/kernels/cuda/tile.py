@@ -10,8 +10,14 @@ memory; the lanes add up their parts by shuffles, in an order that is always the
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from xpbptt.kernels.cuda import fresh
+from xpbptt.kernels.cuda.source import number
+
 THREADS = 256
 LANES = (1, 2, 4, 8, 16, 32)
+BATCHES = (1, 2, 4)  # sequences of a block that are multiplied at once
+LOAD = 16  # bytes of a group of columns
+SHARE = 0.7  # of the peak that the products reach
 PASSING = 0.85  # of the registers, where weights come from shared memory besides
 FETCH, EXCHANGE = 8, 4  # instructions that a load from shared memory and a shuffle stand for
 
@@ -73,13 +79,111 @@ class Tile(NamedTuple):
         """The numbers that a thread holds."""
         return self.kept * self.wide * self.group + self.sums
 
-    @property
-    def issued(self) -> int:
-        """About how many instructions a thread issues for a product of `batch` sequences."""
+    def shared(self, rows: int) -> int:
+        """Return the bytes of shared memory of a block with so many rows."""
+        numbers = self.batch * (self.depth + rows)
+        return LOAD * self.groups_in_memory + LOAD // self.group * numbers
+
+    def clocks(self, rate: float) -> float:
+        """Return about how long a product takes where so many multiplications are one clock's."""
         fetched = FETCH * (1 + self.spare) * self.wide * self.batch
-        return (
-            self.weights * self.batch + fetched + EXCHANGE * (self.sums - self.sums // self.lanes)
+        exchanged = EXCHANGE * (self.sums - self.sums // self.lanes)
+        issued = self.weights * self.batch + fetched + exchanged  # by a thread
+        return issued * THREADS / (rate * SHARE)
+
+    def types(self, dtype: str) -> tuple[str, str]:
+        """Return the types of a column of `in` and of what a load of 16 bytes brings."""
+        return number(dtype), "double2" if dtype == "float64" else "float4"
+
+    def functions(self, dtype: str) -> str:
+        """Return the functions that the kernel calls."""
+        if dtype == "float64":
+            return fresh.DOUBLE
+        return fresh.FLOAT + (fresh.HALF if dtype == "float16" else "")
+
+    def load(self, gates: int, *, back: bool, dtype: str) -> str:
+        """Return the lines that load the weights of a block once, zeros where there are none.
+
+        Forward, rows are the gates of its units and columns are all units; back, it is the other
+        way round.
+        """
+        kind = number(dtype)
+        down = f"""
+  #pragma unroll
+  for (int a = 0; a < {self.tall}; ++a) {{
+    const int r = a * {self.rows_at_once} + line;"""
+        across = f"""
+  #pragma unroll
+  for (int i = 0; i < {self.wide}; ++i)
+  #pragma unroll
+  for (int q = 0; q < {self.group}; ++q) {{
+    const int k = (i * {self.lanes} + lane) * {self.group} + q;"""
+        outer, inner, gate, unit = (across, down, "k", "r") if back else (down, across, "r", "k")
+        return f"""
+  const int lane = threadIdx.x % {self.lanes}, line = threadIdx.x / {self.lanes};
+  {kind} weights[{max(1, self.kept)}][{self.wide}][{self.group}];
+  {outer}
+    const int own = first_unit + {gate} % units;
+    const bool there = {gate} < {gates} * units && own < H;
+    const auto* const row = weight + ((long long)({gate} / units) * H + own) * H;
+    {inner}
+      const {kind} value = there && {unit} < H ? ({kind})row[{unit}] : 0;
+      if (a < {self.kept}) weights[a][i][q] = value;
+      else (({kind}*)(memory + {self._spare}))[q] = value;
+    }}
+  }}"""
+
+    def multiply(self, rows: str, *, dtype: str) -> str:
+        """Return the lines that multiply the sequences of `in`; `sum` reads what comes out.
+
+        `rows` is the expression of how many rows the matrix has.
+        """
+        kind, vector = self.types(dtype)
+        letters = "xyzw"[: self.group]
+        kept, spare = (
+            " ".join(
+                f"sums[a * {self.batch} + b] += {weight.format(q, letter)} * group.{letter};"
+                for q, letter in enumerate(letters)
+            )
+            for weight in ("weights[a][i][{0}]", "own.{1}")
         )
+        return f"""
+      {{
+        {kind} sums[{self.sums}];
+        #pragma unroll
+        for (int s = 0; s < {self.sums}; ++s) sums[s] = 0;
+        #pragma unroll
+        for (int i = 0; i < {self.wide}; ++i)
+        #pragma unroll
+        for (int b = 0; b < {self.batch}; ++b) {{
+          const {vector} group =
+              *(const {vector}*)(in + b * {self.depth} + (i * {self.lanes} + lane) * {self.group});
+          #pragma unroll
+          for (int a = 0; a < {self.tall}; ++a) {{
+            if (a < {self.kept}) {{
+              {kept}
+            }} else {{
+              const {vector} own = memory[{self._spare}];
+              {spare}
+            }}
+          }}
+        }}{_exchange(self, kind)}
+        #pragma unroll
+        for (int s = 0; s < {self.sums // self.lanes}; ++s) {{
+          const int sum = first_sum + s;
+          const int r = sum / {self.batch} * {self.rows_at_once} + line, b = sum % {self.batch};
+          if (sum < {self.tall * self.batch} && r < {rows}) out[r * {self.batch} + b] = sums[s];
+        }}
+      }}"""
+
+    def sum(self, row: str, sequence: str) -> str:
+        """Return the expression of a sum."""
+        return f"out[{row} * {self.batch} + {sequence}]"
+
+    @property
+    def _spare(self) -> str:
+        """The place of a group of a thread's weights in shared memory."""
+        return f"((a - {self.kept}) * {self.wide} + i) * {THREADS} + threadIdx.x"
 
 
 def tiles(rows: int, columns: int, batch: int, group: int, registers: int) -> Iterator[Tile]:
@@ -87,112 +191,26 @@ def tiles(rows: int, columns: int, batch: int, group: int, registers: int) -> It
     for lanes in LANES:
         tall, wide = -(-rows * lanes // THREADS), -(-columns // (group * lanes))
         whole = Tile(lanes, tall, wide, batch, group)
-        # What comes from shared memory passes through registers, too.
-        most = registers if whole.registers <= registers else int(registers * PASSING)
-        spare = max(0, -(-(whole.registers - most) // (wide * group)))
+        spare = spared(whole.registers, wide * group, registers)
         if spare <= tall:
             yield whole._replace(spare=spare)
 
 
-def load(tile: Tile, number: str, gates: int, *, back: bool) -> str:
-    """Return the lines that load the weights of a block once, zeros where there are none.
-
-    Forward, rows are the gates of its units and columns are all units; back, it is the other way
-    round.
+def spared(wanted: int, of_row: int, registers: int) -> int:
+    """Return how many rows of a thread have to stay in shared memory.
 
     Parameters
     ----------
-    tile : Tile
-        The tile.
-    number : str
-        The type of a number.
-    gates : int
-        The number of gates.
-    back : bool
-        The direction.
+    wanted, of_row : int
+        The registers that all rows take, and that one does.
+    registers : int
+        How many there are. What comes from shared memory passes through registers, too.
     """
-    down = f"""
-  #pragma unroll
-  for (int a = 0; a < {tile.tall}; ++a) {{
-    const int r = a * {tile.rows_at_once} + line;"""
-    across = f"""
-  #pragma unroll
-  for (int i = 0; i < {tile.wide}; ++i)
-  #pragma unroll
-  for (int q = 0; q < {tile.group}; ++q) {{
-    const int k = (i * {tile.lanes} + lane) * {tile.group} + q;"""
-    outer, inner, gate, unit = (across, down, "k", "r") if back else (down, across, "r", "k")
-    return f"""
-  const int lane = threadIdx.x % {tile.lanes}, line = threadIdx.x / {tile.lanes};
-  {number} weights[{max(1, tile.kept)}][{tile.wide}][{tile.group}];
-  {outer}
-    const int own = first_unit + {gate} % units;
-    const bool there = {gate} < {gates} * units && own < H;
-    const auto* const row = weight + ((long long)({gate} / units) * H + own) * H;
-    {inner}
-      const {number} value = there && {unit} < H ? ({number})row[{unit}] : 0;
-      if (a < {tile.kept}) weights[a][i][q] = value;
-      else (({number}*)(memory + {_spare(tile)}))[q] = value;
-    }}
-  }}"""
+    most = registers if wanted <= registers else int(registers * PASSING)
+    return max(0, -(-(wanted - most) // of_row))
 
 
-def multiply(tile: Tile, number: str, vector: str, rows: str) -> str:
-    """Return the lines that multiply: ``out[r * batch + b]`` of row r and the sequence b of `in`.
-
-    Parameters
-    ----------
-    tile : Tile
-        The tile.
-    number, vector : str
-        The types of a number and of a group.
-    rows : str
-        The number of rows of the matrix, an expression.
-    """
-    letters = "xyzw"[: tile.group]
-    kept, spare = (
-        " ".join(
-            f"sums[a * {tile.batch} + b] += {weight.format(q, letter)} * group.{letter};"
-            for q, letter in enumerate(letters)
-        )
-        for weight in ("weights[a][i][{0}]", "own.{1}")
-    )
-    return f"""
-      {{
-        {number} sums[{tile.sums}];
-        #pragma unroll
-        for (int s = 0; s < {tile.sums}; ++s) sums[s] = 0;
-        #pragma unroll
-        for (int i = 0; i < {tile.wide}; ++i)
-        #pragma unroll
-        for (int b = 0; b < {tile.batch}; ++b) {{
-          const {vector} group =
-              *(const {vector}*)(in + b * {tile.depth} + (i * {tile.lanes} + lane) * {tile.group});
-          #pragma unroll
-          for (int a = 0; a < {tile.tall}; ++a) {{
-            if (a < {tile.kept}) {{
-              {kept}
-            }} else {{
-              const {vector} own = memory[{_spare(tile)}];
-              {spare}
-            }}
-          }}
-        }}{_exchange(tile, number)}
-        #pragma unroll
-        for (int s = 0; s < {tile.sums // tile.lanes}; ++s) {{
-          const int sum = first_sum + s;
-          const int r = sum / {tile.batch} * {tile.rows_at_once} + line, b = sum % {tile.batch};
-          if (sum < {tile.tall * tile.batch} && r < {rows}) out[r * {tile.batch} + b] = sums[s];
-        }}
-      }}"""
-
-
-def _spare(tile: Tile) -> str:
-    """Return the place of a group of a thread's weights in shared memory."""
-    return f"((a - {tile.kept}) * {tile.wide} + i) * {THREADS} + threadIdx.x"
-
-
-def _exchange(tile: Tile, number: str) -> str:
+def _exchange(tile: Tile, kind: str) -> str:
     """Return the lines that add up the lanes' sums: each lane keeps its share of them."""
     text, left, apart, offsets = [], tile.sums, tile.lanes // 2, []
     while apart:
@@ -201,8 +219,8 @@ def _exchange(tile: Tile, number: str) -> str:
         #pragma unroll
         for (int s = 0; s < {left}; ++s) {{
           const bool upper = lane & {apart};
-          const {number} give = upper ? sums[s] : sums[s + {left}];
-          const {number} keep = upper ? sums[s + {left}] : sums[s];
+          const {kind} give = upper ? sums[s] : sums[s + {left}];
+          const {kind} keep = upper ? sums[s + {left}] : sums[s];
           sums[s] = keep + __shfl_xor_sync(0xffffffffu, give, {apart});
         }}""")
         offsets.append(f"(lane & {apart} ? {left} : 0)")
