@@ -1,17 +1,15 @@
 """The phases of a program with sums over the hidden units: each goes over all units of a sequence.
 
 A sum is complete only after all units, so what depends on it is computed in a later phase. What an
-earlier phase has computed is computed again, or kept where that would take long. A buffer is
-written as soon as its value is known and it is no longer read.
+earlier phase has computed is kept, or computed again. A buffer is written as soon as its value is
+known and it is no longer read.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from xpbptt.kernels.program import LEAVES, LOADS, Buffer, Program, Store, live
-from xpbptt.kernels.symbols import SUMS, UNARY, Node
-
-LONG = UNARY - {"abs", "floor"} | {"sigmoid", "pow", "divide"}
+from xpbptt.kernels.symbols import LOGICAL, SUMS, Node
 
 
 class Phase(NamedTuple):
@@ -36,10 +34,11 @@ class Phase(NamedTuple):
     stores: tuple[Store, ...]
 
 
-def phases(program: Program, keep: Collection[str] = LONG) -> tuple[Phase, ...]:
+def phases(program: Program, *, keep: bool = True) -> tuple[Phase, ...]:
     """Return the phases of a program, a single one where it has no sums.
 
-    `keep` names the operations whose results an earlier phase keeps for a later one.
+    With `keep`, an earlier phase keeps what a later one needs and units do not share; else that is
+    computed again. What a phase only loads is loaded again.
     """
     nodes = program.nodes
     level: dict[int, int] = {}
@@ -71,12 +70,20 @@ def phases(program: Program, keep: Collection[str] = LONG) -> tuple[Phase, ...]:
         known = tuple(place for place in places if place in at_hand)
         later = set[int]().union(*wanted[phase + 1 :])
         fresh = tuple(place for place in places if place not in at_hand)
-        kept = tuple(p for p in fresh if p in later and nodes[p].operation in keep)
+        kept = tuple(p for p in fresh if keep and p in later and _worth(nodes, p))
         at_hand |= set(kept)
         taken = tuple(sorted(s for s in sums if level[s] == phase + 1))
         written = tuple(store for store in stores if when[store] == phase)
         found.append(Phase(fresh, known, kept, taken, written))
-    return tuple(found)
+    loaded = {place for phase in found for place in phase.known}
+    return tuple(
+        phase._replace(kept=tuple(p for p in phase.kept if p in loaded)) for phase in found
+    )
+
+
+def _worth(nodes: Sequence[Node], place: int) -> bool:
+    """Tell whether a value is worth keeping: one that is computed, for each unit."""
+    return nodes[place].operation not in LEAVES | LOGICAL and not uniform(nodes, place)
 
 
 def rows(program: Program) -> tuple[list[int], list[Store]]:

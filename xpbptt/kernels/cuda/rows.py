@@ -43,7 +43,7 @@ def source(program: Program, dtype: str, name: str, entry: Entry, frame: str) ->
     nodes = enumerate(program.nodes)
     names = {k: f"{kind}(size)" for k, node in nodes if node.operation == "units"}
     body = []
-    for phase in phases(program, keep=()):
+    for phase in phases(program, keep=False):
         body += _phase(program, phase, cuda, names, kind)
     places, stores = rows(program)
     known = dict(names)

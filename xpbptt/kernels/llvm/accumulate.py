@@ -7,7 +7,7 @@ import numpy as np
 from xpbptt._arrays.once import once
 from xpbptt._arrays.types import AnyArray
 from xpbptt.cells.projection import Projection
-from xpbptt.kernels.llvm import call, columns, gradients, library, panels
+from xpbptt.kernels.llvm import call, gradients, library, panels
 from xpbptt.kernels.llvm.build import load
 from xpbptt.kernels.llvm.call import address, addresses, plain, words
 from xpbptt.kernels.llvm.machine import features
@@ -51,7 +51,7 @@ def accumulate(
     if projected:
         return sums, dx.reshape(x.shape)
     for total, each in zip(sums.extra, records[own:], strict=True):
-        columns.add(each, total)
+        np.add(total, np.add.reduce(each, axis=(0, 1)), out=total)
     return sums, dx.reshape(x.shape)
 
 
