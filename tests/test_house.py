@@ -23,7 +23,7 @@ ROOMS = (
     ("nets",),
     ("nets/calls",),
     ("nets/stack",),
-    ("bptt",),  # `bptt/loop`, and the file that names what is public
+    ("bptt",),  # `bptt/loop` and `bptt/cost`, and the file that names what is public
     ("bptt/engines",),
     ("bptt/layers",),
     ("bptt/strategies",),

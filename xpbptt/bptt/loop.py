@@ -13,8 +13,7 @@ import array_api_compat
 from xpbptt._arrays.dual import writable
 from xpbptt._arrays.tree import copied, map_leaves
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
-from xpbptt.bptt.engines import needs
-from xpbptt.bptt.engines.besides import besides
+from xpbptt.bptt.cost import memory
 from xpbptt.bptt.engines.chunks import advancing, chunks, inference
 from xpbptt.bptt.engines.engine import Answer, Engine, choose
 from xpbptt.bptt.engines.masks import blank
@@ -23,13 +22,11 @@ from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
 from xpbptt.bptt.engines.totals import Totals
 from xpbptt.bptt.layers.layer import Gradients, Layer, Run, Watch
-from xpbptt.bptt.layers.memory import Needs, Sizes
 from xpbptt.bptt.layers.noise import Noise, Rates
 from xpbptt.bptt.layers.passes import Pass, Steps
 from xpbptt.bptt.layers.states import Every, Start
 from xpbptt.bptt.strategies import Plan
 from xpbptt.cells.cell import Cell
-from xpbptt.cells.elementwise import recurrence
 from xpbptt.cells.recurrence import Recurrence
 from xpbptt.cells.zoneout import expected
 from xpbptt.kernels import Form, Kind
@@ -115,7 +112,7 @@ def unroll(cell: Cell | Recurrence, rates: Rates = QUIET) -> Layer:
         backward=Pass(partial(_backward, cell)),
         infer=Pass(partial(_infer, average)),
         step=partial(_step, average),
-        memory=partial(_memory, cell, rates),
+        memory=partial(memory, cell, rates),
     )
 
 
@@ -293,60 +290,6 @@ def _step(
 ) -> tuple[AnyArray, Tree]:
     state = choose(cell, ("single",), params, x_t, xp=xp).step(params, x_t, state, xp=xp)
     return state[0], state
-
-
-def _memory(cell: Cell | Recurrence, rates: Rates, sizes: Sizes, plan: Plan) -> Needs:
-    of = recurrence(cell) if isinstance(cell, Cell) else cell
-    one = needs.footprint(of, sizes.inputs, sizes.hidden)
-    weights, batch, tail = needs.prepared(one, sizes), sizes.batch, sizes.length - plan.tail
-    more = besides(cell, rates, sizes)
-    one = needs.noisy(one, rates, sizes)
-    kept = (len(plan.snapshots) + tail + 1) * one.state
-    if plan.residuals:
-        kept += tail * one.residuals
-    width = of.parts(sizes.hidden)[0]
-    y = sizes.states(width)
-    taped = y if plan.tail else 0  # else the outputs are the states that are kept
-    blanked = y if sizes.masked else 0
-    running = batch * _running(one, sizes, plan)
-    ahead = max(taped + running, blanked) if sizes.inner else running
-    back = batch * _coming_back(one, sizes, plan) + more.scratch
-    if plan.again:
-        back += weights
-    if plan.longest < sizes.length:
-        back += needs.gradients(of, sizes)
-    return Needs(
-        width=width,
-        kept=batch * kept,
-        keeps_x=True,
-        y=max(taped, blanked),
-        forward=batch * kept + weights + ahead,
-        backward=back,
-        step=sum(one),
-        state=one.state,
-        runs=1,
-        pairs=more.pairs,
-    )
-
-
-def _running(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
-    """Return what `_forward` needs for its longest run."""
-    if _kinds_forward(plan) == ("advance",):
-        return needs.advancing(one, sizes, plan.longest)
-    recording = needs.recording(one, sizes, sizes.length - plan.tail)
-    return max(recording, needs.advancing(one, sizes, plan.longest)) if plan.tail else recording
-
-
-def _coming_back(one: needs.Footprint, sizes: Sizes, plan: Plan) -> int:
-    """Return what `_backward` needs for its longest move."""
-    steps = plan.longest
-    back = needs.rewinding(one, sizes, steps)
-    if not plan.residuals:
-        return steps * one.residuals + max(needs.recomputing(one, sizes, steps), back)
-    if not plan.again:
-        return back
-    again = needs.segment(one, steps) + max(needs.recording(one, sizes, steps), back)
-    return max(again, needs.advancing(one, sizes, plan.longest) if plan.sweeps else 0)
 
 
 def _blanked(y: AnyArray, mask: AnyArray | None, most: int, *, xp: Namespace) -> AnyArray:

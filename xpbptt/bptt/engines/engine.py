@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import compiled, eager, scan
 from xpbptt.bptt.engines.compiled_back import rewind
+from xpbptt.bptt.engines.scanned import NAMESPACE
 from xpbptt.bptt.layers.passes import steps
 from xpbptt.cells.cell import Cell
 from xpbptt.cells.elementwise import recurrence
@@ -113,7 +114,7 @@ def choose(
     xp : namespace
         The namespace of the arrays.
     """
-    if getattr(xp, "__name__", "") == scan.NAMESPACE and 0 not in x.shape:
+    if getattr(xp, "__name__", "") == NAMESPACE and 0 not in x.shape:
         return _scanned(recurrence(cell) if isinstance(cell, Cell) else cell, params, x)
     if isinstance(cell, Recurrence):
         return _eager(cell, "a Recurrence is not compiled")
