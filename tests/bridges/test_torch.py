@@ -349,7 +349,7 @@ class TestCudaRoute:
     """
 
     @pytest.fixture
-    def entered(self, torch, bridge, monkeypatch):
+    def entered(self, torch, monkeypatch):
         entered = []
 
         @contextmanager
@@ -370,7 +370,8 @@ class TestCudaRoute:
         stream = SimpleNamespace(cuda_stream=77)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
         shared = memory.memory.__wrapped__("cuda")
-        monkeypatch.setattr(bridge, "memory", lambda _: shared)
+        autograd = import_module("xpbptt.bridges.autograd")
+        monkeypatch.setattr(autograd, "memory", lambda _: shared)
         return entered
 
     def test_both_passes_run_on_torchs_current_stream(self, torch, bridge, draw, entered):
