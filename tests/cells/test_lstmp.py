@@ -85,10 +85,13 @@ def test_shapes_and_refusals(xp):
     assert [tuple(part.shape) for part in state[0]] == [(B, P), (B, H)]
     assert net.output_size == P
     wrong = tuple(type(one)(one.c, one.c) for one in state)
-    with pytest.raises(
-        ValueError, match=r"`state\[0\].h` has shape \(4, 5\), expected .* \(4, 2\)"
-    ):
+    meant = rf"of LSTMP\({I}, {H}, num_layers=2, proj_size={P}\)"
+    text = rf"`state\[0\].h` has shape \(4, 5\), expected \(B, P\) {meant} = \(4, 2\)"
+    with pytest.raises(ValueError, match=text):
         net.infer(params, xp.ones((T, B, I), dtype=xp.float32), wrong)
+    _, _, cache = net.forward(params, xp.ones((T, B, I), dtype=xp.float32))
+    with pytest.raises(ValueError, match=rf"`dy` has shape .*, expected \(T, B, D·P\) {meant}"):
+        net.backward(cache, xp.ones((T, B, H), dtype=xp.float32))
     for size in (0, -1, 2.0, True):
         with pytest.raises((TypeError, ValueError), match="`proj_size` must be"):
             xpbptt.LSTMP(I, H, proj_size=size)

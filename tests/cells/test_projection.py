@@ -283,3 +283,15 @@ def test_a_cell_that_reads_its_output_is_refused(xp, hidden):
     net = xpbptt.Net(xpbptt.cells.GRU._replace(projection=2), I, hidden)
     with pytest.raises(TypeError, match="the cell GRU reads the part h of a state, which has"):
         net.infer(net.init(0, xp=xp), xp.ones((6, 4, I), dtype=xp.float32))
+
+
+def test_a_cell_that_keeps_its_output_is_refused(xp):
+    cell = xpbptt.RNN(1, 1).cell
+
+    def forward(u, v, state, *, xp):
+        new, _ = cell.forward(u, v, state, xp=xp)
+        return new, (state.h,)
+
+    net = xpbptt.Net(cell._replace(projection=2, forward=forward), I, 5)
+    with pytest.raises(TypeError, match="reads the part h of a state, which has `projection` = 2"):
+        net.infer(net.init(0, xp=xp), xp.ones((6, 4, I), dtype=xp.float32))

@@ -34,6 +34,14 @@ def batch_first(array):
     return array.swapaxes(0, 1).copy().swapaxes(0, 1) if array.ndim > 1 else strided(array)
 
 
+def unaligned(array):
+    """Begin at the second element of an array, where no 16 bytes can be read at once."""
+    whole = cupy.empty(array.size + 1, array.dtype)
+    view = whole[1:].reshape(array.shape)
+    view[...] = array
+    return view
+
+
 LAYOUTS = {"strided": strided, "fortran": fortran, "batch first": batch_first}
 
 
@@ -110,3 +118,19 @@ def test_what_a_layout_costs_does_not_grow_with_the_sequence(
     assert np.all(products == 0)
     assert np.all(allocations <= copied)
     assert np.all(launches + copies <= allocations)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("given", ["state", "initial"])
+def test_a_reset_restores_a_state_from_any_address(given, dtype, tree_map):
+    net, random = xpbptt.LSTM(I, 16), np.random.default_rng(0)
+    draw = lambda *shape: cupy.asarray(random.standard_normal(shape), dtype)  # noqa: E731
+    params, x = net.init(0, xp=cupy, dtype=dtype), draw(6, B, I)
+    reset = cupy.asarray(random.random((6, B)) < 0.4)
+    y, state = net.infer(params, x)
+    state = tree_map(lambda part: draw(*part.shape), state)
+    expected = net.forward(params, x, reset=reset, **{given: state})
+    found = net.forward(params, x, reset=reset, **{given: tree_map(unaligned, state)})
+    assert cupy.array_equal(found[0], expected[0])
+    grads = [net.backward(cache, y) for _, _, cache in (found, expected)]
+    assert cupy.array_equal(grads[0].params[0].weight_hh, grads[1].params[0].weight_hh)

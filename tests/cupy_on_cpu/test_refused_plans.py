@@ -137,3 +137,19 @@ def test_a_capture_under_way_is_refused_before_any_work(chosen, both, monkeypatc
             assert not count.products
         stream.end_capture()  # nothing has broken it
     net.backward(cache, y)
+
+
+def test_a_pass_goes_step_by_step_on_a_second_device_that_is_too_small(monkeypatch, forget):
+    forget()
+    net, x = xpbptt.LSTM(3, 5), cupy.ones((4, 2, 3), dtype="float32")
+    params = net.init(0, xp=cupy)
+    assert net.engine(params, x).forward.name == "sequence"
+    y, _, cache = net.forward(params, x)
+    expected = net.backward(cache, y)
+    monkeypatch.setattr(sequence.runtime, "getDevice", lambda: 1)
+    monkeypatch.setattr(sequence, "device", lambda _: H100._replace(capability=(6, 1)))
+    again, _, cache = net.forward(params, x)
+    grads = net.backward(cache, y)
+    cupy.testing.assert_allclose(again, y, rtol=1e-5, atol=1e-6)
+    cupy.testing.assert_allclose(grads.x, expected.x, rtol=1e-5, atol=1e-6)
+    forget()

@@ -14,6 +14,10 @@ NETS = {
     "lstm": xpbptt.LSTM,
     "gru": xpbptt.GRU,
     "gru-before": lambda *sizes, **options: xpbptt.GRU(*sizes, reset_after=False, **options),
+    "peephole": xpbptt.PeepholeLSTM,
+    "layer-norm-lstm": xpbptt.LayerNormLSTM,
+    "layer-norm-gru": xpbptt.LayerNormGRU,
+    "lstmp": lambda *sizes, **options: xpbptt.LSTMP(*sizes, proj_size=3, **options),
 }
 
 
@@ -114,7 +118,7 @@ class Case:
         sizes, masked = (self.steps, self.batch, self.dtype), self.mask != "none"
         net = self.net()
         least, most = (
-            net.cost(*sizes, bptt=bptt, masked=masked).peak
+            net.cost(*sizes, bptt=bptt, masked=masked, reset=self.reset).peak
             for bptt in (xpbptt.Binomial(1), xpbptt.KeepAll())
         )  # where there are few steps, the least is not the least
         return xpbptt.Budget(max(1, least, round(least + share * (most - least))))

@@ -38,7 +38,7 @@ def given(case: Case) -> Given:
         if case.with_state
         else None,
         mask=mask,
-        dy=random.standard_normal((*sequence, net.directions * case.hidden)) * keep,
+        dy=random.standard_normal((*sequence, net.output_size)) * keep,
         dstate=map_leaves(lambda s: random.standard_normal(s.shape), state)
         if case.with_dstate
         else None,

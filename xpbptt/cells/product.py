@@ -21,14 +21,15 @@ class Absent:
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Say why it cannot be used."""
         raise TypeError(self._message)
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _refuse
-    __neg__ = __pos__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __float__ = __bool__ = __len__ = __iter__ = __getitem__ = _refuse
-    __array_ufunc__ = __array_function__ = __torch_function__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = refuse
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = refuse
+    __neg__ = __pos__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
+    __float__ = __bool__ = __len__ = __iter__ = __getitem__ = refuse
+    __array_ufunc__ = __array_function__ = __torch_function__ = refuse
 
 
 @once

@@ -113,9 +113,23 @@ MUTANTS = [
     Mutant(
         "the gradients of all states pass masked steps by",
         "kernels/back.py",
-        "one + other for one, other in zip(whole, more, strict=True)",
-        "one for one, other in zip(whole, more, strict=True)",
+        "one + other for one, other in zip(parts, more, strict=True)",
+        "one for one, other in zip(parts, more, strict=True)",
         "tests/nets/test_states.py::test_they_are_the_states_and_their_gradients_the_derivative",
+    ),
+    Mutant(
+        "of the gradients of a cell's own parameters one step is left",
+        "kernels/back.py",
+        "(part.at(), _total(chosen(value), before))",
+        "(part.at(), chosen(value))",
+        "tests/kernels/test_fused.py::test_a_compiled_cell_equals_the_eager_one[numpy-norm-float64]",
+    ),
+    Mutant(
+        "a phase writes what a later one reads",
+        "kernels/phases.py",
+        "            when |= dict.fromkeys(early, phase)",
+        "            break",
+        "tests/kernels/test_sums.py::test_a_gradient_is_read_after_the_sum_and_before_it_is_overwritten",
     ),
     Mutant(
         "what the cell made of a state that zoneout left alone is forgotten",

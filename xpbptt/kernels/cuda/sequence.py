@@ -201,7 +201,11 @@ class Sweep(NamedTuple):
 
 def forward(kernel: Kernel, x: Any, params: Any, weight: Any, buffers: Buffers) -> None:
     """Run all steps in order; see `Loop`."""
-    _launch(_ahead(kernel, x, params, weight, buffers))
+    sweep = _ahead(kernel, x, params, weight, buffers)
+    if isinstance(sweep.planned(1), str):  # on another device than the one that was asked
+        stepwise.forward(kernel._replace(run=sweep.run.step), x, params, weight, buffers)
+    else:
+        _launch(sweep)
 
 
 def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack) -> None:
@@ -209,12 +213,11 @@ def backward(kernel: Kernel, params: Any, buffers: Buffers, hand_back: HandBack)
 
     The norms of clipping take all units of a sequence between two steps: that goes step by step.
     """
-    if hand_back.clip is None:
-        _launch(_back(kernel, params, buffers, hand_back))
-        return
-    refuse_capture()
-    run: Any = kernel.run
-    stepwise.backward(kernel._replace(run=run.step), params, buffers, hand_back)
+    sweep = _back(kernel, params, buffers, hand_back)
+    if hand_back.clip is None and not isinstance(sweep.planned(1), str):
+        _launch(sweep)
+    else:
+        stepwise.backward(kernel._replace(run=sweep.run.step), params, buffers, hand_back)
 
 
 def pair(one: Call, other: Call) -> bool:

@@ -12,12 +12,19 @@ from xpbptt.kernels.cuda.graph import GRAPH
 from xpbptt.kernels.cuda.sequence import SEQUENCE
 from xpbptt.kernels.cuda.step import single
 from xpbptt.kernels.cuda.stepwise import STEPWISE
+from xpbptt.kernels.cuda.tile import LOAD
 from xpbptt.kernels.target import Target
 
 
 def _empty(shape: tuple[int, ...], dtype: Any, *, like: AnyArray) -> AnyArray:
     with like.device:
         return cupy.empty(shape, dtype)
+
+
+def _plain(array: AnyArray) -> AnyArray:
+    """Return an array without gaps from where the kernels may read 16 bytes at once."""
+    found = cupy.ascontiguousarray(array)
+    return found.copy() if found.data.ptr % LOAD else found
 
 
 TARGET = Target(
@@ -27,5 +34,5 @@ TARGET = Target(
     single=single,
     multiply=lambda left, right, out: left.dot(right, out=out),
     empty=_empty,
-    plain=cupy.ascontiguousarray,
+    plain=_plain,
 )

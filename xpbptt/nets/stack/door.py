@@ -164,7 +164,8 @@ class Door:
         shape = (steps, batch, net.output_size)
         _, state_fits, *_ = self._fitting(batch)
         if not (check.alike(dy, x, shape) and (dstate is None or state_fits(dstate, x))):
-            found = [(names[0], dy, Expected(shape, f"(T, B, D·H) of {net}"))]
+            columns = "P" if net.projection else "H"
+            found = [(names[0], dy, Expected(shape, f"(T, B, D·{columns}) of {net}"))]
             if dstate is not None:
                 dstate, in_state = check.conform(names[1], dstate, signature.states(net, batch))
                 found += in_state

@@ -13,6 +13,7 @@ from xpbptt._arrays.check import Expected
 from xpbptt._arrays.tree import is_named_tuple, leaves, map_leaves
 from xpbptt._arrays.types import AnyArray, Tree
 from xpbptt._arrays.writes import writes
+from xpbptt.cells.product import Absent
 
 
 class WriteError(ValueError):
@@ -123,6 +124,8 @@ def tuple_of_rows(origin: str, name: str, value: Any, lead: Expected, like: AnyA
 
 def array(origin: str, path: str, value: Any, expected: Expected | None, like: AnyArray) -> None:
     """Refuse anything but an array of the library of `like`; None stands for any shape."""
+    if isinstance(value, Absent):
+        value.refuse()
     if not array_api_compat.is_array_api_obj(value) or (
         array_api_compat.array_namespace(value) is not array_api_compat.array_namespace(like)
     ):

@@ -69,12 +69,14 @@ def parameters(net: Stack) -> Tree:
 @lru_cache
 def states(net: Stack, batch: int, steps: int | None = None) -> Tree:
     """Return the tree of the shapes of a state, or of the states of so many steps."""
-    state, axes, lead = net.recurrence.state, "(B, H)", (batch,)
+    state, rows, lead = net.recurrence.state, "B", (batch,)
     if steps is not None:
-        axes, lead = "(T, B, H)", (steps, batch)  # type: ignore[assignment]
+        rows, lead = "T, B", (steps, batch)  # type: ignore[assignment]
 
     def entry(_: int, hidden: int, __: str) -> Tree:
         parts = net.recurrence.parts(hidden)
-        return state(*(Expected((*lead, columns), f"{axes} of {net}") for columns in parts))
+        axes = [f"({rows}, {'H' if columns == hidden else 'P'}) of {net}" for columns in parts]
+        pairs = zip(parts, axes, strict=True)
+        return state(*(Expected((*lead, columns), meaning) for columns, meaning in pairs))
 
     return _every_layer(net, entry)

@@ -158,7 +158,14 @@ class Stack:
         both = ", bidirectional=True" if self.bidirectional else ""
         names = ("dropout", "recurrent_dropout", "zoneout")
         rates = "".join(f", {name}={getattr(self, name)}" for name in names if getattr(self, name))
-        return f"{self.cell.name}({self.input_size}, {self.hidden_size}{layers}{both}{rates})"
+        columns = f", proj_size={self.projection}" if self.projection else ""
+        given = f"{self.input_size}, {self.hidden_size}{layers}{columns}{both}{rates}"
+        return f"{self.cell.name}({given})"
+
+    @property
+    def projection(self) -> int:
+        """The columns P that the output of a layer is projected to; 0 where it is not."""
+        return getattr(self.cell, "projection", 0)
 
     @cached_property
     def _hash(self) -> int:
