@@ -36,9 +36,9 @@ BACKENDS = [
 ]
 
 # Of the tests that run once on each library one in so many is run, always the same ones: JAX
-# compiles most of what a test computes anew, a second and more, and array-api-strict is slow.
-# `nox -s "tests(jax)" -- --share 1` runs all.
-SHARES = {"array-api-strict": 4, "jax": 6}
+# and the simulator of CuPy compile most of what a test computes anew, a second and more, and
+# array-api-strict is slow. `nox -s "tests(jax)" -- --share 1` runs all.
+SHARES = {"array-api-strict": 4, "jax": 6, "cupy-on-cpu": 6}
 # What JAX has compiled is kept for the next time, however small, which then takes half as long.
 KEEP_COMPILED = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
