@@ -37,10 +37,13 @@ BACKENDS = [
 
 # Of the tests that run once on each library one in so many is run, always the same ones: JAX
 # and the simulator of CuPy compile most of what a test computes anew, a second and more, and
-# array-api-strict is slow. `nox -s "tests(jax)" -- --share 1` runs all.
-SHARES = {"array-api-strict": 4, "jax": 6, "cupy-on-cpu": 6}
-# What JAX has compiled is kept for the next time, however small, which then takes half as long.
-KEEP_COMPILED = {
+# array-api-strict is slow; the last two run on NumPy what `tests(numpy)` runs in whole.
+# `nox -s "tests(jax)" -- --share 1` runs all.
+SHARES = {"array-api-strict": 4, "jax": 6, "cupy-on-cpu": 12, "eager": 4, "minimums": 4}
+# Most of the time that a test takes on JAX goes into compiling each operation for each shape. Here
+# what runs once is not optimised, and is kept for the next time, however small it is.
+QUICKLY_COMPILED = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
@@ -70,6 +73,11 @@ def install(session: nox.Session, *groups: str, options: Sequence[str] = ()) -> 
     session.install(".", *nox.project.dependency_groups(PYPROJECT, *groups), *options)
 
 
+def share(session: str) -> tuple[str, str]:
+    """Return the options of pytest for the share of the tests that a session runs."""
+    return "--share", str(SHARES.get(session, 1))
+
+
 @nox.session
 @nox.parametrize("backend", BACKENDS)
 def tests(session: nox.Session, backend: str) -> None:
@@ -79,14 +87,14 @@ def tests(session: nox.Session, backend: str) -> None:
         skip_without_gpu(session)
     # The others run beside one another in CI, or on a device that cannot be shared.
     workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
-    options = ["--share", str(SHARES.get(backend, 1))]
+    options = [*share(backend)]
     if backend == "numpy":
         options += [f"--ignore={folder}" for folder in COMMANDS]
     env = {}
     if backend == "jax":
         env = {
             "JAX_COMPILATION_CACHE_DIR": str((session.cache_dir / "jax").resolve()),
-            **KEEP_COMPILED,
+            **QUICKLY_COMPILED,
         }
     command = "pytest", "tests", "--backend", backend, *workers, *options
     session.run(*command, *session.posargs, env=env)
@@ -113,7 +121,7 @@ def eager(session: nox.Session) -> None:
     """Run the tests on NumPy without llvmlite, where nothing is compiled."""
     install(session, "test", "numpy")
     session.run("python", "-m", "pip", "uninstall", "--yes", "llvmlite")
-    session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+    session.run("pytest", "tests", "--backend", "numpy", *share("eager"), *session.posargs)
 
 
 @nox.session
@@ -196,7 +204,7 @@ def minimums(session: nox.Session) -> None:
     # A version without a wheel for this Python is an error at once, not an hour of compiling.
     install(session, "test", options=["--only-binary=numpy,safetensors,llvmlite", *lowest])
     session.run("python", "-m", "pip", "freeze", "--all")
-    session.run("pytest", "tests", "--backend", "numpy", *session.posargs)
+    session.run("pytest", "tests", "--backend", "numpy", *share("minimums"), *session.posargs)
 
 
 @nox.session

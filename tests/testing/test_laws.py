@@ -29,13 +29,21 @@ def test_of_a_sequence_longer_than_what_is_computed_at_once(xp):
     laws.strategies(xpbptt.LSTM(3, 5), xp=xp, steps=70, exact=exact)
 
 
+SOME = [xpbptt.KeepStates(), xpbptt.Segments(1), xpbptt.Binomial(2)]  # one of each kind
+
+
 @pytest.mark.parametrize(
-    "law", ["strategies", "linearity", "padding", "chunks", "engines", "resets"]
+    ("law", "options"),
+    [
+        ("strategies", {"exact": SOME}),
+        *(("linearity", {}), ("padding", {}), ("chunks", {}), ("resets", {})),
+        ("engines", {"plans": SOME}),
+    ],
 )
-def test_of_no_steps_and_of_no_sequences(law, xp):
+def test_of_no_steps_and_of_no_sequences(law, options, xp):
     net = xpbptt.LSTM(3, 5, 2, bidirectional=True)
     for steps, batch in ((0, 4), (2, 0), (0, 0), (1, 1)):
-        laws.LAWS[law](net, xp=xp, steps=steps, batch=batch)
+        laws.LAWS[law](net, xp=xp, steps=steps, batch=batch, **options)
 
 
 @pytest.mark.parametrize(
