@@ -9,7 +9,7 @@ import pytest
 import xpbptt
 from xpbptt import cells
 from xpbptt._arrays.tree import leaves
-from xpbptt.bptt.engines import engine
+from xpbptt.bptt.engines import engine, scan
 
 T, B, I, H = 6, 4, 3, 5
 
@@ -286,10 +286,13 @@ class TestEngine:
         monkeypatch.setenv("XPBPTT_FUSE", "0")
         expected = both()
         monkeypatch.delenv("XPBPTT_FUSE")
+        monkeypatch.setattr(scan, "LONG", 1)
         assert_close(both(), expected)
 
-    @pytest.mark.parametrize(("steps", "name"), [(0, "eager"), (1, "scan"), (70, "scan")])
-    def test_it_runs_sequences_and_steps(self, jax, draw, params, steps, name):
+    @pytest.mark.parametrize(
+        ("steps", "name"), [(0, "eager"), (scan.LONG - 1, "eager"), (scan.LONG, "scan")]
+    )
+    def test_it_runs_long_sequences_and_steps(self, jax, draw, params, steps, name):
         net = xpbptt.LSTM(I, H)
         p, x = params(net), draw(steps, B, I)
         assert engine.choose(net.cell, ("record",), p[0], x, xp=jax.numpy).name == name
@@ -303,6 +306,6 @@ class TestEngine:
             raise AssertionError
 
         net = xpbptt.Net(cells.LSTM._replace(name="branch", forward=forward), I, H)
-        x = draw(7, B, I)
+        x = draw(scan.LONG, B, I)
         assert_close(net.infer(params(net), x), xpbptt.LSTM(I, H).infer(params(net), x))
         assert "branch is not compiled but runs eagerly, slower: tracing raised" in caplog.text

@@ -1,8 +1,7 @@
 """The engine `scan`, for arrays of JAX: the cell inside ``jax.lax.scan``, compiled for all steps.
 
 The functions compute what those of the engine `eager` do. They are compiled once for each cell and
-shape, which takes no longer than JAX takes to compile each operation of a step by itself, and take
-their place in the caller's program where ``jax.jit`` or ``jax.vmap`` is tracing it.
+shape, and take their place in the caller's program where ``jax.jit`` or ``jax.vmap`` is tracing it.
 """
 
 import logging
@@ -12,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xpbptt._arrays.once import once
-from xpbptt._arrays.tree import map_shapes
+from xpbptt._arrays.tree import leaves, map_shapes
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import scanned
 from xpbptt.bptt.engines.chunks import chunks
@@ -23,8 +22,21 @@ from xpbptt.bptt.layers.layer import Watch
 from xpbptt.cells.recurrence import Recurrence
 
 SOME = 4  # hidden units
+# Steps from which on to compile. A first call takes half the time that way, at any length, and a
+# later one a twentieth; but short sequences are those of tests, each with another shape or
+# strategy, and what JAX has compiled for one operation serves in all of them.
+LONG = 8
 
 log = logging.getLogger("xpbptt")
+
+
+def pays(params: Tree, x: AnyArray) -> bool:
+    """Tell whether to compile: a long sequence, a step of a stream, or a program being traced."""
+    steps, *_ = x.shape
+    if len(x.shape) == 2 or steps >= LONG:  # noqa: PLR2004 - (B, I) of a step
+        return True
+    tracer = import_module("jax").core.Tracer
+    return any(isinstance(leaf, tracer) for _, leaf in leaves((params, x)))
 
 
 def width(params: Tree) -> int:
