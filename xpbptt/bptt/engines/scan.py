@@ -23,8 +23,8 @@ from xpbptt.cells.recurrence import Recurrence
 
 SOME = 4  # hidden units
 # Steps from which on to compile. A first call takes half the time that way, at any length, and a
-# later one a twentieth; but short sequences are those of tests, each with another shape or
-# strategy, and what JAX has compiled for one operation serves in all of them.
+# later one a third (of 1 step) to a twentieth (of 10); but short sequences are those of tests, each
+# with another shape or strategy, and what JAX compiled for one operation serves in all of them.
 LONG = 8
 
 log = logging.getLogger("xpbptt")
