@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,18 @@ def ctrl_c():
 def many_cells():
     """Let the many cells of the tests be compiled in one process."""
     import_module("xpbptt.kernels.find").MOST = 10**6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Have JAX forget after each file what it compiled.
+
+    Among thousands of programs the next takes twice as long to compile, and the process runs out of
+    memory maps.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 class Case(NamedTuple):

@@ -33,7 +33,7 @@ def _engines(cell: Any) -> str:
     rows = [
         ("NumPy", f"``{name}``{because}"),
         ("CuPy", f"``eager``{because}" if name == "eager" else on_gpu),
-        ("JAX", "``scan`` from 8 steps on, else ``eager``"),
+        ("JAX", "``scan``"),
         ("other libraries of the standard", "``eager``"),
     ]
     return _table(("on", "runs"), rows)

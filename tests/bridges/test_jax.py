@@ -9,7 +9,7 @@ import pytest
 import xpbptt
 from xpbptt import cells
 from xpbptt._arrays.tree import leaves
-from xpbptt.bptt.engines import engine, scan
+from xpbptt.bptt.engines import engine
 
 T, B, I, H = 6, 4, 3, 5
 
@@ -286,18 +286,26 @@ class TestEngine:
         monkeypatch.setenv("XPBPTT_FUSE", "0")
         expected = both()
         monkeypatch.delenv("XPBPTT_FUSE")
-        monkeypatch.setattr(scan, "LONG", 1)
         assert_close(both(), expected)
 
-    @pytest.mark.parametrize(
-        ("steps", "name"), [(0, "eager"), (scan.LONG - 1, "eager"), (scan.LONG, "scan")]
-    )
-    def test_it_runs_long_sequences_and_steps(self, jax, draw, params, steps, name):
+    @pytest.mark.parametrize(("steps", "name"), [(0, "eager"), (1, "scan"), (9, "scan")])
+    def test_it_runs_sequences_and_steps(self, jax, draw, params, steps, name):
         net = xpbptt.LSTM(I, H)
         p, x = params(net), draw(steps, B, I)
         assert engine.choose(net.cell, ("record",), p[0], x, xp=jax.numpy).name == name
         single = engine.choose(net.cell, ("single",), p[0], draw(B, I), xp=jax.numpy)
         assert single.name == "scan"
+
+    def test_of_sweeps_of_many_lengths_few_are_compiled(self, jax, draw, params, caplog):
+        net, x = xpbptt.LSTM(I, H), draw(200, B, I)
+        jax.clear_caches()
+        with jax.log_compiles():
+            y, _, cache = net.forward(params(net), x, bptt=xpbptt.Binomial(2))
+            net.backward(cache, y)
+        said = [r.getMessage() for r in caplog.records]
+        count = sum(text.startswith("Compiling jit(advance)") for text in said)
+        # 32, 16, …, 1 steps, with states that are kept and without, and the whole in two lengths.
+        assert count <= 2 * 6 + 2
 
     def test_a_cell_that_cannot_be_traced_runs_eagerly(self, jax, draw, params, caplog):
         def forward(u, v, state, *, xp):
@@ -306,6 +314,6 @@ class TestEngine:
             raise AssertionError
 
         net = xpbptt.Net(cells.LSTM._replace(name="branch", forward=forward), I, H)
-        x = draw(scan.LONG, B, I)
+        x = draw(7, B, I)
         assert_close(net.infer(params(net), x), xpbptt.LSTM(I, H).infer(params(net), x))
         assert "branch is not compiled but runs eagerly, slower: tracing raised" in caplog.text

@@ -72,6 +72,12 @@ def test_pieces_cover_the_steps_and_none_is_empty(steps, most):
     assert [t for piece in found for t in range(piece.start, piece.stop)] == list(range(steps))
     lengths = {piece.stop - piece.start for piece in found}
     assert not lengths or 1 <= min(lengths) <= max(lengths) <= min(most, min(lengths) + 1)
+    found = chunks.doubled(steps, most)
+    assert [t for piece in found for t in range(piece.start, piece.stop)] == list(range(steps))
+    lengths = [piece.stop - piece.start for piece in found]
+    assert lengths == sorted(lengths, reverse=True)
+    assert {length.bit_count() for length in lengths} <= {1}
+    assert max(lengths, default=0) <= most
 
 
 @hypothesis.given(

@@ -153,7 +153,8 @@ def test_what_is_kept(make, cell):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_engine_is_named(monkeypatch, make, kind):
     problem = make(kind, "lstm")
-    compiled = {"cupy": "sequence", "numpy": "sequence" if find_spec("llvmlite") else "eager"}
+    on_numpy = "sequence" if find_spec("llvmlite") else "eager"
+    compiled = {"cupy": "sequence", "numpy": on_numpy, "jax": "scan"}
     assert ours.engine(problem) == compiled.get(problem.backend, "eager")
     monkeypatch.setenv("XPBPTT_FUSE", "0")
     assert ours.engine(problem) == "eager"

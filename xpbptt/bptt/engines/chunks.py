@@ -41,3 +41,12 @@ def chunks(steps: int, most: int) -> list[slice]:
     count = -(-steps // most) if steps else 0
     ends = [k * steps // count for k in range(1, count + 1)]
     return list(map(slice, [0, *ends], ends))
+
+
+def doubled(steps: int, most: int) -> list[slice]:
+    """Split so many steps into chunks of 1, 2, 4, … steps, at most `most`, the longest first."""
+    ends = [0]
+    while ends[-1] < steps:
+        left = min(most, steps - ends[-1])
+        ends.append(ends[-1] + 2 ** (left.bit_length() - 1))
+    return list(map(slice, ends, ends[1:]))

@@ -199,8 +199,6 @@ def _scanned(of: Recurrence, params: Tree, x: AnyArray) -> Engine:
     """Return the fastest engine for arrays of JAX."""
     if chosen() == "eager":
         return _eager(of, "it was chosen by hand")
-    if not scan.pays(params, x):
-        return _eager(of, "the sequence is too short to compile a scan for it")
     reason = scan.refusal(of, x.shape[-1], scan.width(params), x.dtype)
     return _eager(of, reason) if reason else _scan(of)
 

@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import Any
 
 from xpbptt._arrays.once import once
-from xpbptt._arrays.tree import leaves, map_shapes
+from xpbptt._arrays.tree import map_shapes
 from xpbptt._arrays.types import AnyArray, Namespace, Tree
 from xpbptt.bptt.engines import scanned
-from xpbptt.bptt.engines.chunks import chunks
+from xpbptt.bptt.engines.chunks import chunks, doubled
 from xpbptt.bptt.engines.scanned import Given
 from xpbptt.bptt.engines.segment import Back, Inputs, Rewound, Segment
 from xpbptt.bptt.engines.tape import Tape
@@ -22,21 +22,8 @@ from xpbptt.bptt.layers.layer import Watch
 from xpbptt.cells.recurrence import Recurrence
 
 SOME = 4  # hidden units
-# Steps from which on to compile. A first call takes half the time that way, at any length, and a
-# later one a third (of 1 step) to a twentieth (of 10); but short sequences are those of tests, each
-# with another shape or strategy, and what JAX compiled for one operation serves in all of them.
-LONG = 8
 
 log = logging.getLogger("xpbptt")
-
-
-def pays(params: Tree, x: AnyArray) -> bool:
-    """Tell whether to compile: a long sequence, a step of a stream, or a program being traced."""
-    steps, *_ = x.shape
-    if len(x.shape) == 2 or steps >= LONG:  # noqa: PLR2004 - (B, I) of a step
-        return True
-    tracer = import_module("jax").core.Tracer
-    return any(isinstance(leaf, tracer) for _, leaf in leaves((params, x)))
 
 
 def width(params: Tree) -> int:
@@ -93,7 +80,9 @@ def advance(
     """Run forward; see `Engine`."""
     snapshots = []
     parts = len(state) if marks else 0 if outputs is None else outputs.parts
-    for steps in chunks(inputs.x.shape[0], most):
+    # Sweeps of a strategy are of many lengths, each of which would be compiled by itself.
+    split = doubled if outputs is None else chunks
+    for steps in split(inputs.x.shape[0], most):
         one = inputs.part(steps)
         given = Given.of(one, state, xp=xp)
         arguments = one.params, one.x, given, of.state(*state)
