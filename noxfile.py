@@ -85,8 +85,8 @@ def tests(session: nox.Session, backend: str) -> None:
     install(session, "test", backend)
     if backend == "cupy":
         skip_without_gpu(session)
-    # The others run beside one another in CI, or on a device that cannot be shared.
-    workers = ["-n", "2"] if backend in {"numpy", "array-api-strict"} else []
+    # The others are short, or on a device that cannot be shared.
+    workers = ["-n", "2"] if backend in {"numpy", "array-api-strict", "jax"} else []
     options = [*share(backend)]
     if backend == "numpy":
         options += [f"--ignore={folder}" for folder in COMMANDS]
