@@ -34,8 +34,8 @@ def many_cells():
 def few_programs():
     """Have JAX forget after each file what it compiled.
 
-    Among thousands of programs the next takes twice as long to compile, and the process runs out of
-    memory maps.
+    Among thousands of programs the next takes half as long again to compile, and a process that
+    keeps them all takes gigabytes and has crashed.
     """
     yield
     if "jax" in sys.modules:
