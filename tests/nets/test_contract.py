@@ -329,8 +329,10 @@ def test_it_is_tried_once(xp):
         net = xpbptt.Net(CELL._replace(forward=counted), I, H)
         net.infer(params, xp.ones((1, batch, I), dtype=xp.float32))
     small = [shape for shape in calls if shape == (2, H)]
-    if not hasattr(params[0], "_version"):
-        assert len(small) in {1, 2}  # the second for the writes, or traced by JAX
+    if array_api_compat.is_jax_namespace(xp):
+        assert len(small) == 2  # the second is traced, for the scan
+    elif array_api_compat.is_writeable_array(xp.ones(1)) and not hasattr(params[0], "_version"):
+        assert len(small) in {1, 2}  # the second on NumPy, for the writes
     else:
         assert len(small) == 1
 
